@@ -1,0 +1,207 @@
+//! Refusals. Every reason is stable for machines, bilingual for people, and says
+//! what kind of fault it is. Reasons are API: never rename one.
+
+use std::fmt;
+
+/// What kind of fault a refusal is; the server maps each to one gRPC status code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The request itself is malformed or contradicts itself.
+    Invalid,
+    /// The request is well-formed; the records do not allow it now.
+    Precondition,
+    /// Something it names does not exist (or is not the caller's to see).
+    NotFound,
+    /// It would create what already exists.
+    AlreadyExists,
+    /// Somebody else may do this, the caller may not.
+    Denied,
+}
+
+/// A refused command: nothing changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    pub reason: Reason,
+    /// The request field at fault, in proto spelling (`bed_fee_fen`), when there is one.
+    pub field: Option<String>,
+    /// The variables of the message.
+    pub vars: Vec<(&'static str, String)>,
+}
+
+impl Rejection {
+    pub fn field(mut self, field: impl Into<String>) -> Self {
+        self.field = Some(field.into());
+        self
+    }
+
+    pub fn var(mut self, name: &'static str, value: impl fmt::Display) -> Self {
+        self.vars.push((name, value.to_string()));
+        self
+    }
+
+    pub fn message_en(&self) -> String {
+        self.fill(self.reason.template_en())
+    }
+
+    pub fn message_zh(&self) -> String {
+        self.fill(self.reason.template_zh())
+    }
+
+    fn fill(&self, template: &str) -> String {
+        let mut text = template.to_owned();
+        for (name, value) in &self.vars {
+            text = text.replace(&format!("{{{name}}}"), value);
+        }
+        if let Some(field) = &self.field {
+            text = text.replace("{field}", field);
+        }
+        text
+    }
+}
+
+impl From<Reason> for Rejection {
+    fn from(reason: Reason) -> Self {
+        Self { reason, field: None, vars: Vec::new() }
+    }
+}
+
+impl From<Reason> for crate::snapshot::Stop {
+    fn from(reason: Reason) -> Self {
+        Rejection::from(reason).into()
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.reason.code(), self.message_en())
+    }
+}
+
+impl std::error::Error for Rejection {}
+
+impl Reason {
+    pub fn var(self, name: &'static str, value: impl fmt::Display) -> Rejection {
+        Rejection::from(self).var(name, value)
+    }
+
+    pub fn field(self, field: impl Into<String>) -> Rejection {
+        Rejection::from(self).field(field)
+    }
+}
+
+macro_rules! reasons {
+    ($($V:ident $code:literal $fault:ident $en:literal $zh:literal)+) => {
+        /// Why something was refused.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Reason { $( #[doc = $en] $V ),+ }
+
+        impl Reason {
+            pub const ALL: &'static [Self] = &[$(Self::$V),+];
+            /// UPPER_SNAKE_CASE, the `ErrorInfo.reason`.
+            pub const fn code(self) -> &'static str { match self { $(Self::$V => $code),+ } }
+            pub const fn fault(self) -> Fault { match self { $(Self::$V => Fault::$fault),+ } }
+            pub const fn template_en(self) -> &'static str { match self { $(Self::$V => $en),+ } }
+            pub const fn template_zh(self) -> &'static str { match self { $(Self::$V => $zh),+ } }
+        }
+    };
+}
+
+// One line per reason, grouped by subject. `{field}` is the field's name.
+reasons! {
+    // The form of a request
+    FieldMissing "FIELD_MISSING" Invalid "{field} is required" "缺少字段 {field}"
+    FieldMalformed "FIELD_MALFORMED" Invalid "{field} is malformed: expected {expected}" "字段 {field} 格式有误：应为 {expected}"
+    FieldOutOfRange "FIELD_OUT_OF_RANGE" Invalid "{field} is outside {range}" "字段 {field} 超出范围 {range}"
+    FieldTooLong "FIELD_TOO_LONG" Invalid "{field} is longer than {limit}" "字段 {field} 长度超过 {limit}"
+    EnumUnspecified "ENUM_UNSPECIFIED" Invalid "{field} is unspecified or unknown" "字段 {field} 未指定或取值未知"
+    ChecksumWrong "CHECKSUM_WRONG" Invalid "{field} has a wrong check digit ({standard})" "字段 {field} 校验位错误（{standard}）"
+    DateOrder "DATE_ORDER" Invalid "{field} must not be before {earlier}" "字段 {field} 不得早于 {earlier}"
+    FilterMalformed "FILTER_MALFORMED" Invalid "the filter cannot be read at {at}" "筛选条件在 {at} 处无法解析"
+    FilterFieldUnknown "FILTER_FIELD_UNKNOWN" Invalid "the filter names {name}, which cannot be filtered by" "不能按 {name} 筛选"
+    PageTokenMalformed "PAGE_TOKEN_MALFORMED" Invalid "the page token is not one of ours for this list" "翻页标记无效"
+    BatchSize "BATCH_SIZE" Invalid "a batch holds 1 to {limit} items" "批量请求应含 1 至 {limit} 项"
+    RequestIdAge "REQUEST_ID_AGE" Invalid "the request id's time is in the future or more than 35 days past" "请求编号的时间在未来或早于三十五天"
+    RequestIdReused "REQUEST_ID_REUSED" AlreadyExists "the request id was used before with other content" "请求编号已用于其他内容"
+    // Whose record
+    RecordNotFound "RECORD_NOT_FOUND" NotFound "{name} does not exist" "{name} 不存在"
+    RecordExists "RECORD_EXISTS" AlreadyExists "{name} already exists" "{name} 已存在"
+    NotYourRecord "NOT_YOUR_RECORD" Denied "{name} belongs to another participant" "{name} 属于其他参与方"
+    RoleNotAllowed "ROLE_NOT_ALLOWED" Denied "the caller's role may not call this method" "调用方角色无权调用此方法"
+    StateNotAllowed "STATE_NOT_ALLOWED" Precondition "{name} is {state}; this needs {needed}" "{name} 当前状态为 {state}，此操作要求 {needed}"
+    // Participants, keys, administrators
+    ParticipantNotActive "PARTICIPANT_NOT_ACTIVE" Precondition "{name} is not an active participant" "{name} 不是有效参与方"
+    KeyKnown "KEY_KNOWN" AlreadyExists "the key {kid} is already registered" "密钥 {kid} 已登记"
+    LastKey "LAST_KEY" Precondition "{name} would be left without a key in force" "{name} 将没有有效密钥"
+    FingerprintMismatch "FINGERPRINT_MISMATCH" Invalid "the fingerprint confirmed out of band is not that of {field}" "带外确认的指纹与 {field} 不符"
+    // Persons
+    IdentifierTaken "IDENTIFIER_TAKEN" AlreadyExists "an identifier already belongs to {name}" "该证件号已属于 {name}"
+    PersonMerged "PERSON_MERGED" Precondition "{name} was merged into {into}" "{name} 已并入 {into}"
+    PersonDeceased "PERSON_DECEASED" Precondition "{name} has died" "{name} 已身故"
+    PersonErased "PERSON_ERASED" Precondition "{name} has been erased" "{name} 的个人信息已删除"
+    // Records and recognition
+    GradeUnknown "GRADE_UNKNOWN" Invalid "{scheme} has no grade {grade}" "{scheme} 无 {grade} 级"
+    DimensionScore "DIMENSION_SCORE" Invalid "{field} is outside 0..{max}" "{field} 应在 0 至 {max} 之间"
+    TotalMismatch "TOTAL_MISMATCH" Invalid "total is {total}, the dimensions sum to {sum}" "总分为 {total}，各维度之和为 {sum}"
+    PreliminaryLevelMismatch "PRELIMINARY_LEVEL_MISMATCH" Invalid "preliminary level {level} does not follow from the scores, which give {expected}" "初步等级 {level} 与得分不符，应为 {expected}"
+    FinalLevelMismatch "FINAL_LEVEL_MISMATCH" Invalid "final level {level} does not follow from the preliminary level and the change reasons, which give {expected}" "最终等级 {level} 与初步等级及变更依据不符，应为 {expected}"
+    ValidityTooLong "VALIDITY_TOO_LONG" Invalid "validity ends {until}; {scheme} allows at most {months} months" "有效期至 {until}，{scheme} 最长 {months} 个月"
+    TransitionNotAllowed "TRANSITION_NOT_ALLOWED" Precondition "{name} cannot go from {from} to {to}" "{name} 不能由 {from} 变为 {to}"
+    NotRecognized "NOT_RECOGNIZED" Precondition "{name} is not recognized by {region}" "{name} 未被 {region} 互认"
+    // Contracts, stays, bills
+    GuardianMissing "GUARDIAN_MISSING" Invalid "limited or no capacity needs a guardian among the parties" "限制或无民事行为能力须有监护人"
+    PartyMissing "PARTY_MISSING" Invalid "the contract lacks the party {role}" "合同缺少当事人 {role}"
+    CapExceeded "CAP_EXCEEDED" Precondition "{field} is {amount}; the cap in division {division} is {cap}" "{field} 为 {amount}，{division} 上限为 {cap}"
+    SignatureMissing "SIGNATURE_MISSING" Precondition "{party} has not signed" "{party} 尚未签署"
+    DigestMismatch "DIGEST_MISMATCH" Invalid "{field} is not the digest of the document on file" "{field} 与存档文件摘要不符"
+    FilingNumberTaken "FILING_NUMBER_TAKEN" AlreadyExists "the filing number is already used by {name}" "备案号已被 {name} 使用"
+    StayOverlaps "STAY_OVERLAPS" Precondition "{name} overlaps" "与 {name} 时间重叠"
+    BillLineBelowPaid "BILL_LINE_BELOW_PAID" Precondition "line {line} cannot fall below the {paid} fen already paid or held" "账单行 {line} 不能低于已付或已占用的 {paid} 分"
+    // Entitlements
+    BasisNotValid "BASIS_NOT_VALID" Precondition "{name} is no eligibility basis for {month}" "{name} 不能作为 {month} 的资格依据"
+    NoRate "NO_RATE" Precondition "no rate of {programme} applies to {name} in {month}" "{programme} 在 {month} 对 {name} 无适用标准"
+    AlreadyGranted "ALREADY_GRANTED" AlreadyExists "{month} is already granted as {name}" "{month} 已发放：{name}"
+    BackPayTooOld "BACK_PAY_TOO_OLD" Precondition "{month} is more than {months} months back" "{month} 超过 {months} 个月补发期限"
+    MonthInFuture "MONTH_IN_FUTURE" Precondition "{month} cannot be granted yet" "{month} 尚不能发放"
+    // Payments
+    ConditionUnmet "CONDITION_UNMET" Precondition "condition {condition} is not met: {detail}" "条件 {condition} 不满足：{detail}"
+    InsufficientFunds "INSUFFICIENT_FUNDS" Precondition "{available} fen are available" "可用余额 {available} 分"
+    BillLineExceeded "BILL_LINE_EXCEEDED" Precondition "{open} fen of the bill line are open" "账单行剩余应付 {open} 分"
+    OrderIdTaken "ORDER_ID_TAKEN" AlreadyExists "the order id is already used by {name}" "订单号已被 {name} 使用"
+    AmountMismatch "AMOUNT_MISMATCH" Invalid "{field} is {amount}, the record says {expected}" "{field} 为 {amount}，记录为 {expected}"
+    RefundExceedsPayment "REFUND_EXCEEDS_PAYMENT" Precondition "{refundable} fen can still be refunded" "尚可退款 {refundable} 分"
+    RefundTooLate "REFUND_TOO_LATE" Precondition "refunds end {months} months after the payment" "付款 {months} 个月后不能退款"
+    ClearingDatePassed "CLEARING_DATE_PASSED" Precondition "the clearing date {date} has passed; refund instead" "清算日 {date} 已过，请使用退款"
+    MandateCapExceeded "MANDATE_CAP_EXCEEDED" Precondition "{open} fen of the month's mandate are left" "本月委托额度剩余 {open} 分"
+    // Policy
+    PolicyKindUnknown "POLICY_KIND_UNKNOWN" Invalid "there is no policy kind {kind}" "没有策略类别 {kind}"
+    PolicyBodyInvalid "POLICY_BODY_INVALID" Invalid "the policy body cannot be read: {problem}" "策略内容无法解析：{problem}"
+    PolicyMissing "POLICY_MISSING" Precondition "no policy {kind} for {scope} is in force on {date}" "{date} 没有生效的策略 {kind}（{scope}）"
+    // Files and reconciliation
+    FileDigestMismatch "FILE_DIGEST_MISMATCH" Invalid "the uploaded bytes do not have the announced size and digest" "上传内容与声明的大小或摘要不符"
+    FileUnreadable "FILE_UNREADABLE" Invalid "the file is refused whole: {problem}" "文件整体拒收：{problem}"
+    FileMissing "FILE_MISSING" Precondition "no settlement file of {channel} for {date} has arrived" "{channel} {date} 的对账文件尚未到达"
+    RunInProgress "RUN_IN_PROGRESS" Precondition "{name} is not finished" "{name} 尚未完成"
+    SamePerson "SAME_PERSON" Denied "{name} has already {did} and may not {may}" "{name} 已{did}，不得{may}"
+    ResolutionNotAllowed "RESOLUTION_NOT_ALLOWED" Invalid "{resolution} does not resolve a break of class {class}" "{resolution} 不适用于 {class} 类差错"
+    RootMismatch "ROOT_MISMATCH" Invalid "the root signed is not that of the view" "所签根值与视图不符"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn codes_are_unique_upper_snake_case_and_templates_name_the_same_variables() {
+        let mut seen = HashSet::new();
+        for reason in Reason::ALL {
+            assert!(seen.insert(reason.code()), "{} twice", reason.code());
+            assert!(reason.code().chars().all(|c| c.is_ascii_uppercase() || c == '_'));
+            assert_eq!(variables(reason.template_en()), variables(reason.template_zh()), "{}", reason.code());
+        }
+    }
+
+    fn variables(template: &str) -> HashSet<String> {
+        template.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name.to_owned()).collect()
+    }
+}

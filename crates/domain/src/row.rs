@@ -1,0 +1,136 @@
+//! Tables as data. One `table!` declaration gives the typed row, the column list
+//! from which the store generates its SQL, and what a leaf commits to.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use crate::value::{ColumnType, Value};
+
+/// One column of a table.
+#[derive(Clone, Copy, Debug)]
+pub struct ColumnSpec {
+    pub name: &'static str,
+    pub ty: ColumnType,
+    pub nullable: bool,
+    /// Allowed texts, empty for any.
+    pub choices: &'static [&'static str],
+}
+
+/// How a table's rows come and go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableKind {
+    /// The current state of something; rewritten by later leaves.
+    Head,
+    /// Written once. The database refuses updates and deletes.
+    AppendOnly,
+    /// A head whose leaf holds only a salted commitment per person, so that the person can be
+    /// erased (DESIGN.md §5 "Privacy"). The first key column must be preceded by a `person` column.
+    Private,
+    /// Computed from other rows (account balances); in no leaf, recomputed by `jjj verify`.
+    Derived,
+}
+
+/// A table's whole description.
+#[derive(Debug)]
+pub struct TableSpec {
+    pub name: &'static str,
+    /// First doc line; becomes the comment in the migration.
+    pub doc: &'static str,
+    pub kind: TableKind,
+    pub columns: &'static [ColumnSpec],
+    pub key: &'static [&'static str],
+    /// Column groups by which rows are listed and loaded; each is a database index.
+    pub indexes: &'static [&'static [&'static str]],
+    /// Columns naming the participants who may read a row; empty: every participant may.
+    pub readers: &'static [&'static str],
+    pub parse: fn(Vec<Value>) -> Result<Arc<dyn Any + Send + Sync>, StoredFault>,
+}
+
+impl TableSpec {
+    pub fn column(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|c| c.name == name)
+    }
+
+    /// The key columns' values out of a whole row.
+    pub fn key_of(&self, values: &[Value]) -> Vec<Value> {
+        self.pick(self.key, values)
+    }
+
+    /// The named columns' values out of a whole row.
+    pub fn pick(&self, names: &[&'static str], values: &[Value]) -> Vec<Value> {
+        names.iter().map(|n| values[self.column(n).expect("a spec names its own columns")].clone()).collect()
+    }
+}
+
+/// Stored data that does not parse: never the caller's fault.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("table {table}, column {column}: {problem}")]
+pub struct StoredFault {
+    pub table: &'static str,
+    pub column: &'static str,
+    pub problem: String,
+}
+
+/// A typed row of a table.
+pub trait Row: Any + Send + Sync + Clone + Sized {
+    fn spec() -> &'static TableSpec;
+    fn to_values(&self) -> Vec<Value>;
+    fn from_values(values: Vec<Value>) -> Result<Self, StoredFault>;
+}
+
+/// Declares a table: struct, columns, key, indexes, readers.
+#[macro_export]
+macro_rules! table {
+    (
+        #[doc = $doc:literal] $(#[$m:meta])*
+        pub struct $Name:ident in $table:literal, $kind:ident
+        key [$($key:ident),+] $(index [$($ix:ident),+])* readers [$($reader:ident),*]
+        { $( $(#[$fm:meta])* pub $f:ident : $t:ty ),+ $(,)? }
+    ) => {
+        #[doc = $doc] $(#[$m])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct $Name { $( $(#[$fm])* pub $f : $t ),+ }
+
+        impl $crate::row::Row for $Name {
+            fn spec() -> &'static $crate::row::TableSpec {
+                static SPEC: $crate::row::TableSpec = $crate::row::TableSpec {
+                    name: $table,
+                    doc: $doc,
+                    kind: $crate::row::TableKind::$kind,
+                    columns: &[$( $crate::row::ColumnSpec {
+                        name: stringify!($f),
+                        ty: <$t as $crate::value::Column>::TYPE,
+                        nullable: <$t as $crate::value::Column>::NULLABLE,
+                        choices: <$t as $crate::value::Column>::CHOICES,
+                    } ),+],
+                    key: &[$(stringify!($key)),+],
+                    indexes: &[$( &[$(stringify!($ix)),+] ),*],
+                    readers: &[$(stringify!($reader)),*],
+                    parse: |values| {
+                        <$Name as $crate::row::Row>::from_values(values)
+                            .map(|row| std::sync::Arc::new(row) as std::sync::Arc<dyn std::any::Any + Send + Sync>)
+                    },
+                };
+                &SPEC
+            }
+            fn to_values(&self) -> Vec<$crate::value::Value> {
+                vec![$( <$t as $crate::value::Column>::to_value(&self.$f) ),+]
+            }
+            fn from_values(values: Vec<$crate::value::Value>) -> Result<Self, $crate::row::StoredFault> {
+                let mut values = values.into_iter();
+                Ok(Self { $( $f: {
+                    let value = values.next().unwrap_or($crate::value::Value::Null);
+                    <$t as $crate::value::Column>::from_value(value).map_err(|problem| $crate::row::StoredFault {
+                        table: $table, column: stringify!($f), problem,
+                    })?
+                } ),+ })
+            }
+        }
+    };
+}
+
+/// A key or index value list: `key![rating, version]`.
+#[macro_export]
+macro_rules! key {
+    ($($e:expr),+ $(,)?) => { vec![$( $crate::value::Column::to_value(&$e) ),+] };
+}

@@ -1,0 +1,176 @@
+//! What a decision may see. `decide` asks for what it needs; what is not loaded
+//! yet is noted as a miss, the store loads all misses of a batch in a few
+//! set-based statements, and the decision runs again. So what a command reads is
+//! written down once, in the rule that reads it.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::decision::Leaf;
+use crate::rejection::Rejection;
+use crate::row::{Row, StoredFault, TableSpec};
+use crate::value::Value;
+
+/// Why a decision did not come to an end.
+#[derive(Debug)]
+pub enum Stop {
+    /// The snapshot lacks something; it has been noted in [`Snapshot::take_misses`].
+    Miss,
+    /// The command is refused. Nothing changes.
+    Reject(Box<Rejection>),
+}
+
+impl From<Rejection> for Stop {
+    fn from(rejection: Rejection) -> Self {
+        Self::Reject(Box::new(rejection))
+    }
+}
+
+/// Something to load: all rows of a table whose `columns` equal `values`.
+#[derive(Clone)]
+pub struct Load {
+    pub spec: &'static TableSpec,
+    /// The key, or one of the table's indexes.
+    pub columns: &'static [&'static str],
+    pub values: Vec<Value>,
+}
+
+impl Load {
+    fn identity(&self) -> (&'static str, &'static [&'static str], &[Value]) {
+        (self.spec.name, self.columns, &self.values)
+    }
+
+    /// Whether this asks for one row by its key.
+    pub fn is_by_key(&self) -> bool {
+        self.columns == self.spec.key
+    }
+}
+
+impl PartialEq for Load {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity() == other.identity()
+    }
+}
+impl Eq for Load {}
+impl PartialOrd for Load {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Load {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.identity().cmp(&other.identity())
+    }
+}
+
+type AnyRow = Arc<dyn Any + Send + Sync>;
+type RowKey = (&'static str, Vec<Value>);
+type ListKey = (&'static str, &'static [&'static str], Vec<Value>);
+
+/// The rows loaded so far, as the batch's earlier commands have left them.
+#[derive(Default)]
+pub struct Snapshot {
+    rows: HashMap<RowKey, Option<AnyRow>>,
+    lists: HashMap<ListKey, Vec<Vec<Value>>>,
+    loads: Vec<Load>,
+    misses: RefCell<BTreeSet<Load>>,
+}
+
+impl Snapshot {
+    /// The row with this key, `None` when the database has none.
+    pub fn get<T: Row>(&self, key: Vec<Value>) -> Result<Option<Arc<T>>, Stop> {
+        let spec = T::spec();
+        match self.rows.get(&(spec.name, key.clone())) {
+            Some(found) => Ok(found.clone().map(downcast)),
+            None => {
+                self.misses.borrow_mut().insert(Load { spec, columns: spec.key, values: key });
+                Err(Stop::Miss)
+            }
+        }
+    }
+
+    /// All rows whose index columns have these values, ordered by key. `columns`
+    /// must be one of the table's indexes.
+    pub fn list<T: Row>(&self, columns: &[&str], values: Vec<Value>) -> Result<Vec<Arc<T>>, Stop> {
+        let spec = T::spec();
+        let columns = spec
+            .indexes
+            .iter()
+            .find(|ix| **ix == columns)
+            .unwrap_or_else(|| panic!("table {} has no index on {columns:?}", spec.name));
+        match self.lists.get(&(spec.name, columns, values.clone())) {
+            Some(keys) => Ok(keys
+                .iter()
+                .filter_map(|key| self.rows.get(&(spec.name, key.clone())).cloned().flatten())
+                .map(downcast)
+                .collect()),
+            None => {
+                self.misses.borrow_mut().insert(Load { spec, columns, values });
+                Err(Stop::Miss)
+            }
+        }
+    }
+
+    /// What decisions asked for in vain since the last call.
+    pub fn take_misses(&self) -> Vec<Load> {
+        std::mem::take(&mut *self.misses.borrow_mut()).into_iter().collect()
+    }
+
+    /// Everything loaded so far, to load it again after locking.
+    pub fn loads(&self) -> &[Load] {
+        &self.loads
+    }
+
+    /// Takes in what the store found for a load: whole rows in column order.
+    pub fn insert(&mut self, load: Load, rows: Vec<Vec<Value>>) -> Result<(), StoredFault> {
+        let spec = load.spec;
+        let mut keys = Vec::with_capacity(rows.len());
+        for values in rows {
+            let key = spec.key_of(&values);
+            let parsed = (spec.parse)(values)?;
+            self.rows.entry((spec.name, key.clone())).or_insert(Some(parsed));
+            keys.push(key);
+        }
+        if load.is_by_key() {
+            self.rows.entry((spec.name, load.values.clone())).or_insert(None);
+        } else {
+            keys.sort();
+            self.lists.insert((spec.name, load.columns, load.values.clone()), keys);
+        }
+        self.loads.push(load);
+        Ok(())
+    }
+
+    /// Makes an accepted command's writes visible to the batch's next commands.
+    pub fn apply(&mut self, leaves: &[Leaf]) -> Result<(), StoredFault> {
+        for write in leaves.iter().flat_map(|leaf| &leaf.writes) {
+            self.put(write.spec, &write.values)?;
+        }
+        Ok(())
+    }
+
+    /// Replaces one row and keeps the lists that it belongs to.
+    pub fn put(&mut self, spec: &'static TableSpec, values: &[Value]) -> Result<(), StoredFault> {
+        let key = spec.key_of(values);
+        let parsed = (spec.parse)(values.to_vec())?;
+        for ((table, columns, wanted), keys) in &mut self.lists {
+            if *table != spec.name {
+                continue;
+            }
+            let at = keys.binary_search(&key);
+            match (spec.pick(columns, values) == *wanted, at) {
+                (true, Err(i)) => keys.insert(i, key.clone()),
+                (false, Ok(i)) => drop(keys.remove(i)),
+                _ => {}
+            }
+        }
+        self.rows.insert((spec.name, key), Some(parsed));
+        Ok(())
+    }
+}
+
+fn downcast<T: Row>(row: AnyRow) -> Arc<T> {
+    row.downcast().expect("a table has one row type")
+}
