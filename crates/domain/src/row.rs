@@ -46,6 +46,14 @@ pub struct TableSpec {
     pub parse: fn(Vec<Value>) -> Result<Arc<dyn Any + Send + Sync>, StoredFault>,
 }
 
+/// Tables are statics: the same name is the same table.
+impl PartialEq for TableSpec {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+impl Eq for TableSpec {}
+
 impl TableSpec {
     pub fn column(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|c| c.name == name)
