@@ -1,0 +1,33 @@
+//! Signing and verifying: everything a third party needs to check what the gateway says, offline.
+//!
+//! - [`suite`]: keys and the algorithms they sign with. The only place that calls a signature
+//!   primitive.
+//! - [`request`]: the token that authenticates one call and binds its content.
+//! - [`receipt`]: the gateway's promise, one signature for a whole batch of answers.
+//! - [`recognition`]: a recognition as a JWT.
+//! - [`merkle`]: the RFC 6962 tree: hashes, proofs, append, tiles.
+//! - [`note`]: C2SP signed notes and checkpoints.
+//! - [`seal`]: encryption of personal data, keyed look-up, salted commitments.
+//! - [`thumbprint`]: the fingerprint of a certificate.
+//!
+//! Architecture invariant: no IO, no async, no clock. Time is a parameter, and so is randomness,
+//! with two exceptions that the crypto library draws itself: new signing keys and ECDSA's nonce.
+//!
+//! Every error enum has `reason()`, a stable `UPPER_SNAKE_CASE` name of what was wrong, which
+//! becomes part of the gateway's API. No error carries personal data or key material.
+
+mod encoding;
+mod jws;
+pub mod merkle;
+pub mod note;
+pub mod receipt;
+pub mod recognition;
+pub mod request;
+pub mod seal;
+mod strict;
+pub mod suite;
+pub mod thumbprint;
+
+pub use jws::JwsError;
+pub use merkle::Hash;
+pub use suite::{Algorithm, Jwk, KeyError, SignError, SigningKey, VerifyingKey};

@@ -1,0 +1,276 @@
+//! C2SP signed notes (c2sp.org/signed-note) and, as their main use, checkpoints
+//! (c2sp.org/tlog-checkpoint).
+//!
+//! A note is a text and any number of signature lines under it. Lines of unknown keys are kept
+//! and ignored: that is how cosignatures, further algorithms and key rotation fit in.
+
+mod checkpoint;
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+
+pub use checkpoint::{Checkpoint, CheckpointError, open_checkpoint, sign_checkpoint};
+
+use crate::encoding::{base64_std, base64url, from_base64_std};
+use crate::suite::{Algorithm, Jwk, KeyError, SignError, SigningKey, VerifyingKey};
+
+/// The longest note that is read, in bytes.
+pub const MAX_NOTE_LEN: usize = 256 * 1024;
+/// The most signature lines that are read.
+pub const MAX_SIGNATURES: usize = 64;
+
+/// The signature type of plain Ed25519 notes.
+const ED25519: u8 = 0x01;
+const SIGNATURE_START: &str = "\u{2014} ";
+
+/// What is wrong with a note, its key, or its signatures.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoteError {
+    /// Longer than [`MAX_NOTE_LEN`] or with more lines than [`MAX_SIGNATURES`].
+    #[error("the note is too long")]
+    TooLong,
+    /// The text is empty, does not end in a newline, or has control characters.
+    #[error("the note's text is empty, unterminated or has control characters")]
+    Text,
+    /// No blank line with signature lines after it, or one of them is malformed.
+    #[error("a signature line of the note is missing or malformed")]
+    SignatureLine,
+    /// A key name is empty or has a space or a plus.
+    #[error("the key name is empty or has a space or a plus")]
+    KeyName,
+    /// A verifier key is not `name+id+base64` of an Ed25519 key, or its id is not its own.
+    #[error("the verifier key is malformed")]
+    VerifierKey,
+    /// Notes are signed with Ed25519 keys only.
+    #[error("the key is not an Ed25519 key")]
+    NotEd25519,
+    /// The key was not accepted.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The key would not sign.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    /// No line is of this key.
+    #[error("the note has no signature of this key")]
+    Unsigned,
+    /// A line of this key does not verify.
+    #[error("the note's signature does not verify")]
+    BadSignature,
+}
+
+impl NoteError {
+    /// The stable machine name of this error.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::TooLong => "NOTE_TOO_LONG",
+            Self::Text => "NOTE_TEXT_MALFORMED",
+            Self::SignatureLine => "NOTE_SIGNATURE_LINE_MALFORMED",
+            Self::KeyName => "NOTE_KEY_NAME_MALFORMED",
+            Self::VerifierKey => "NOTE_VERIFIER_KEY_MALFORMED",
+            Self::NotEd25519 => "NOTE_KEY_NOT_ED25519",
+            Self::Key(error) => error.reason(),
+            Self::Sign(error) => error.reason(),
+            Self::Unsigned => "NOTE_UNSIGNED",
+            Self::BadSignature => "NOTE_SIGNATURE_INVALID",
+        }
+    }
+}
+
+/// A named key that verifies notes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoteVerifier {
+    name: String,
+    id: [u8; 4],
+    key: VerifyingKey,
+}
+
+impl NoteVerifier {
+    /// A key under a name.
+    ///
+    /// # Errors
+    /// [`NoteError::KeyName`], [`NoteError::NotEd25519`].
+    pub fn new(name: &str, key: &VerifyingKey) -> Result<Self, NoteError> {
+        check_name(name)?;
+        let id = key_id(name, key)?;
+        Ok(Self { name: name.into(), id, key: key.clone() })
+    }
+
+    /// Reads a verifier key: `name+hex(id)+base64(01 ‖ public key)`.
+    ///
+    /// # Errors
+    /// [`NoteError::VerifierKey`], [`NoteError::KeyName`], [`NoteError::Key`].
+    pub fn from_vkey(vkey: &str) -> Result<Self, NoteError> {
+        let mut parts = vkey.splitn(3, '+');
+        let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(NoteError::VerifierKey);
+        };
+        let key = from_base64_std(key).ok_or(NoteError::VerifierKey)?;
+        let Some((&ED25519, public)) = key.split_first() else {
+            return Err(NoteError::VerifierKey);
+        };
+        if public.len() != 32 {
+            return Err(NoteError::VerifierKey);
+        }
+        let jwk = Jwk { kty: "OKP".into(), crv: "Ed25519".into(), x: base64url(public), y: None };
+        let verifier = Self::new(name, &VerifyingKey::from_jwk(&jwk)?)?;
+        if id == hex::encode(verifier.id) { Ok(verifier) } else { Err(NoteError::VerifierKey) }
+    }
+
+    /// The verifier key as text, as [`Self::from_vkey`] reads it.
+    pub fn vkey(&self) -> String {
+        let key = [&[ED25519], self.key.public_bytes()].concat();
+        format!("{}+{}+{}", self.name, hex::encode(self.id), base64_std(key))
+    }
+
+    /// The key's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The key id: the first 4 bytes of SHA-256(name ‖ newline ‖ 01 ‖ public key).
+    pub fn id(&self) -> [u8; 4] {
+        self.id
+    }
+}
+
+/// One signature line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoteSignature {
+    /// The name of the key.
+    pub name: String,
+    /// The id of the key.
+    pub id: [u8; 4],
+    /// What follows the id: for Ed25519, 64 bytes.
+    pub signature: Vec<u8>,
+}
+
+/// A text and its signature lines, in order. `Display` gives the note's bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedNote {
+    text: String,
+    signatures: Vec<NoteSignature>,
+}
+
+impl SignedNote {
+    /// A note that nobody has signed yet.
+    ///
+    /// # Errors
+    /// [`NoteError::Text`]: the text must end in a newline and have no other control character.
+    pub fn new(text: impl Into<String>) -> Result<Self, NoteError> {
+        let text = text.into();
+        check_text(&text)?;
+        Ok(Self { text, signatures: Vec::new() })
+    }
+
+    /// Reads a note with at least one signature line. **Nothing is verified.**
+    ///
+    /// # Errors
+    /// [`NoteError::TooLong`], [`NoteError::Text`], [`NoteError::SignatureLine`].
+    pub fn parse(note: &str) -> Result<Self, NoteError> {
+        if note.len() > MAX_NOTE_LEN {
+            return Err(NoteError::TooLong);
+        }
+        let blank = note.rfind("\n\n").ok_or(NoteError::SignatureLine)?;
+        let (text, lines) = (&note[..=blank], &note[blank + 2..]);
+        check_text(text)?;
+        let lines = lines.strip_suffix('\n').ok_or(NoteError::SignatureLine)?;
+        if lines.split('\n').nth(MAX_SIGNATURES).is_some() {
+            return Err(NoteError::TooLong);
+        }
+        let signatures: Option<Vec<_>> = lines.split('\n').map(parse_line).collect();
+        let signatures = signatures.ok_or(NoteError::SignatureLine)?;
+        Ok(Self { text: text.into(), signatures })
+    }
+
+    /// The text, ending in a newline. Believe it after [`Self::verify`].
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The signature lines, known and unknown.
+    pub fn signatures(&self) -> &[NoteSignature] {
+        &self.signatures
+    }
+
+    /// Signs the text and adds the line.
+    ///
+    /// # Errors
+    /// [`NoteError::KeyName`], [`NoteError::NotEd25519`], [`NoteError::Sign`].
+    pub fn sign(&mut self, name: &str, key: &SigningKey) -> Result<(), NoteError> {
+        check_name(name)?;
+        let id = key_id(name, key.verifying_key())?;
+        let signature = key.sign(self.text.as_bytes())?;
+        self.add(NoteSignature { name: name.into(), id, signature })
+    }
+
+    /// Adds a line that another made, unless it is there already.
+    ///
+    /// # Errors
+    /// [`NoteError::KeyName`]; [`NoteError::SignatureLine`] when it has no signature.
+    pub fn add(&mut self, signature: NoteSignature) -> Result<(), NoteError> {
+        check_name(&signature.name)?;
+        if signature.signature.is_empty() {
+            return Err(NoteError::SignatureLine);
+        }
+        if !self.signatures.contains(&signature) {
+            self.signatures.push(signature);
+        }
+        Ok(())
+    }
+
+    /// Checks that this key signed the text. Every line that bears its name and id must verify.
+    ///
+    /// # Errors
+    /// [`NoteError::Unsigned`], [`NoteError::BadSignature`].
+    pub fn verify(&self, verifier: &NoteVerifier) -> Result<(), NoteError> {
+        let mut verified = Err(NoteError::Unsigned);
+        for line in &self.signatures {
+            if line.name != verifier.name || line.id != verifier.id {
+                continue;
+            }
+            verifier.key.verify(self.text.as_bytes(), &line.signature).map_err(|_| NoteError::BadSignature)?;
+            verified = Ok(());
+        }
+        verified
+    }
+}
+
+impl fmt::Display for SignedNote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.text)?;
+        for NoteSignature { name, id, signature } in &self.signatures {
+            let signature = base64_std([&id[..], signature].concat());
+            writeln!(f, "{SIGNATURE_START}{name} {signature}")?;
+        }
+        Ok(())
+    }
+}
+
+fn parse_line(line: &str) -> Option<NoteSignature> {
+    let (name, signature) = line.strip_prefix(SIGNATURE_START)?.split_once(' ')?;
+    check_name(name).ok()?;
+    let bytes = from_base64_std(signature)?;
+    let (id, signature) = bytes.split_first_chunk::<4>()?;
+    let (id, signature) = (*id, signature.to_vec());
+    (!signature.is_empty()).then(|| NoteSignature { name: name.into(), id, signature })
+}
+
+fn key_id(name: &str, key: &VerifyingKey) -> Result<[u8; 4], NoteError> {
+    if key.algorithm() != Algorithm::EdDsa {
+        return Err(NoteError::NotEd25519);
+    }
+    let digest =
+        Sha256::new().chain_update(name).chain_update([b'\n', ED25519]).chain_update(key.public_bytes()).finalize();
+    Ok([digest[0], digest[1], digest[2], digest[3]])
+}
+
+fn check_name(name: &str) -> Result<(), NoteError> {
+    let forbidden = |c: char| c.is_whitespace() || c == '+' || c < '\u{20}';
+    if name.is_empty() || name.contains(forbidden) { Err(NoteError::KeyName) } else { Ok(()) }
+}
+
+fn check_text(text: &str) -> Result<(), NoteError> {
+    let forbidden = |c: char| c < '\u{20}' && c != '\n';
+    if !text.ends_with('\n') || text.contains(forbidden) { Err(NoteError::Text) } else { Ok(()) }
+}

@@ -1,0 +1,118 @@
+//! Keys, and the algorithms they sign with.
+//!
+//! Every signature in the gateway, whatever it is for, is made by [`SigningKey::sign`] and checked
+//! by [`VerifyingKey::verify`]. The algorithm is a property of the key and never read from what is
+//! being verified (RFC 8725 §3.1). A further algorithm (SM2 with SM3) is one more variant of
+//! [`Algorithm`] and one more arm in each `match` of this module.
+//!
+//! Absent on purpose: RSA, HMAC, `none`; batch verification (it accepts what single verification
+//! refuses, and evidence must mean the same to everybody).
+
+mod jwk;
+mod signing;
+mod verifying;
+
+pub use jwk::Jwk;
+pub use signing::SigningKey;
+pub use verifying::VerifyingKey;
+
+/// A signature algorithm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Algorithm {
+    /// Ed25519 (RFC 8032), in JOSE `EdDSA` (RFC 8037). 64-byte deterministic signatures.
+    EdDsa,
+    /// ECDSA over P-256 with SHA-256, in JOSE `ES256` (RFC 7518 §3.4). 64-byte signatures `R ‖ S`.
+    Es256,
+}
+
+impl Algorithm {
+    /// All algorithms, in a stable order.
+    pub const ALL: [Self; 2] = [Self::EdDsa, Self::Es256];
+
+    /// The value of the `alg` header of a JWS.
+    pub fn jose_name(self) -> &'static str {
+        match self {
+            Self::EdDsa => "EdDSA",
+            Self::Es256 => "ES256",
+        }
+    }
+}
+
+/// Why a key was not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// The text is not a JSON object with exactly the members `kty`, `crv`, `x` and, for EC, `y`.
+    #[error("the key is not a JWK of the members kty, crv, x and y")]
+    JwkMalformed,
+    /// `kty` and `crv` name no algorithm of the suite.
+    #[error("keys of type {kty} on curve {crv} are not supported")]
+    Unsupported {
+        /// The JWK's `kty`.
+        kty: String,
+        /// The JWK's `crv`.
+        crv: String,
+    },
+    /// A coordinate is not canonical base64url of 32 bytes, or is there when it must not be.
+    #[error("coordinate {name} of the key is malformed")]
+    Coordinate {
+        /// `x` or `y`.
+        name: &'static str,
+    },
+    /// An Ed25519 key of small order or in a non-canonical encoding: signatures would verify
+    /// that nobody made.
+    #[error("the key is a weak Ed25519 point")]
+    WeakPoint,
+    /// The coordinates are not a point of the curve.
+    #[error("the key is not a point of its curve")]
+    NotOnCurve,
+    /// The text is not one unencrypted `PRIVATE KEY` block (PKCS#8 in PEM).
+    #[error("the private key is not unencrypted PKCS#8 in PEM")]
+    Pem,
+    /// The PKCS#8 document holds no key of the suite, or is damaged.
+    #[error("the private key is damaged or of an unsupported algorithm")]
+    PrivateKey,
+    /// The crypto library could not make a key.
+    #[error("no key could be generated")]
+    Generation,
+}
+
+impl KeyError {
+    /// The stable machine name of this error.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::JwkMalformed => "KEY_JWK_MALFORMED",
+            Self::Unsupported { .. } => "KEY_UNSUPPORTED",
+            Self::Coordinate { .. } => "KEY_COORDINATE_MALFORMED",
+            Self::WeakPoint => "KEY_WEAK_POINT",
+            Self::NotOnCurve => "KEY_NOT_ON_CURVE",
+            Self::Pem => "KEY_PEM_MALFORMED",
+            Self::PrivateKey => "KEY_PRIVATE_MALFORMED",
+            Self::Generation => "KEY_GENERATION_FAILED",
+        }
+    }
+}
+
+/// The key would not sign. With keys in memory this is a fault of the crypto library; a key in a
+/// hardware module can also be unreachable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the key could not sign")]
+pub struct SignError;
+
+impl SignError {
+    /// The stable machine name of this error.
+    pub fn reason(&self) -> &'static str {
+        "SIGNING_FAILED"
+    }
+}
+
+/// The signature is not one of this key over this message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the signature does not verify")]
+pub struct BadSignature;
+
+impl BadSignature {
+    /// The stable machine name of this error.
+    pub fn reason(&self) -> &'static str {
+        "SIGNATURE_INVALID"
+    }
+}

@@ -1,0 +1,143 @@
+//! Private keys.
+
+use std::fmt;
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
+use rustls_pki_types::PrivatePkcs8KeyDer;
+use rustls_pki_types::pem::PemObject;
+use zeroize::Zeroizing;
+
+use super::{Algorithm, Jwk, KeyError, SignError, VerifyingKey};
+use crate::encoding::base64_std;
+
+/// A private key that signs. Its `Debug` shows the name and the algorithm only.
+pub struct SigningKey {
+    secret: Secret,
+    public: VerifyingKey,
+}
+
+/// Where the secret is. A key in a hardware module will be one more variant.
+enum Secret {
+    Ed25519(Ed25519KeyPair),
+    P256(EcdsaKeyPair),
+}
+
+impl SigningKey {
+    /// A new key as PKCS#8 in PEM, which OpenSSL and others read too. The randomness is the
+    /// crypto library's.
+    ///
+    /// # Errors
+    /// [`KeyError::Generation`].
+    pub fn generate_pkcs8_pem(algorithm: Algorithm) -> Result<Zeroizing<String>, KeyError> {
+        let rng = SystemRandom::new();
+        let document = match algorithm {
+            // Version 1 has no public key inside; OpenSSL before 3 reads nothing else.
+            Algorithm::EdDsa => Ed25519KeyPair::generate_pkcs8v1(&rng),
+            Algorithm::Es256 => EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &rng),
+        }
+        .map_err(|_| KeyError::Generation)?;
+        Ok(private_pem(document.as_ref()))
+    }
+
+    /// Reads an unencrypted PKCS#8 `PRIVATE KEY` block. The algorithm is the key's own.
+    ///
+    /// # Errors
+    /// [`KeyError::Pem`] when there is no such block, [`KeyError::PrivateKey`] when it holds no
+    /// Ed25519 or P-256 key.
+    pub fn from_pkcs8_pem(pem: &str) -> Result<Self, KeyError> {
+        let der = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| KeyError::Pem)?;
+        Self::from_pkcs8_der(der.secret_pkcs8_der())
+    }
+
+    /// As [`Self::from_pkcs8_pem`], from DER.
+    ///
+    /// # Errors
+    /// [`KeyError::PrivateKey`].
+    pub fn from_pkcs8_der(der: &[u8]) -> Result<Self, KeyError> {
+        if let Ok(pair) = Ed25519KeyPair::from_pkcs8(der) {
+            return Self::ed25519(pair);
+        }
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der).map_err(|_| KeyError::PrivateKey)?;
+        let point: &[u8; 65] = pair.public_key().as_ref().try_into().map_err(|_| KeyError::PrivateKey)?;
+        let public = VerifyingKey::from_jwk(&Jwk::p256(point))?;
+        Ok(Self { secret: Secret::P256(pair), public })
+    }
+
+    /// The Ed25519 key of a 32-byte seed (RFC 8032 §5.1.5): for keys that must be the same in
+    /// every run, such as test vectors.
+    ///
+    /// # Errors
+    /// [`KeyError::PrivateKey`].
+    pub fn from_ed25519_seed(seed: &[u8; 32]) -> Result<Self, KeyError> {
+        let pair = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| KeyError::PrivateKey)?;
+        Self::ed25519(pair)
+    }
+
+    /// The key's name: the RFC 7638 thumbprint of its public half, 43 characters.
+    pub fn kid(&self) -> &str {
+        self.public.kid()
+    }
+
+    /// The algorithm it signs with.
+    pub fn algorithm(&self) -> Algorithm {
+        self.public.algorithm()
+    }
+
+    /// The public half as JSON.
+    pub fn public_jwk(&self) -> &Jwk {
+        self.public.jwk()
+    }
+
+    /// The public half, ready to verify.
+    pub fn verifying_key(&self) -> &VerifyingKey {
+        &self.public
+    }
+
+    /// Signs a message: 64 bytes for either algorithm.
+    ///
+    /// Callers separate their purposes by what they sign: a JWS signing input is all base64url
+    /// and dots, a note has no control character but the newline, and a receipt's message starts
+    /// with its context and a zero byte. No message of one kind is one of another.
+    ///
+    /// # Errors
+    /// [`SignError`].
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
+        let signature = match &self.secret {
+            Secret::Ed25519(pair) => pair.try_sign(message),
+            Secret::P256(pair) => pair.sign(&SystemRandom::new(), message),
+        };
+        Ok(signature.map_err(|_| SignError)?.as_ref().to_vec())
+    }
+
+    fn ed25519(pair: Ed25519KeyPair) -> Result<Self, KeyError> {
+        let public = VerifyingKey::from_jwk(&Jwk::ed25519(pair.public_key().as_ref()))?;
+        Ok(Self { secret: Secret::Ed25519(pair), public })
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SigningKey")
+            .field("kid", &self.kid())
+            .field("algorithm", &self.algorithm())
+            .field("secret", &"[redacted]")
+            .finish()
+    }
+}
+
+/// RFC 7468: lines of 64 characters between the labels.
+fn private_pem(der: &[u8]) -> Zeroizing<String> {
+    let body = Zeroizing::new(base64_std(der));
+    let mut pem = Zeroizing::new(String::with_capacity(body.len() + body.len() / 64 + 64));
+    pem.push_str("-----BEGIN PRIVATE KEY-----\n");
+    let mut rest = body.as_str();
+    while !rest.is_empty() {
+        let (line, tail) = rest.split_at(rest.len().min(64));
+        pem.push_str(line);
+        pem.push('\n');
+        rest = tail;
+    }
+    pem.push_str("-----END PRIVATE KEY-----\n");
+    pem
+}

@@ -1,0 +1,73 @@
+//! Public keys.
+
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey};
+
+use super::{Algorithm, BadSignature, Jwk, KeyError};
+
+/// A public key, parsed once and then used any number of times, from any thread.
+///
+/// It holds the crypto library's own parsed key. (jsonwebtoken's `DecodingKey` would be parsed
+/// anew at every verification, and its algorithms hang on a provider of the whole process.)
+#[derive(Clone, Debug)]
+pub struct VerifyingKey {
+    algorithm: Algorithm,
+    parsed: ParsedPublicKey,
+    jwk: Jwk,
+    kid: String,
+}
+
+impl VerifyingKey {
+    /// Parses a public key.
+    ///
+    /// # Errors
+    /// See [`KeyError`]. Weak Ed25519 points and P-256 points off the curve are refused here. An
+    /// Ed25519 encoding that is no point at all is accepted and then verifies nothing.
+    pub fn from_jwk(jwk: &Jwk) -> Result<Self, KeyError> {
+        let (algorithm, bytes) = jwk.parse()?;
+        let parsed = match algorithm {
+            Algorithm::EdDsa => ParsedPublicKey::new(&ED25519, bytes),
+            Algorithm::Es256 => ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, bytes),
+        }
+        .map_err(|_| KeyError::NotOnCurve)?;
+        Ok(Self { algorithm, parsed, jwk: jwk.clone(), kid: jwk.thumbprint() })
+    }
+
+    /// The key's name: its RFC 7638 thumbprint, 43 characters.
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// The one algorithm this key verifies.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// The key as JSON.
+    pub fn jwk(&self) -> &Jwk {
+        &self.jwk
+    }
+
+    /// The public key's bytes: 32 of Ed25519, or the 65 of an uncompressed SEC1 point.
+    pub fn public_bytes(&self) -> &[u8] {
+        self.parsed.as_ref()
+    }
+
+    /// Checks one signature by itself.
+    ///
+    /// ES256 accepts both `S` and `n − S`, as JOSE libraries make either: the bytes of a
+    /// signature do not identify what was signed, its message does.
+    ///
+    /// # Errors
+    /// [`BadSignature`], also for a signature of the wrong length.
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
+        self.parsed.verify_sig(message, signature).map_err(|_| BadSignature)
+    }
+}
+
+impl PartialEq for VerifyingKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.jwk == other.jwk
+    }
+}
+
+impl Eq for VerifyingKey {}
