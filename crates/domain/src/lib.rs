@@ -6,6 +6,7 @@
 //! of the log with the rows and transfers they write, or a refusal.
 
 pub mod decision;
+pub mod id;
 pub mod ledger;
 pub mod names;
 pub mod rejection;
