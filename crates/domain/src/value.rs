@@ -5,22 +5,24 @@ use std::str::FromStr;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-/// One stored column value. There is no floating point and no blob: money is
-/// integer fen, digests are lower-case hex.
+/// One stored column value. There is no floating point: money is integer fen.
+/// Digests are lower-case hex text; bytes are for evidence items and file chunks only.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Value {
     Null,
     Int(i64),
     Text(String),
+    Bytes(Vec<u8>),
 }
 
 impl Value {
-    /// The value in a leaf's canonical JSON: integers as strings (RFC 8785 numbers are doubles).
+    /// The value in a leaf's canonical JSON: integers as strings (RFC 8785 numbers are doubles), bytes in hex.
     pub fn to_json(&self) -> serde_json::Value {
         match self {
             Self::Null => serde_json::Value::Null,
             Self::Int(n) => serde_json::Value::String(n.to_string()),
             Self::Text(s) => serde_json::Value::String(s.clone()),
+            Self::Bytes(b) => serde_json::Value::String(hex::encode(b)),
         }
     }
 
@@ -31,6 +33,9 @@ impl Value {
             (serde_json::Value::String(s), ColumnType::Text) => Ok(Self::Text(s.clone())),
             (serde_json::Value::String(s), ColumnType::Int) => {
                 s.parse().map(Self::Int).map_err(|_| format!("{s:?} is not an integer"))
+            }
+            (serde_json::Value::String(s), ColumnType::Bytes) => {
+                hex::decode(s).map(Self::Bytes).map_err(|_| format!("{s:?} is not hex"))
             }
             (other, _) => Err(format!("{other} is neither null nor a string")),
         }
@@ -43,17 +48,20 @@ impl fmt::Display for Value {
             Self::Null => f.write_str("NULL"),
             Self::Int(n) => write!(f, "{n}"),
             Self::Text(s) => f.write_str(s),
+            Self::Bytes(b) => f.write_str(&hex::encode(b)),
         }
     }
 }
 
-/// The two storage types, portable between SQLite and PostgreSQL.
+/// The storage types, portable between SQLite and PostgreSQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ColumnType {
     /// `BIGINT`: fen, counts, UTC microseconds, booleans as 0 and 1.
     Int,
     /// `TEXT`.
     Text,
+    /// `BYTEA` on PostgreSQL, `BLOB` on SQLite.
+    Bytes,
 }
 
 /// A field type that knows its column.
@@ -104,6 +112,19 @@ impl Column for String {
         match value {
             Value::Text(s) => Ok(s),
             other => Err(format!("{other} is not text")),
+        }
+    }
+}
+
+impl Column for Vec<u8> {
+    const TYPE: ColumnType = ColumnType::Bytes;
+    fn to_value(&self) -> Value {
+        Value::Bytes(self.clone())
+    }
+    fn from_value(value: Value) -> Result<Self, String> {
+        match value {
+            Value::Bytes(b) => Ok(b),
+            other => Err(format!("{other} is not bytes")),
         }
     }
 }
