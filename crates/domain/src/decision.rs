@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use crate::ledger::{Transfer, TransferRow};
 use crate::names::{Actor, Participant, RequestId};
 use crate::row::{Row, TableSpec};
+use crate::snapshot::{Snapshot, Stop};
 use crate::text_enum;
 use crate::time::Timestamp;
 use crate::value::Value;
@@ -18,6 +19,13 @@ text_enum! {
         /// A channel's payment instructions.
         Instruction = "INSTRUCTION",
     }
+}
+
+/// A mutation: what the caller wants, already parsed.
+///
+/// `decide` is pure and may run several times, until everything it asks the snapshot for is loaded.
+pub trait Command: Send + Sync {
+    fn decide(&self, snapshot: &Snapshot, call: &Call) -> Result<Decision, Stop>;
 }
 
 /// Who asks, when, under which id. Time is the database's clock, read after locking.

@@ -5,12 +5,25 @@
 //! Every mutation is decided here: `decide(snapshot, call, command)` gives leaves
 //! of the log with the rows and transfers they write, or a refusal.
 
+pub mod care;
 pub mod decision;
+pub mod entitlement;
 pub mod id;
+pub mod institution;
 pub mod ledger;
 pub mod names;
+pub mod participant;
+pub mod payment;
+pub mod person;
+pub mod policy;
+pub mod recon;
+pub mod record;
 pub mod rejection;
 pub mod row;
+pub mod rules;
+pub mod sim;
 pub mod snapshot;
+pub mod subsidy;
+pub mod tables;
 pub mod time;
 pub mod value;

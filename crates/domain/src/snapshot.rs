@@ -9,6 +9,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::decision::Leaf;
+use crate::key;
+use crate::ledger::{AccountRow, Layer, TransferRow};
 use crate::rejection::Rejection;
 use crate::row::{Row, StoredFault, TableSpec};
 use crate::value::Value;
@@ -148,7 +150,26 @@ impl Snapshot {
         for write in leaves.iter().flat_map(|leaf| &leaf.writes) {
             self.put(write.spec, &write.values)?;
         }
+        for transfer in leaves.iter().flat_map(|leaf| &leaf.transfers) {
+            self.post(transfer);
+        }
         Ok(())
+    }
+
+    /// Moves the balances that are loaded; the others take their delta in the database.
+    fn post(&mut self, transfer: &TransferRow) {
+        for (account, delta) in transfer.deltas() {
+            let Some(slot) = self.rows.get_mut(&(AccountRow::spec().name, key![account.clone()])) else { continue };
+            let mut row = match slot.take() {
+                Some(row) => AccountRow::clone(&downcast(row)),
+                None => AccountRow::empty(account.clone()),
+            };
+            match transfer.layer {
+                Layer::Held => row.held_fen += delta,
+                Layer::Posted => row.posted_fen += delta,
+            }
+            *slot = Some(Arc::new(row));
+        }
     }
 
     /// Replaces one row and keeps the lists that it belongs to.

@@ -1,0 +1,62 @@
+//! Bills by line and month.
+
+use crate::names::Participant;
+use crate::time::{Month, Timestamp};
+use crate::{table, text_enum};
+
+text_enum! {
+    pub enum BillState {
+        Open = "OPEN",
+        Voided = "VOIDED",
+    }
+}
+
+text_enum! {
+    pub enum FeeType {
+        Bed = "BED",
+        Nursing = "NURSING",
+        Meal = "MEAL",
+        Other = "OTHER",
+    }
+}
+
+table! {
+    /// A month's bill of an institution to an elder.
+    pub struct BillRow in "bills", Head
+    key [bill] index [contract, month] index [person] readers [institution_region, household_region]
+    {
+        pub bill: String,
+        pub contract: String,
+        pub institution: String,
+        pub person: String,
+        pub institution_region: Participant,
+        pub household_region: Participant,
+        pub month: Month,
+        pub state: BillState,
+        pub recorded_at_us: Timestamp,
+        pub version: i64,
+    }
+}
+
+table! {
+    /// A bill's lines with what is due, paid elsewhere, posted and held through the gateway.
+    pub struct BillLineRow in "bill_lines", Head
+    key [bill, fee_type] index [bill] readers [institution_region, household_region]
+    {
+        pub bill: String,
+        pub fee_type: FeeType,
+        pub institution_region: Participant,
+        pub household_region: Participant,
+        pub due_fen: i64,
+        pub paid_elsewhere_fen: i64,
+        pub posted_fen: i64,
+        pub held_fen: i64,
+    }
+}
+
+impl BillLineRow {
+    /// What may still be authorised; negative when reported facts exceed the line.
+    pub fn open_fen(&self) -> i64 {
+        self.due_fen - self.paid_elsewhere_fen - self.posted_fen - self.held_fen
+    }
+}

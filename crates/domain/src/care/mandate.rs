@@ -1,0 +1,38 @@
+//! Mandates: the signed consent under which a region instructs payments.
+
+use super::bill::FeeType;
+use crate::names::Participant;
+use crate::time::{Date, Timestamp};
+use crate::value::Json;
+use crate::{table, text_enum};
+
+text_enum! {
+    pub enum MandateState {
+        Active = "ACTIVE",
+        Revoked = "REVOKED",
+    }
+}
+
+table! {
+    /// 委托扣款授权: elder, contract, fee types, monthly cap and term.
+    pub struct MandateRow in "mandates", Head
+    key [mandate] index [person] index [contract] readers [region, channel]
+    {
+        pub mandate: String,
+        pub person: String,
+        pub contract: String,
+        /// The paying region, whose signed consent it is.
+        pub region: Participant,
+        pub programme: String,
+        pub channel: Participant,
+        pub fee_types: Json<Vec<FeeType>>,
+        pub monthly_cap_fen: i64,
+        pub valid_from: Date,
+        pub valid_until: Date,
+        pub state: MandateState,
+        /// SHA-256 of the elder's signed consent.
+        pub consent_sha256: String,
+        pub recorded_at_us: Timestamp,
+        pub version: i64,
+    }
+}

@@ -1,0 +1,86 @@
+//! The directory of care institutions.
+
+use crate::names::{Actor, Participant};
+use crate::time::{Date, Timestamp};
+use crate::{table, text_enum};
+
+text_enum! {
+    pub enum InstitutionState {
+        Operating = "OPERATING",
+        Closed = "CLOSED",
+    }
+}
+
+text_enum! {
+    /// What kind of place it is; rating schemes differ.
+    pub enum InstitutionKind {
+        CareInstitution = "CARE_INSTITUTION",
+        CommunityStation = "COMMUNITY_STATION",
+    }
+}
+
+table! {
+    /// Care institutions, registered by the region of their division.
+    pub struct InstitutionRow in "institutions", Head
+    key [institution] index [region] readers []
+    {
+        /// `institutions/{uscc}`.
+        pub institution: String,
+        pub uscc: String,
+        pub kind: InstitutionKind,
+        pub display_name: String,
+        /// GB/T 2260 division code of the site.
+        pub division: String,
+        pub region: Participant,
+        /// Licensed beds and current residents: published figures, not derived from stays.
+        pub beds: i64,
+        pub residents: i64,
+        pub state: InstitutionState,
+        pub version: i64,
+    }
+}
+
+table! {
+    /// Dated membership in the online-signing scope (网签范围): counts are not monotone (DOMAIN.md §0).
+    pub struct SigningScopeRow in "signing_scope", Head
+    key [institution, entered_on] index [institution] readers []
+    {
+        pub institution: String,
+        pub entered_on: Date,
+        /// First day no longer in scope.
+        pub left_on: Option<Date>,
+        pub version: i64,
+    }
+}
+
+text_enum! {
+    pub enum SettlementAccountState {
+        Proposed = "PROPOSED",
+        Approved = "APPROVED",
+        Declined = "DECLINED",
+    }
+}
+
+table! {
+    /// Settlement accounts: changed four-eyed, usable after a cooling-off time.
+    pub struct SettlementAccountRow in "settlement_accounts", Head
+    key [account] index [institution] readers [region]
+    {
+        /// `settlementAccounts/{request id}`.
+        pub account: String,
+        pub institution: String,
+        pub region: Participant,
+        /// Tokenised account number; never the number itself.
+        pub account_token: String,
+        pub last4: String,
+        pub bank_name: String,
+        pub effective_from: Date,
+        pub state: SettlementAccountState,
+        pub proposed_by: Actor,
+        pub decided_by: Option<Actor>,
+        pub decision_reason: Option<String>,
+        /// First instant of use: approval plus cooling-off.
+        pub usable_from_us: Option<Timestamp>,
+        pub version: i64,
+    }
+}

@@ -1,0 +1,125 @@
+//! Payments: one decision for every origin.
+
+use serde::{Deserialize, Serialize};
+
+use crate::care::bill::FeeType;
+use crate::names::Participant;
+use crate::policy::Condition;
+use crate::time::{Date, Timestamp};
+use crate::value::Json;
+use crate::{table, text_enum};
+
+text_enum! {
+    /// How a payment came about.
+    pub enum Origin {
+        /// The channel asked in real time.
+        Authorised = "AUTHORISED",
+        /// A region instructed it under a mandate.
+        Instructed = "INSTRUCTED",
+        /// The channel reported it afterwards.
+        Advised = "ADVISED",
+    }
+}
+
+text_enum! {
+    pub enum PaymentState {
+        /// Approved and reserved.
+        Reserved = "RESERVED",
+        /// Confirmed: money moved.
+        Confirmed = "CONFIRMED",
+        /// Reversed or declined by the channel before confirmation.
+        Reversed = "REVERSED",
+        /// The channel rejected an instruction.
+        Rejected = "REJECTED",
+        /// Neither file knew the order.
+        Expired = "EXPIRED",
+        /// Voided on its clearing date.
+        Voided = "VOIDED",
+        /// Confirmed when nothing was held any more: kept in suspense.
+        Late = "LATE",
+    }
+}
+
+/// A condition that was not met when the payment was decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unmet {
+    pub condition: Condition,
+    pub detail: String,
+}
+
+/// A record the decision relied on, as it stood.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StandsOn {
+    pub record: String,
+    pub version: i64,
+}
+
+table! {
+    /// Payments of care fees from an entitlement.
+    pub struct PaymentRow in "payments", Head
+    key [payment] index [channel, order_id] index [channel, clearing_date] index [bill] index [contract] index [mandate] index [institution] readers [region, institution_region, channel]
+    {
+        pub payment: String,
+        pub origin: Origin,
+        pub channel: Participant,
+        pub merchant_id: String,
+        pub order_id: String,
+        pub person: String,
+        pub contract: String,
+        pub bill: String,
+        pub fee_type: FeeType,
+        pub institution: String,
+        pub institution_region: Participant,
+        /// The paying region.
+        pub region: Participant,
+        pub programme: String,
+        pub amount_fen: i64,
+        pub state: PaymentState,
+        /// The channel's time of the order.
+        pub transaction_time_us: Timestamp,
+        /// The channel's clearing date: from its confirmation, else from its time.
+        pub clearing_date: Date,
+        /// Clearing date of the authorisation; holds are booked and reversed on it.
+        pub authorised_on: Date,
+        pub mandate: Option<String>,
+        pub stands_on: Json<Vec<StandsOn>>,
+        /// Conditions unmet under `WARN`, or of an advice.
+        pub unmet: Json<Vec<Unmet>>,
+        pub consent_sha256: Option<String>,
+        pub refunded_fen: i64,
+        /// The file row that matched it: `{file}#{row}`.
+        pub matched_by: Option<String>,
+        pub recorded_at_us: Timestamp,
+        pub version: i64,
+    }
+}
+
+text_enum! {
+    pub enum RefundState {
+        Confirmed = "CONFIRMED",
+        /// Found in the channel's file.
+        Matched = "MATCHED",
+    }
+}
+
+table! {
+    /// Refunds (退货) of confirmed payments, partial or full.
+    pub struct RefundRow in "refunds", Head
+    key [refund] index [channel, order_id] index [channel, clearing_date] index [payment] readers [region, institution_region, channel]
+    {
+        pub refund: String,
+        pub payment: String,
+        pub channel: Participant,
+        pub merchant_id: String,
+        pub order_id: String,
+        pub region: Participant,
+        pub institution_region: Participant,
+        pub amount_fen: i64,
+        pub state: RefundState,
+        pub transaction_time_us: Timestamp,
+        pub clearing_date: Date,
+        pub matched_by: Option<String>,
+        pub recorded_at_us: Timestamp,
+        pub version: i64,
+    }
+}

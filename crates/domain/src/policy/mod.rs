@@ -1,0 +1,191 @@
+//! Policy is data: effective-dated, versioned bodies that an administrator
+//! changes without a release. Defaults from DOMAIN.md ship in `defaults.json`.
+
+mod body;
+mod calendar;
+
+pub use body::{
+    Agreement, BalanceOfRecord, Basis, CalendarPolicy, ChannelPolicy, Condition, ContractCaps, DepositBase, FeeBearer,
+    GatePolicy, GradeMap, Mode, OperatingSubsidyPolicy, ProgrammePolicy, Rate, RecordKindPolicy,
+    SettlementAccountPolicy,
+};
+pub use calendar::WorkingDays;
+
+use serde::de::DeserializeOwned;
+
+use crate::decision::{Call, Command, Decision};
+use crate::key;
+use crate::names::Actor;
+use crate::rejection::{Reason, Rejection};
+use crate::snapshot::{Snapshot, Stop};
+use crate::time::{Date, Timestamp};
+use crate::{table, text_enum};
+
+text_enum! {
+    /// The policy tables.
+    pub enum PolicyKind {
+        /// Scope `{region}/{programme}`: which conditions gate a payment. [`GatePolicy`]
+        Gate = "gate",
+        /// Scope `{region}/{programme}`: rates and eligibility. [`ProgrammePolicy`]
+        Programme = "programme",
+        /// Scope `{issuer}>{recognizer}/{RECORD_KIND}`: mutual recognition. [`Agreement`]
+        Agreement = "agreement",
+        /// Scope `{RECORD_KIND}/{SCHEME}`: grades and validity. [`RecordKindPolicy`]
+        RecordKind = "record_kind",
+        /// Scope: a division prefix, `11`, `12`, `13`. [`ContractCaps`]
+        ContractCaps = "contract_caps",
+        /// Scope: the channel's code. [`ChannelPolicy`]
+        Channel = "channel",
+        /// Scope: the paying region's code. [`OperatingSubsidyPolicy`]
+        OperatingSubsidy = "operating_subsidy",
+        /// Scope `default`. [`SettlementAccountPolicy`]
+        SettlementAccount = "settlement_account",
+        /// Scope `CN`. [`CalendarPolicy`]
+        Calendar = "calendar",
+    }
+}
+
+table! {
+    /// Policy bodies by kind, scope and effective date; the newest version of the newest date not after the day asked for is in force.
+    pub struct PolicyRow in "policies", Head
+    key [kind, scope, effective_from, version] index [kind, scope] index [kind] readers []
+    {
+        pub kind: PolicyKind,
+        pub scope: String,
+        pub effective_from: Date,
+        pub version: i64,
+        /// Canonical JSON of the kind's body.
+        pub body: String,
+        pub set_by: Actor,
+        pub recorded_at_us: Timestamp,
+    }
+}
+
+/// A policy body's type.
+pub trait PolicyBody: DeserializeOwned {
+    const KIND: PolicyKind;
+}
+
+/// The body in force on a date, refusing with `POLICY_MISSING` when there is none.
+pub fn in_force<P: PolicyBody>(snapshot: &Snapshot, scope: &str, on: Date) -> Result<P, Stop> {
+    find(snapshot, scope, on)?
+        .ok_or_else(|| Reason::PolicyMissing.var("kind", P::KIND).var("scope", scope).var("date", on).into())
+}
+
+/// The body in force on a date, if there is one.
+pub fn find<P: PolicyBody>(snapshot: &Snapshot, scope: &str, on: Date) -> Result<Option<P>, Stop> {
+    let rows = snapshot.list::<PolicyRow>(&["kind", "scope"], key![P::KIND, scope.to_owned()])?;
+    let newest = rows.iter().filter(|row| row.effective_from <= on).max_by_key(|row| (row.effective_from, row.version));
+    // What is stored was read by `set` before; unreadable means the schema moved on: refuse like a missing one.
+    Ok(newest.and_then(|row| serde_json::from_str(&row.body).ok()))
+}
+
+/// Sets a policy from a date on. An earlier date is allowed: it is a new version of that date,
+/// and what was decided meanwhile stands (DESIGN.md §3 "Two times").
+#[derive(Clone, Debug)]
+pub struct SetPolicy {
+    pub kind: PolicyKind,
+    pub scope: String,
+    pub effective_from: Date,
+    pub body: serde_json::Value,
+}
+
+impl Command for SetPolicy {
+    fn decide(&self, snapshot: &Snapshot, call: &Call) -> Result<Decision, Stop> {
+        let body = check_body(self.kind, &self.body)?;
+        check_scope(&self.scope)?;
+        let rows = snapshot.list::<PolicyRow>(&["kind", "scope"], key![self.kind, self.scope.clone()])?;
+        let version = 1 + rows.iter().map(|row| row.version).max().unwrap_or(0);
+        let row = PolicyRow {
+            kind: self.kind,
+            scope: self.scope.clone(),
+            effective_from: self.effective_from,
+            version,
+            body,
+            set_by: call.actor.clone(),
+            recorded_at_us: call.now,
+        };
+        let mut decision = Decision::new(call);
+        decision.leaf("policy.set", policy_name(self.kind, &self.scope), version).put(&row);
+        Ok(decision)
+    }
+}
+
+/// `policies/{kind}/{scope}`.
+pub fn policy_name(kind: PolicyKind, scope: &str) -> String {
+    format!("policies/{kind}/{scope}")
+}
+
+fn check_scope(scope: &str) -> Result<(), Rejection> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'/' | b'>' | b'-');
+    if (1..=64).contains(&scope.len()) && scope.bytes().all(plain) {
+        Ok(())
+    } else {
+        Err(Reason::FieldMalformed.field("scope").var("expected", "1 to 64 of A-Z a-z 0-9 _ / > -"))
+    }
+}
+
+/// Parses a body as its kind's type and renders it canonically.
+fn check_body(kind: PolicyKind, body: &serde_json::Value) -> Result<String, Rejection> {
+    fn typed<P: PolicyBody>(body: &serde_json::Value) -> Result<(), String> {
+        serde_json::from_value::<P>(body.clone()).map(drop).map_err(|e| e.to_string())
+    }
+    let read = match kind {
+        PolicyKind::Gate => typed::<GatePolicy>(body),
+        PolicyKind::Programme => typed::<ProgrammePolicy>(body),
+        PolicyKind::Agreement => typed::<Agreement>(body),
+        PolicyKind::RecordKind => typed::<RecordKindPolicy>(body),
+        PolicyKind::ContractCaps => typed::<ContractCaps>(body),
+        PolicyKind::Channel => typed::<ChannelPolicy>(body),
+        PolicyKind::OperatingSubsidy => typed::<OperatingSubsidyPolicy>(body),
+        PolicyKind::SettlementAccount => typed::<SettlementAccountPolicy>(body),
+        PolicyKind::Calendar => typed::<CalendarPolicy>(body),
+    };
+    match read {
+        Ok(()) => Ok(crate::value::canonical_json(body)),
+        Err(problem) => Err(Reason::PolicyBodyInvalid.field("body").var("problem", problem)),
+    }
+}
+
+/// The defaults that ship with the gateway, in the order in which they are set.
+pub fn defaults() -> Vec<SetPolicy> {
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Default {
+        kind: PolicyKind,
+        scope: String,
+        effective_from: Date,
+        body: serde_json::Value,
+    }
+    let defaults: Vec<Default> =
+        serde_json::from_str(include_str!("defaults.json")).expect("the shipped defaults are tested");
+    defaults
+        .into_iter()
+        .map(|d| SetPolicy { kind: d.kind, scope: d.scope, effective_from: d.effective_from, body: d.body })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_reads_as_its_kind() {
+        let defaults = defaults();
+        for kind in PolicyKind::ALL {
+            assert!(defaults.iter().any(|d| d.kind == *kind), "no default of kind {kind}");
+        }
+        for d in defaults {
+            check_body(d.kind, &d.body).unwrap_or_else(|e| panic!("{} {}: {e}", d.kind, d.scope));
+            check_scope(&d.scope).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_body_with_an_unknown_member_is_refused_by_name() {
+        let body = serde_json::json!({"cooling_off_hours": 72, "grace": 1});
+        let refused = check_body(PolicyKind::SettlementAccount, &body).unwrap_err();
+        assert_eq!(refused.reason, Reason::PolicyBodyInvalid);
+        assert!(refused.message_en().contains("grace"), "{refused}");
+    }
+}

@@ -1,0 +1,105 @@
+//! A world in memory: runs commands through the very `decide` that the server
+//! runs, without a database. Serves tests and simulations.
+
+use std::collections::BTreeMap;
+
+use crate::decision::{Call, Command, Decision};
+use crate::ledger::{Account, AccountRow, Layer, TransferRow};
+use crate::policy;
+use crate::rejection::Rejection;
+use crate::row::Row;
+use crate::snapshot::{Load, Snapshot, Stop};
+use crate::value::Value;
+
+/// All rows, transfers and balances.
+#[derive(Default, Clone)]
+pub struct Sim {
+    rows: BTreeMap<(&'static str, Vec<Value>), Vec<Value>>,
+    pub transfers: Vec<TransferRow>,
+    pub decisions: Vec<Decision>,
+}
+
+impl Sim {
+    /// A world with the default policies in force.
+    pub fn with_defaults(call: &Call) -> Self {
+        let mut sim = Self::default();
+        for default in policy::defaults() {
+            sim.execute(call, &default).expect("defaults are accepted");
+        }
+        sim
+    }
+
+    /// Decides a command and takes in its effects, or refuses and changes nothing.
+    pub fn execute(&mut self, call: &Call, command: &dyn Command) -> Result<Decision, Rejection> {
+        let mut snapshot = Snapshot::default();
+        loop {
+            match command.decide(&snapshot, call) {
+                Ok(decision) => {
+                    self.take_in(&decision);
+                    return Ok(decision);
+                }
+                Err(Stop::Reject(rejection)) => return Err(*rejection),
+                Err(Stop::Miss) => {
+                    let misses = snapshot.take_misses();
+                    assert!(!misses.is_empty(), "a miss names what it misses");
+                    for load in misses {
+                        let rows = self.find(&load);
+                        snapshot.insert(load, rows).expect("rows written here parse");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Puts a row directly: the given of a test.
+    pub fn given<T: Row>(&mut self, row: &T) {
+        let values = row.to_values();
+        self.rows.insert((T::spec().name, T::spec().key_of(&values)), values);
+    }
+
+    pub fn get<T: Row>(&self, key: Vec<Value>) -> Option<T> {
+        let values = self.rows.get(&(T::spec().name, key))?.clone();
+        Some(T::from_values(values).expect("rows written here parse"))
+    }
+
+    pub fn all<T: Row>(&self) -> Vec<T> {
+        let of_table = self.rows.iter().filter(|((table, _), _)| *table == T::spec().name);
+        of_table.map(|(_, values)| T::from_values(values.clone()).expect("rows written here parse")).collect()
+    }
+
+    /// An account's balance on its normal side.
+    pub fn balance(&self, account: &Account, layer: Layer) -> i64 {
+        let of_layer = self.transfers.iter().filter(|t| t.layer == layer);
+        of_layer
+            .flat_map(|t| t.deltas().map(|(a, d)| (a.clone(), d)))
+            .filter(|(a, _)| a == account)
+            .map(|(_, d)| d)
+            .sum()
+    }
+
+    fn find(&self, load: &Load) -> Vec<Vec<Value>> {
+        let of_table = self.rows.iter().filter(|((table, _), _)| *table == load.spec.name);
+        of_table.map(|(_, values)| values.clone()).filter(|v| load.spec.pick(load.columns, v) == load.values).collect()
+    }
+
+    fn take_in(&mut self, decision: &Decision) {
+        for leaf in &decision.leaves {
+            for write in &leaf.writes {
+                self.rows.insert((write.spec.name, write.spec.key_of(&write.values)), write.values.clone());
+            }
+            for transfer in &leaf.transfers {
+                for (account, delta) in transfer.deltas() {
+                    let key = crate::key![account.clone()];
+                    let mut row: AccountRow = self.get(key).unwrap_or_else(|| AccountRow::empty(account.clone()));
+                    match transfer.layer {
+                        Layer::Held => row.held_fen += delta,
+                        Layer::Posted => row.posted_fen += delta,
+                    }
+                    self.given(&row);
+                }
+                self.transfers.push(transfer.clone());
+            }
+        }
+        self.decisions.push(decision.clone());
+    }
+}
