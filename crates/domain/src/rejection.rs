@@ -114,6 +114,7 @@ reasons! {
     FieldOutOfRange "FIELD_OUT_OF_RANGE" Invalid "{field} is outside {range}" "字段 {field} 超出范围 {range}"
     FieldTooLong "FIELD_TOO_LONG" Invalid "{field} is longer than {limit}" "字段 {field} 长度超过 {limit}"
     EnumUnspecified "ENUM_UNSPECIFIED" Invalid "{field} is unspecified or unknown" "字段 {field} 未指定或取值未知"
+    FieldNotApplicable "FIELD_NOT_APPLICABLE" Invalid "{field} does not apply under {scheme}" "{scheme} 不适用字段 {field}"
     ChecksumWrong "CHECKSUM_WRONG" Invalid "{field} has a wrong check digit ({standard})" "字段 {field} 校验位错误（{standard}）"
     DateOrder "DATE_ORDER" Invalid "{field} must not be before {earlier}" "字段 {field} 不得早于 {earlier}"
     FilterMalformed "FILTER_MALFORMED" Invalid "the filter cannot be read at {at}" "筛选条件在 {at} 处无法解析"
@@ -146,6 +147,7 @@ reasons! {
     FinalLevelMismatch "FINAL_LEVEL_MISMATCH" Invalid "final level {level} does not follow from the preliminary level and the change reasons, which give {expected}" "最终等级 {level} 与初步等级及变更依据不符，应为 {expected}"
     ValidityTooLong "VALIDITY_TOO_LONG" Invalid "validity ends {until}; {scheme} allows at most {months} months" "有效期至 {until}，{scheme} 最长 {months} 个月"
     TransitionNotAllowed "TRANSITION_NOT_ALLOWED" Precondition "{name} cannot go from {from} to {to}" "{name} 不能由 {from} 变为 {to}"
+    ChangeReasonNotAllowed "CHANGE_REASON_NOT_ALLOWED" Invalid "{scheme} has no change reason {change}" "{scheme} 无变更依据 {change}"
     NotRecognized "NOT_RECOGNIZED" Precondition "{name} is not recognized by {region}" "{name} 未被 {region} 互认"
     // Contracts, stays, bills
     GuardianMissing "GUARDIAN_MISSING" Invalid "limited or no capacity needs a guardian among the parties" "限制或无民事行为能力须有监护人"
