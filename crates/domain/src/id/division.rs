@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::{NotAnId, parses_field};
 use crate::text_column;
 
-/// An administrative division (GB/T 2260-2007 §4): two digits of province, two of
+/// An administrative division (GB/T 2260-2007): two digits of province, two of
 /// prefecture, two of county; `00` where the division is the higher one.
 ///
 /// Form only: codes come and go with the years, and none is refused for being unknown.

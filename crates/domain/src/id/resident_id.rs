@@ -6,7 +6,7 @@ use super::{DivisionCode, NotAnId, personal_id};
 use crate::text_enum;
 use crate::time::Date;
 
-/// A citizen's resident ID number (GB 11643-1999 §4): six digits of division, eight of
+/// A citizen's resident ID number (GB 11643-1999, 号码的结构): six digits of division, eight of
 /// birth date, three of sequence, one check character. A lower-case `x` is read as `X`.
 ///
 /// The division is that of the year of issue; old codes stay on cards, so none is refused.
@@ -16,7 +16,7 @@ pub struct ResidentId(String);
 personal_id!(ResidentId);
 
 text_enum! {
-    /// Sex as the resident ID's sequence number says (GB 11643-1999 §4.2.3: odd is male).
+    /// Sex as the resident ID's sequence number says (GB 11643-1999, 顺序码: odd is male).
     pub enum Sex {
         Male = "MALE",
         Female = "FEMALE",
@@ -65,7 +65,7 @@ fn birth_date(text: &str) -> Option<Date> {
     format!("{}-{}-{}", &text[6..10], &text[10..12], &text[12..14]).parse().ok()
 }
 
-/// ISO 7064 MOD 11-2 over the first 17 digits (GB 11643-1999 §4.2.4).
+/// ISO 7064 MOD 11-2 over the first 17 digits (GB 11643-1999, 校验码).
 fn check_character(text: &str) -> u8 {
     let sum: u32 = text.bytes().zip(WEIGHTS).map(|(digit, weight)| u32::from(digit - b'0') * weight).sum();
     CHECK[(sum % 11) as usize]

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use super::{DivisionCode, NotAnId, public_id};
 
-/// A unified social credit code (GB 32100-2015 §4): registering authority, class,
+/// A unified social credit code (GB 32100-2015): registering authority, class,
 /// six digits of division, nine characters of organisation code (GB 11714, with its own
 /// check character), one check character. Upper case only, without I, O, S, V, Z.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -18,7 +18,7 @@ const ALPHABET: &[u8; 31] = b"0123456789ABCDEFGHJKLMNPQRTUWXY";
 const ORGANISATION_WEIGHTS: [u32; 8] = [3, 7, 9, 10, 5, 8, 4, 2];
 
 impl Uscc {
-    /// The registering authority: `1` 机构编制, `5` 民政, `9` 工商 (GB 32100-2015 table 1).
+    /// The registering authority: `1` 机构编制, `5` 民政, `9` 工商 (GB 32100-2015, 登记管理部门代码).
     pub fn registrar(&self) -> char {
         char::from(self.0.as_bytes()[0])
     }
@@ -57,7 +57,7 @@ impl FromStr for Uscc {
     }
 }
 
-/// GB 11714-1997 §3.3: digits count as themselves, A to Z as 10 to 35; modulus 11.
+/// GB 11714-1997, check character: digits count as themselves, A to Z as 10 to 35; modulus 11.
 fn organisation_check(code: &str) -> u8 {
     let value = |b: u8| if b.is_ascii_digit() { u32::from(b - b'0') } else { u32::from(b - b'A') + 10 };
     let sum: u32 = code.bytes().zip(ORGANISATION_WEIGHTS).map(|(b, weight)| value(b) * weight).sum();
@@ -68,7 +68,7 @@ fn organisation_check(code: &str) -> u8 {
     }
 }
 
-/// GB 32100-2015 §5: weights are powers of 3 modulo 31.
+/// GB 32100-2015, check character: weights are powers of 3 modulo 31.
 fn check_character(code: &str) -> u8 {
     let value = |b: u8| ALPHABET.iter().position(|a| *a == b).expect("checked against the alphabet");
     let (sum, _) = code.bytes().fold((0, 1), |(sum, weight), b| (sum + value(b) * weight, weight * 3 % 31));
