@@ -28,6 +28,6 @@ mod strict;
 pub mod suite;
 pub mod thumbprint;
 
-pub use jws::JwsError;
+pub use jws::{JwsError, MAX_TOKEN_LEN, Part};
 pub use merkle::Hash;
 pub use suite::{Algorithm, Jwk, KeyError, SignError, SigningKey, VerifyingKey};

@@ -64,7 +64,7 @@ impl MemoryTree {
             let nodes = &mut self.levels[level];
             nodes.push(hash);
             match nodes.as_slice() {
-                [.., left, right] if nodes.len() % 2 == 0 => hash = node_hash(left, right),
+                [.., left, right] if nodes.len().is_multiple_of(2) => hash = node_hash(left, right),
                 _ => return,
             }
         }

@@ -1,0 +1,13 @@
+//! One binary for all tests of the public API.
+
+mod support;
+
+mod merkle;
+mod merkle_proofs;
+mod note;
+mod receipt;
+mod recognition;
+mod request;
+mod request_forged;
+mod seal;
+mod suite;
