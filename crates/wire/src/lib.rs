@@ -1,0 +1,19 @@
+//! Generated protobuf code (`proto/jjj/gateway/v1`) and its conversions to and from the domain.
+//!
+//! `src/gen` is written by `cargo run -p jjj-wire --example generate` and committed; a test
+//! regenerates it and compares byte for byte.
+//!
+//! Architecture invariant: no IO and no rule of the domain here.
+
+pub mod enums;
+pub mod methods;
+mod redacted;
+
+/// Messages, clients and servers of package `jjj.gateway.v1`.
+#[allow(clippy::all, missing_docs, rustdoc::all, reason = "generated")]
+pub mod pb {
+    include!("gen/jjj.gateway.v1.rs");
+}
+
+/// The encoded `google.protobuf.FileDescriptorSet` of the package, for server reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("gen/descriptor.bin");
