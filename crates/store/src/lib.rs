@@ -1,0 +1,31 @@
+//! Storage on SQLite and PostgreSQL: loads the snapshot that a batch of commands
+//! needs, writes its effects, numbers the log after commit, answers readers.
+//!
+//! Statements are generated from the tables' column lists ([`dialect`]) and run
+//! through one [`Session`] on either driver.
+//!
+//! Architecture invariant: no rule of the domain is in here, and no cryptography;
+//! hashes and signatures are made by callers.
+
+pub mod dialect;
+mod error;
+mod log;
+pub mod log_tables;
+mod migrate;
+mod read;
+pub mod schema;
+mod sequence;
+mod session;
+mod store;
+mod upload;
+mod write;
+
+pub use error::{ConflictKind, StoreError};
+pub use log::Delivery;
+pub use read::{ListQuery, Op, Predicate, TrialBalanceRow};
+pub use sequence::{LogState, LogStep, SealState, Sequenced};
+pub use session::Session;
+pub use store::Store;
+pub use write::{Claim, Effects, NewLeaf, RequestClaim, WriteTx};
+
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;

@@ -1,0 +1,238 @@
+//! Reading rows of any table: by key, by filter page by page, for a decision, for a report.
+
+use std::collections::BTreeMap;
+
+use jjj_domain::ledger::{AccountKind, Book, Layer};
+use jjj_domain::row::{Row, StoredFault, TableSpec};
+use jjj_domain::snapshot::{Load, Snapshot};
+use jjj_domain::time::{Month, Timestamp};
+use jjj_domain::value::{Column, ColumnType, Value};
+
+use crate::Result;
+use crate::dialect::{Shape, column_names, name, names, types_of};
+use crate::session::{Args, Session};
+
+/// A comparison of a filter. `Eq` with [`Value::Null`] asks for NULL, `Ne` for anything else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    Eq,
+    Ne,
+    Lt,
+    Le,
+    Gt,
+    Ge,
+}
+
+impl Op {
+    fn sql(self) -> &'static str {
+        match self {
+            Self::Eq => "=",
+            Self::Ne => "<>",
+            Self::Lt => "<",
+            Self::Le => "<=",
+            Self::Gt => ">",
+            Self::Ge => ">=",
+        }
+    }
+}
+
+/// One condition of a filter: all must hold.
+pub type Predicate = (&'static str, Op, Value);
+
+/// A page of a table, ordered by key.
+#[derive(Clone, Debug, Default)]
+pub struct ListQuery<'a> {
+    pub predicates: Vec<Predicate>,
+    /// Only rows that this participant may read (its name is in one of the table's
+    /// reader columns). `None`, or a table without reader columns: all rows.
+    pub reader: Option<&'a str>,
+    /// Rows after this key: the last of the page before.
+    pub after_key: Option<Vec<Value>>,
+    /// At most so many rows.
+    pub limit: i64,
+}
+
+/// One line of a trial balance: both sides of one account kind, in fen.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TrialBalanceRow {
+    pub book: Book,
+    pub booking_month: Month,
+    pub layer: Layer,
+    pub kind: AccountKind,
+    pub debit_fen: i64,
+    pub credit_fen: i64,
+}
+
+impl Session {
+    /// The database's clock.
+    pub async fn now(&mut self) -> Result<Timestamp> {
+        let sql = self.dialect().now_us();
+        Ok(Timestamp(self.int(sql, &[]).await?.unwrap_or_default()))
+    }
+
+    /// One row by its key.
+    pub async fn get<T: Row>(&mut self, key: Vec<Value>) -> Result<Option<T>> {
+        let found = self.load_where(T::spec(), T::spec().key, 0, &[&key]).await?.pop();
+        Ok(found.map(|(_, values)| T::from_values(values)).transpose()?)
+    }
+
+    /// One page of a table, typed.
+    pub async fn list<T: Row>(&mut self, query: &ListQuery<'_>) -> Result<Vec<T>> {
+        let rows = self.list_values(T::spec(), query).await?;
+        rows.into_iter().map(|values| Ok(T::from_values(values)?)).collect()
+    }
+
+    /// One page of any table, as stored.
+    pub async fn list_values(&mut self, spec: &'static TableSpec, query: &ListQuery<'_>) -> Result<Vec<Vec<Value>>> {
+        let (sql, args) = list_statement(spec, query);
+        let types = types_of(spec, &column_names(spec));
+        self.fetch(sql.into(), Args::Values(&args), &types).await
+    }
+
+    /// The rows after a key, as stored: `jjj verify` goes through whole tables in bounded memory.
+    pub async fn scan(
+        &mut self,
+        spec: &'static TableSpec,
+        after_key: Option<Vec<Value>>,
+        limit: i64,
+    ) -> Result<Vec<Vec<Value>>> {
+        self.list_values(spec, &ListQuery { after_key, limit, ..ListQuery::default() }).await
+    }
+
+    /// The number of rows that a query without page and limit would list.
+    pub async fn count(&mut self, spec: &'static TableSpec, query: &ListQuery<'_>) -> Result<i64> {
+        let mut args = Vec::new();
+        let conditions = filter(spec, query, &mut args);
+        let sql = format!("SELECT COUNT(*) FROM {}{conditions}", name(spec.name));
+        Ok(self.int(sql, &args).await?.unwrap_or_default())
+    }
+
+    /// Loads rows into the snapshot, one statement per table and index.
+    pub async fn load(&mut self, loads: &[Load], into: &mut Snapshot) -> Result<()> {
+        type Group = (&'static str, &'static [&'static str], u32);
+        let mut groups: BTreeMap<Group, Vec<&Load>> = BTreeMap::new();
+        for load in loads {
+            let null = |(i, v): (usize, &Value)| u32::from(*v == Value::Null) << i;
+            let nulls = load.values.iter().enumerate().map(null).sum();
+            groups.entry((load.spec.name, load.columns, nulls)).or_default().push(load);
+        }
+        for ((_, columns, nulls), loads) in groups {
+            let spec = loads[0].spec;
+            let wanted: Vec<&[Value]> = loads.iter().map(|load| load.values.as_slice()).collect();
+            let mut found: Vec<Vec<Vec<Value>>> = vec![Vec::new(); loads.len()];
+            for (at, row) in self.load_where(spec, columns, nulls, &wanted).await? {
+                found[at].push(row);
+            }
+            for (load, rows) in loads.into_iter().zip(found) {
+                into.insert(load.clone(), rows)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows whose columns equal one of the wanted tuples, each with the tuple's position.
+    pub(crate) async fn load_where(
+        &mut self,
+        spec: &'static TableSpec,
+        columns: &'static [&'static str],
+        nulls: u32,
+        wanted: &[&[Value]],
+    ) -> Result<Vec<(usize, Vec<Value>)>> {
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let dialect = self.dialect();
+        let sql = dialect.statement(spec, Shape::Load { columns, nulls });
+        let mut types = vec![ColumnType::Int];
+        types.extend(spec.columns.iter().map(|c| c.ty));
+        let rows = self.fetch(sql, Args::Rows(&types_of(spec, columns), wanted), &types).await?;
+        let split = |mut row: Vec<Value>| match row.remove(0) {
+            Value::Int(ord) => ((ord - dialect.first_ord()) as usize, row),
+            _ => unreachable!("the row source numbers its rows"),
+        };
+        Ok(rows.into_iter().map(split).collect())
+    }
+
+    /// Both sides per book, booking month, layer and account kind, over all of a book or all books.
+    pub async fn trial_balance(&mut self, book: Option<&Book>) -> Result<Vec<TrialBalanceRow>> {
+        let (sql, args) = match book {
+            None => (trial_balance_sql(""), vec![]),
+            Some(book) => (trial_balance_sql(" WHERE t.book = $1"), vec![book.to_value()]),
+        };
+        use ColumnType::{Int, Text};
+        let rows = self.fetch(sql.into(), Args::Values(&args), &[Text, Text, Text, Text, Int, Int]).await?;
+        rows.into_iter().map(|row| Ok(TrialBalanceRow::parse(row)?)).collect()
+    }
+}
+
+fn list_statement(spec: &TableSpec, query: &ListQuery<'_>) -> (String, Vec<Value>) {
+    let mut args = Vec::new();
+    let conditions = filter(spec, query, &mut args);
+    args.push(Value::Int(query.limit));
+    let (columns, key) = (names(&column_names(spec)), names(spec.key));
+    let table = name(spec.name);
+    (format!("SELECT {columns} FROM {table}{conditions} ORDER BY {key} LIMIT ${}", args.len()), args)
+}
+
+/// ` WHERE …` with its values appended to `args`.
+fn filter(spec: &TableSpec, query: &ListQuery<'_>, args: &mut Vec<Value>) -> String {
+    let mut bind = |value: &Value| {
+        args.push(value.clone());
+        format!("${}", args.len())
+    };
+    let mut conditions = Vec::new();
+    for (column, op, value) in &query.predicates {
+        let column = name(spec.columns[spec.column(column).expect("a filter names a column of its table")].name);
+        conditions.push(match (op, value) {
+            (Op::Eq, Value::Null) => format!("{column} IS NULL"),
+            (Op::Ne, Value::Null) => format!("{column} IS NOT NULL"),
+            _ => format!("{column} {} {}", op.sql(), bind(value)),
+        });
+    }
+    if let (Some(reader), false) = (query.reader, spec.readers.is_empty()) {
+        let reader = bind(&Value::Text(reader.to_owned()));
+        let any = spec.readers.iter().map(|c| format!("{} = {reader}", name(c))).collect::<Vec<_>>().join(" OR ");
+        conditions.push(format!("({any})"));
+    }
+    if let Some(after) = &query.after_key {
+        let after = after.iter().map(bind).collect::<Vec<_>>().join(", ");
+        conditions.push(format!("({}) > ({after})", names(spec.key)));
+    }
+    if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) }
+}
+
+/// The account's kind comes from `accounts`, whose every row `jjj verify` recomputes.
+fn trial_balance_sql(condition: &str) -> String {
+    let side = |account: &str, debit: &str, credit: &str| {
+        format!(
+            "SELECT t.book, t.booking_month, t.layer, a.kind, {debit} AS debit_fen, {credit} AS credit_fen \
+             FROM transfers AS t JOIN accounts AS a ON a.account = t.{account}{condition}"
+        )
+    };
+    format!(
+        "SELECT book, booking_month, layer, kind, \
+         CAST(SUM(debit_fen) AS BIGINT), CAST(SUM(credit_fen) AS BIGINT) FROM ({} UNION ALL {}) AS sides \
+         GROUP BY book, booking_month, layer, kind ORDER BY book, booking_month, layer, kind",
+        side("debit", "t.amount_fen", "0"),
+        side("credit", "0", "t.amount_fen"),
+    )
+}
+
+impl TrialBalanceRow {
+    fn parse(row: Vec<Value>) -> Result<Self, StoredFault> {
+        let mut cells = row.into_iter();
+        let mut cell = || cells.next().unwrap_or(Value::Null);
+        Ok(Self {
+            book: parse("book", cell())?,
+            booking_month: parse("booking_month", cell())?,
+            layer: parse("layer", cell())?,
+            kind: parse("kind", cell())?,
+            debit_fen: parse("amount_fen", cell())?,
+            credit_fen: parse("amount_fen", cell())?,
+        })
+    }
+}
+
+fn parse<T: Column>(column: &'static str, value: Value) -> Result<T, StoredFault> {
+    T::from_value(value).map_err(|problem| StoredFault { table: "transfers", column, problem })
+}

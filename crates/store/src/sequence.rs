@@ -1,0 +1,190 @@
+//! Numbering committed leaves, and sealing. One fence on the database, so that one
+//! sequencer works at a time whatever the number of gateways. The tree's arithmetic
+//! is the caller's: the store hands over hashes and keeps what comes back.
+
+use std::collections::BTreeSet;
+
+use jjj_domain::decision::Topic;
+use jjj_domain::key;
+use jjj_domain::names::Participant;
+use jjj_domain::row::{Row, StoredFault};
+use jjj_domain::time::Timestamp;
+use jjj_domain::value::Value;
+
+use crate::Result;
+use crate::dialect::{Dialect, Shape, column_names, types_of};
+use crate::error::StoreError;
+use crate::log_tables::{CheckpointRow, DeliveryRow, FrontierRow, NodeRow, OrderRow, PendingRow};
+use crate::session::Args;
+use crate::store::Store;
+use crate::write::WriteTx;
+
+/// `jjj log` in ASCII: the advisory lock of the one sequencer of a database.
+const FENCE: &str = "SELECT CAST(pg_try_advisory_xact_lock(30087452421058407) AS INTEGER)::bigint";
+const PENDING: &str = "SELECT pending_id FROM leaf_pending ORDER BY pending_id LIMIT 1";
+const TAKE: &str = "SELECT pending_id, leaf_id, leaf_hash, audience FROM leaf_pending ORDER BY pending_id LIMIT $1";
+const LAST_INDEX: &str = "SELECT MAX(leaf_index) FROM leaf_order";
+const UNSEALED: &str = "SELECT tree_size FROM log_frontier \
+     WHERE tree_size > COALESCE((SELECT MAX(tree_size) FROM checkpoints), 0)";
+
+/// The tree before a step: its size, and what the caller stored of its right edge
+/// (empty for an empty log).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogState {
+    pub tree_size: i64,
+    pub frontier: String,
+}
+
+/// The tree after a step.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogStep {
+    pub frontier: String,
+    /// Subtrees completed by this step, at the levels that are kept.
+    pub nodes: Vec<NodeRow>,
+}
+
+/// What sequencing came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sequenced {
+    /// Nothing waits.
+    Idle,
+    /// Another gateway is at it.
+    Fenced,
+    /// Leaves `first..first + count` are numbered; these streams have something new.
+    Numbered { first: i64, count: i64, audience: BTreeSet<(Participant, Topic)> },
+}
+
+/// What a checkpoint is made from.
+#[derive(Clone, Debug)]
+pub struct SealState {
+    pub log: LogState,
+    pub last: Option<CheckpointRow>,
+    /// The database's clock.
+    pub now: Timestamp,
+}
+
+impl Store {
+    /// Numbers up to `limit` waiting leaves in one transaction of its own. `fold` extends
+    /// the tree by the leaves' hashes (hex, in order).
+    pub async fn sequence(
+        &self,
+        limit: i64,
+        fold: impl FnOnce(&LogState, &[String]) -> Result<LogStep, StoredFault> + Send,
+    ) -> Result<Sequenced> {
+        if self.glance().await?.int(PENDING, &[]).await?.is_none() {
+            return Ok(Sequenced::Idle);
+        }
+        let mut tx = self.begin_write().await?;
+        let done = tx.sequence(limit, fold).await?;
+        match done {
+            Sequenced::Numbered { .. } => tx.commit().await?,
+            Sequenced::Idle | Sequenced::Fenced => tx.rollback().await?,
+        }
+        Ok(done)
+    }
+
+    /// Adds a checkpoint when leaves were numbered since the last one. `sign` makes it, or
+    /// declines with `None`. The checkpoint, when one was added.
+    pub async fn seal(
+        &self,
+        sign: impl FnOnce(&SealState) -> Result<Option<CheckpointRow>, StoredFault> + Send,
+    ) -> Result<Option<CheckpointRow>> {
+        if self.glance().await?.int(UNSEALED, &[]).await?.is_none() {
+            return Ok(None);
+        }
+        let mut tx = self.begin_write().await?;
+        if !tx.fence().await? || tx.session.int(UNSEALED, &[]).await?.is_none() {
+            tx.rollback().await?;
+            return Ok(None);
+        }
+        let last = tx.session.latest_checkpoint().await?;
+        let state = SealState { log: tx.log_state().await?, last, now: tx.now().await? };
+        let Some(checkpoint) = sign(&state)? else {
+            tx.rollback().await?;
+            return Ok(None);
+        };
+        tx.insert(std::slice::from_ref(&checkpoint), Shape::Insert).await?;
+        tx.commit().await?;
+        Ok(Some(checkpoint))
+    }
+}
+
+impl WriteTx {
+    /// [`Store::sequence`] inside a running transaction. On SQLite, where commits have
+    /// an order before they happen, a batch may number its own leaves with this.
+    pub async fn sequence(
+        &mut self,
+        limit: i64,
+        fold: impl FnOnce(&LogState, &[String]) -> Result<LogStep, StoredFault> + Send,
+    ) -> Result<Sequenced> {
+        if !self.fence().await? {
+            return Ok(Sequenced::Fenced);
+        }
+        let types = types_of(PendingRow::spec(), &column_names(PendingRow::spec()));
+        let taken = self.session.fetch(TAKE.into(), Args::Values(&[Value::Int(limit)]), &types).await?;
+        let taken = taken.into_iter().map(PendingRow::from_values).collect::<Result<Vec<_>, _>>()?;
+        if taken.is_empty() {
+            return Ok(Sequenced::Idle);
+        }
+        let state = self.log_state().await?;
+        let first = state.tree_size;
+        let hashes: Vec<String> = taken.iter().map(|row| row.leaf_hash.clone()).collect();
+        let step = fold(&state, &hashes)?;
+
+        let mut order = Vec::with_capacity(taken.len());
+        let mut deliveries = Vec::new();
+        for (leaf_index, row) in (first..).zip(&taken) {
+            order.push(OrderRow { leaf_index, leaf_id: row.leaf_id.clone(), leaf_hash: row.leaf_hash.clone() });
+            for (participant, topic) in row.audience()? {
+                deliveries.push(DeliveryRow { participant, topic, leaf_index });
+            }
+        }
+        self.insert(&order, Shape::Insert).await?;
+        self.insert(&deliveries, Shape::Insert).await?;
+        self.insert(&step.nodes, Shape::Insert).await?;
+        let count = taken.len() as i64;
+        self.put(&[FrontierRow { id: 1, tree_size: first + count, frontier: step.frontier }]).await?;
+        self.delete(PendingRow::spec(), taken.iter().map(|row| key![row.pending_id]).collect()).await?;
+        let audience = deliveries.into_iter().map(|d| (d.participant, d.topic)).collect();
+        Ok(Sequenced::Numbered { first, count, audience })
+    }
+
+    /// Whether this transaction is the one that may extend the log, until it ends.
+    async fn fence(&mut self) -> Result<bool> {
+        match self.session.dialect() {
+            // The one writer.
+            Dialect::Sqlite => Ok(true),
+            Dialect::Postgres => Ok(self.session.int(FENCE, &[]).await? == Some(1)),
+        }
+    }
+
+    async fn log_state(&mut self) -> Result<LogState> {
+        let frontier: Option<FrontierRow> = self.session.get(key![1i64]).await?;
+        let state = frontier
+            .map_or_else(LogState::default, |row| LogState { tree_size: row.tree_size, frontier: row.frontier });
+        let numbered = self.session.int(LAST_INDEX, &[]).await?.map_or(0, |last| last + 1);
+        if numbered != state.tree_size {
+            return Err(StoreError::Inconsistent(StoredFault {
+                table: "log_frontier",
+                column: "tree_size",
+                problem: format!("is {}, but {numbered} leaves are numbered", state.tree_size),
+            }));
+        }
+        Ok(state)
+    }
+}
+
+impl PendingRow {
+    fn audience(&self) -> Result<Vec<(Participant, Topic)>, StoredFault> {
+        let parse = |line: &str| {
+            let (topic, participant) = line.split_once(' ')?;
+            Some((participant.parse().ok()?, topic.parse().ok()?))
+        };
+        let fault = || StoredFault {
+            table: "leaf_pending",
+            column: "audience",
+            problem: "is no list of topics and participants".into(),
+        };
+        self.audience.lines().map(|line| parse(line).ok_or_else(fault)).collect()
+    }
+}

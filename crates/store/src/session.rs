@@ -1,0 +1,276 @@
+//! One connection, in or out of a transaction, on either database. The few lines
+//! here are all that touches the two drivers' types.
+
+use std::sync::Arc;
+
+use jjj_domain::value::{ColumnType, Value};
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::PgArguments;
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{Arguments, AssertSqlSafe, ColumnIndex, Decode, Postgres, Sqlite, Transaction, Type};
+
+use crate::Result;
+use crate::dialect::Dialect;
+use crate::error::StoreError;
+
+/// A connection for reading; its methods are in [`crate::read`] and [`crate::log`].
+pub struct Session {
+    pub(crate) inner: Inner,
+    /// Set while a statement runs and kept when it fails or its future is dropped.
+    failed: bool,
+}
+
+pub(crate) enum Inner {
+    Sqlite(PoolConnection<Sqlite>),
+    Postgres(PoolConnection<Postgres>),
+    SqliteTx(Transaction<'static, Sqlite>),
+    PostgresTx(Transaction<'static, Postgres>),
+}
+
+/// What is bound to a statement's placeholders.
+#[derive(Clone, Copy)]
+pub(crate) enum Args<'a> {
+    /// One value per placeholder. NULLs are texts.
+    Values(&'a [Value]),
+    /// Whole rows for the dialect's row source.
+    Rows(&'a [ColumnType], &'a [&'a [Value]]),
+}
+
+/// Runs the same statement on either driver.
+macro_rules! on_either {
+    ($inner:expr, $sql:expr, $args:expr, $method:ident) => {{
+        let sql = AssertSqlSafe($sql);
+        match $inner {
+            Inner::Sqlite(c) => Either::Sqlite(sqlx::query_with(sql, sqlite_args($args)?).$method(&mut **c).await?),
+            Inner::SqliteTx(c) => Either::Sqlite(sqlx::query_with(sql, sqlite_args($args)?).$method(&mut **c).await?),
+            Inner::Postgres(c) => Either::Postgres(sqlx::query_with(sql, pg_args($args)?).$method(&mut **c).await?),
+            Inner::PostgresTx(c) => Either::Postgres(sqlx::query_with(sql, pg_args($args)?).$method(&mut **c).await?),
+        }
+    }};
+}
+
+enum Either<S, P> {
+    Sqlite(S),
+    Postgres(P),
+}
+
+impl Session {
+    pub(crate) fn new(inner: Inner) -> Self {
+        Self { inner, failed: false }
+    }
+
+    pub fn dialect(&self) -> Dialect {
+        match self.inner {
+            Inner::Sqlite(_) | Inner::SqliteTx(_) => Dialect::Sqlite,
+            Inner::Postgres(_) | Inner::PostgresTx(_) => Dialect::Postgres,
+        }
+    }
+
+    /// All rows of a statement, its columns being of these types.
+    pub(crate) async fn fetch(
+        &mut self,
+        sql: Arc<str>,
+        args: Args<'_>,
+        types: &[ColumnType],
+    ) -> Result<Vec<Vec<Value>>> {
+        let started = !std::mem::replace(&mut self.failed, true);
+        let rows = fetch(&mut self.inner, sql, args, types).await?;
+        self.failed = !started;
+        Ok(rows)
+    }
+
+    /// Runs a statement for its effect; the number of rows it touched.
+    pub(crate) async fn execute(&mut self, sql: Arc<str>, args: Args<'_>) -> Result<u64> {
+        let started = !std::mem::replace(&mut self.failed, true);
+        let count = execute(&mut self.inner, sql, args).await?;
+        self.failed = !started;
+        Ok(count)
+    }
+
+    /// Runs several statements without placeholders: migrations.
+    pub(crate) async fn script(&mut self, sql: &'static str) -> Result<()> {
+        let started = !std::mem::replace(&mut self.failed, true);
+        match &mut self.inner {
+            Inner::Sqlite(c) => drop(sqlx::raw_sql(sql).execute(&mut **c).await?),
+            Inner::SqliteTx(c) => drop(sqlx::raw_sql(sql).execute(&mut **c).await?),
+            Inner::Postgres(c) => drop(sqlx::raw_sql(sql).execute(&mut **c).await?),
+            Inner::PostgresTx(c) => drop(sqlx::raw_sql(sql).execute(&mut **c).await?),
+        }
+        self.failed = !started;
+        Ok(())
+    }
+
+    /// The single integer of a statement, when it gives one.
+    pub(crate) async fn int(&mut self, sql: impl Into<Arc<str>>, args: &[Value]) -> Result<Option<i64>> {
+        let rows = self.fetch(sql.into(), Args::Values(args), &[ColumnType::Int]).await?;
+        Ok(rows.into_iter().next().and_then(|row| match row[0] {
+            Value::Int(n) => Some(n),
+            _ => None,
+        }))
+    }
+
+    pub(crate) async fn commit(self) -> Result<()> {
+        if self.failed {
+            self.rollback().await?;
+            return Err(StoreError::Aborted);
+        }
+        match self.inner {
+            Inner::SqliteTx(tx) => tx.commit().await.map_err(StoreError::of_commit),
+            Inner::PostgresTx(tx) => tx.commit().await.map_err(StoreError::of_commit),
+            Inner::Sqlite(_) | Inner::Postgres(_) => Ok(()),
+        }
+    }
+
+    pub(crate) async fn rollback(self) -> Result<()> {
+        match self.inner {
+            Inner::SqliteTx(tx) => Ok(tx.rollback().await?),
+            Inner::PostgresTx(tx) => Ok(tx.rollback().await?),
+            Inner::Sqlite(_) | Inner::Postgres(_) => Ok(()),
+        }
+    }
+}
+
+async fn fetch(
+    inner: &mut Inner,
+    sql: Arc<str>,
+    args: Args<'_>,
+    types: &[ColumnType],
+) -> Result<Vec<Vec<Value>>, sqlx::Error> {
+    match on_either!(inner, sql, args, fetch_all) {
+        Either::Sqlite(rows) => rows.iter().map(|row| decode(row, types)).collect(),
+        Either::Postgres(rows) => rows.iter().map(|row| decode(row, types)).collect(),
+    }
+}
+
+async fn execute(inner: &mut Inner, sql: Arc<str>, args: Args<'_>) -> Result<u64, sqlx::Error> {
+    Ok(match on_either!(inner, sql, args, execute) {
+        Either::Sqlite(done) => done.rows_affected(),
+        Either::Postgres(done) => done.rows_affected(),
+    })
+}
+
+fn decode<'r, R>(row: &'r R, types: &[ColumnType]) -> Result<Vec<Value>, sqlx::Error>
+where
+    R: sqlx::Row,
+    usize: ColumnIndex<R>,
+    Option<i64>: Decode<'r, R::Database> + Type<R::Database>,
+    Option<String>: Decode<'r, R::Database> + Type<R::Database>,
+    Option<Vec<u8>>: Decode<'r, R::Database> + Type<R::Database>,
+{
+    let cell = |(i, ty): (usize, &ColumnType)| {
+        Ok(match ty {
+            ColumnType::Int => row.try_get::<Option<i64>, _>(i)?.map(Value::Int),
+            ColumnType::Text => row.try_get::<Option<String>, _>(i)?.map(Value::Text),
+            ColumnType::Bytes => row.try_get::<Option<Vec<u8>>, _>(i)?.map(Value::Bytes),
+        }
+        .unwrap_or(Value::Null))
+    };
+    types.iter().enumerate().map(cell).collect()
+}
+
+fn sqlite_args(args: Args<'_>) -> Result<SqliteArguments, sqlx::Error> {
+    let mut bound = SqliteArguments::default();
+    match args {
+        Args::Values(values) => {
+            for value in values {
+                match value {
+                    Value::Null => bound.add(None::<&str>),
+                    Value::Int(n) => bound.add(*n),
+                    Value::Text(s) => bound.add(s.as_str()),
+                    Value::Bytes(b) => bound.add(b.as_slice()),
+                }
+                .map_err(sqlx::Error::Encode)?;
+            }
+        }
+        Args::Rows(_, rows) => bound.add(json_rows(rows)).map_err(sqlx::Error::Encode)?,
+    }
+    Ok(bound)
+}
+
+/// `[["a",1,null],["b",2,"00ff"]]`
+fn json_rows(rows: &[&[Value]]) -> String {
+    let mut text = Vec::with_capacity(32 * rows.len() * rows.first().map_or(0, |r| r.len()));
+    for (i, row) in rows.iter().enumerate() {
+        text.extend_from_slice(if i == 0 { b"[[" } else { b"],[" });
+        for (j, value) in row.iter().enumerate() {
+            if j > 0 {
+                text.push(b',');
+            }
+            match value {
+                Value::Null => text.extend_from_slice(b"null"),
+                Value::Int(n) => text.extend_from_slice(n.to_string().as_bytes()),
+                Value::Text(s) => serde_json::to_writer(&mut text, s).expect("memory takes any text"),
+                Value::Bytes(b) => {
+                    text.push(b'"');
+                    text.extend_from_slice(hex::encode(b).as_bytes());
+                    text.push(b'"');
+                }
+            }
+        }
+    }
+    text.extend_from_slice(if rows.is_empty() { b"[]" } else { b"]]" });
+    String::from_utf8(text).expect("JSON of texts is UTF-8")
+}
+
+fn pg_args(args: Args<'_>) -> Result<PgArguments, sqlx::Error> {
+    let mut bound = PgArguments::default();
+    match args {
+        Args::Values(values) => {
+            for value in values {
+                match value {
+                    Value::Null => bound.add(None::<&str>),
+                    Value::Int(n) => bound.add(*n),
+                    Value::Text(s) => bound.add(s.as_str()),
+                    Value::Bytes(b) => bound.add(b.as_slice()),
+                }
+                .map_err(sqlx::Error::Encode)?;
+            }
+        }
+        Args::Rows(types, rows) => {
+            for (i, ty) in types.iter().enumerate() {
+                let column = rows.iter().map(|row| &row[i]);
+                match ty {
+                    ColumnType::Int => bound.add(column.map(int).collect::<Result<Vec<_>, _>>()?),
+                    ColumnType::Text => bound.add(column.map(text).collect::<Result<Vec<_>, _>>()?),
+                    ColumnType::Bytes => bound.add(column.map(bytes).collect::<Result<Vec<_>, _>>()?),
+                }
+                .map_err(sqlx::Error::Encode)?;
+            }
+        }
+    }
+    Ok(bound)
+}
+
+fn int(value: &Value) -> Result<Option<i64>, sqlx::Error> {
+    match value {
+        Value::Null => Ok(None),
+        Value::Int(n) => Ok(Some(*n)),
+        other => Err(mistyped(other)),
+    }
+}
+
+fn text(value: &Value) -> Result<Option<&str>, sqlx::Error> {
+    match value {
+        Value::Null => Ok(None),
+        Value::Text(s) => Ok(Some(s)),
+        other => Err(mistyped(other)),
+    }
+}
+
+fn bytes(value: &Value) -> Result<Option<&[u8]>, sqlx::Error> {
+    match value {
+        Value::Null => Ok(None),
+        Value::Bytes(b) => Ok(Some(b)),
+        other => Err(mistyped(other)),
+    }
+}
+
+fn mistyped(value: &Value) -> sqlx::Error {
+    let kind = match value {
+        Value::Null => "NULL",
+        Value::Int(_) => "an integer",
+        Value::Text(_) => "a text",
+        Value::Bytes(_) => "bytes",
+    };
+    sqlx::Error::InvalidArgument(format!("{kind} for a column of another type"))
+}

@@ -1,0 +1,155 @@
+//! The two pools, picked from the URL in one match.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+
+use crate::Result;
+use crate::dialect::Dialect;
+use crate::error::StoreError;
+use crate::session::{Inner, Session};
+use crate::write::WriteTx;
+
+/// Generated statements are few per table; none should be prepared twice.
+const STATEMENTS: usize = 512;
+const READERS: u32 = 8;
+const WRITERS: u32 = 8;
+/// The oldest PostgreSQL we run on.
+const OLDEST_POSTGRES: i64 = 150_000;
+
+/// A database, embedded or served. Cloning shares the connections.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pools: Pools,
+}
+
+#[derive(Clone, Debug)]
+enum Pools {
+    /// One writer, as SQLite allows no more; readers see the last commit.
+    Sqlite {
+        writer: SqlitePool,
+        readers: SqlitePool,
+    },
+    Postgres {
+        writers: PgPool,
+        readers: PgPool,
+    },
+}
+
+impl Store {
+    /// Opens `sqlite:PATH` (created when missing) or `postgres://…`. Does not touch
+    /// the schema: see [`Store::migrate`] and [`Store::check_schema`].
+    pub async fn open(url: &str) -> Result<Self> {
+        let pools = match url.split_once(':').map(|(scheme, _)| scheme) {
+            Some("sqlite") => open_sqlite(url).await?,
+            Some("postgres" | "postgresql") => open_postgres(url).await?,
+            _ => return Err(StoreError::Url),
+        };
+        Ok(Self { pools })
+    }
+
+    pub fn dialect(&self) -> Dialect {
+        match self.pools {
+            Pools::Sqlite { .. } => Dialect::Sqlite,
+            Pools::Postgres { .. } => Dialect::Postgres,
+        }
+    }
+
+    /// Begins a transaction that writes: `BEGIN IMMEDIATE` on SQLite, where it waits
+    /// for the one writer; READ COMMITTED on PostgreSQL.
+    pub async fn begin_write(&self) -> Result<WriteTx> {
+        let inner = match &self.pools {
+            Pools::Sqlite { writer, .. } => Inner::SqliteTx(writer.begin_with("BEGIN IMMEDIATE").await?),
+            Pools::Postgres { writers, .. } => {
+                Inner::PostgresTx(writers.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?)
+            }
+        };
+        Ok(WriteTx::new(Session::new(inner)))
+    }
+
+    /// A connection for reading, each statement seeing the last commit.
+    pub async fn read(&self) -> Result<Session> {
+        let inner = match &self.pools {
+            Pools::Sqlite { readers, .. } => Inner::Sqlite(readers.acquire().await?),
+            Pools::Postgres { readers, .. } => Inner::Postgres(readers.acquire().await?),
+        };
+        Ok(Session::new(inner))
+    }
+
+    /// A connection for reading that sees one moment throughout: reports, verification.
+    pub async fn read_at_once(&self) -> Result<Session> {
+        let inner = match &self.pools {
+            Pools::Sqlite { readers, .. } => Inner::SqliteTx(readers.begin_with("BEGIN").await?),
+            Pools::Postgres { readers, .. } => {
+                Inner::PostgresTx(readers.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+            }
+        };
+        Ok(Session::new(inner))
+    }
+
+    /// A cheap look at what waits to be written on: the writers' plans on PostgreSQL, a
+    /// reader on SQLite, where looking must not wait for the one writer.
+    pub(crate) async fn glance(&self) -> Result<Session> {
+        match &self.pools {
+            Pools::Sqlite { .. } => self.read().await,
+            Pools::Postgres { writers, .. } => Ok(Session::new(Inner::Postgres(writers.acquire().await?))),
+        }
+    }
+
+    /// Closes all connections after their current work.
+    pub async fn close(&self) {
+        match &self.pools {
+            Pools::Sqlite { writer, readers } => {
+                readers.close().await;
+                writer.close().await;
+            }
+            Pools::Postgres { writers, readers } => {
+                readers.close().await;
+                writers.close().await;
+            }
+        }
+    }
+}
+
+async fn open_sqlite(url: &str) -> Result<Pools> {
+    let options = SqliteConnectOptions::from_str(url)?
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_secs(10))
+        .statement_cache_capacity(STATEMENTS)
+        .pragma("cache_size", "-65536")
+        .pragma("temp_store", "memory");
+    let forever = SqlitePoolOptions::new().idle_timeout(None).max_lifetime(None);
+    let writer = forever.clone().max_connections(1).min_connections(1).connect_with(options.clone()).await?;
+    let readers = forever.max_connections(READERS).connect_lazy_with(options.pragma("query_only", "on"));
+    Ok(Pools::Sqlite { writer, readers })
+}
+
+async fn open_postgres(url: &str) -> Result<Pools> {
+    let options = PgConnectOptions::from_str(url)?.application_name("jjj").statement_cache_capacity(STATEMENTS);
+    // The write path enters every table by an index, whatever the statistics of a young
+    // table say, and plans each statement once. A gateway that stops in the middle of a
+    // transaction must not keep its locks.
+    let write = options.clone().options([
+        ("enable_seqscan", "off"),
+        ("enable_hashjoin", "off"),
+        ("enable_mergejoin", "off"),
+        ("plan_cache_mode", "force_generic_plan"),
+        ("jit", "off"),
+        ("lock_timeout", "10s"),
+        ("idle_in_transaction_session_timeout", "30s"),
+    ]);
+    let read = options.options([("default_transaction_read_only", "on"), ("jit", "off")]);
+    let pool = PgPoolOptions::new().acquire_timeout(Duration::from_secs(10));
+    let writers = pool.clone().max_connections(WRITERS).connect_with(write).await?;
+    let readers = pool.max_connections(READERS).connect_lazy_with(read);
+    let mut session = Session::new(Inner::Postgres(writers.acquire().await?));
+    match session.int("SELECT CAST(current_setting('server_version_num') AS BIGINT)", &[]).await? {
+        Some(found) if found < OLDEST_POSTGRES => Err(StoreError::ServerTooOld { found: found / 10_000 }),
+        _ => Ok(Pools::Postgres { writers, readers }),
+    }
+}

@@ -1,0 +1,288 @@
+//! One batch's transaction, in the order of DESIGN.md §4: claim the requests, load
+//! and lock, decide (elsewhere), write, commit.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use jjj_domain::decision::{Topic, Write};
+use jjj_domain::ledger::{Account, AccountRow, Layer, TransferRow};
+use jjj_domain::names::{Participant, RequestId};
+use jjj_domain::row::{Row, TableKind, TableSpec};
+use jjj_domain::snapshot::{Load, Snapshot};
+use jjj_domain::time::Timestamp;
+use jjj_domain::value::Value;
+
+use crate::Result;
+use crate::dialect::{Dialect, Shape, column_names, inserted, types_of};
+use crate::error::{ConflictKind, StoreError};
+use crate::log_tables::{EvidenceRow, FileChunkRow, LeafRow, PendingRow, RequestRow, TokenRow};
+use crate::session::{Args, Session};
+
+/// A transaction that writes. Dropping it rolls back.
+pub struct WriteTx {
+    pub(crate) session: Session,
+}
+
+/// A request about to be decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestClaim {
+    pub participant: Participant,
+    pub request_id: RequestId,
+    /// Hex digest of the request's exact bytes.
+    pub content_digest: String,
+    /// The first leaf it will have: `Call::leaf_id(0)`.
+    pub leaf_id: String,
+}
+
+/// What the database knows of a claimed request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// Never accepted before; now claimed by this transaction.
+    New,
+    /// Accepted before with the same content: answer as its leaf says. Or, where an earlier
+    /// claim of the same call is the same, as that one is answered.
+    SameContent { leaf_id: String },
+    /// The id was used for something else.
+    OtherContent,
+}
+
+/// Everything an accepted batch writes.
+#[derive(Clone, Debug, Default)]
+pub struct Effects {
+    /// Rows of the domain's tables, in order: of several of one head, the last wins.
+    pub writes: Vec<Write>,
+    /// Journal rows; account balances follow from them.
+    pub transfers: Vec<TransferRow>,
+    /// New leaves in order of cause and effect.
+    pub leaves: Vec<NewLeaf>,
+    pub evidence: Vec<EvidenceRow>,
+    pub tokens: Vec<TokenRow>,
+    pub chunks: Vec<FileChunkRow>,
+    /// Private rows to delete by key, after everything is written.
+    pub erasures: Vec<(&'static TableSpec, Vec<Value>)>,
+}
+
+/// A leaf and whom to deliver it to once numbered.
+#[derive(Clone, Debug)]
+pub struct NewLeaf {
+    pub row: LeafRow,
+    pub audience: BTreeSet<(Participant, Topic)>,
+}
+
+impl WriteTx {
+    pub(crate) fn new(session: Session) -> Self {
+        Self { session }
+    }
+
+    /// Reads inside this transaction.
+    pub fn session(&mut self) -> &mut Session {
+        &mut self.session
+    }
+
+    /// Claims request ids, answering in the order asked. On PostgreSQL this waits for
+    /// a concurrent transaction that claimed the same id.
+    pub async fn claim_requests(&mut self, claims: &[RequestClaim]) -> Result<Vec<Claim>> {
+        let dialect = self.session.dialect();
+        let spec = RequestRow::spec();
+        let mut first: BTreeMap<Vec<Value>, &RequestClaim> = BTreeMap::new();
+        for claim in claims {
+            first.entry(claim.key()).or_insert(claim);
+        }
+        let rows: Vec<Vec<Value>> = first.values().map(|claim| claim.to_row().to_values()).collect();
+        let types = types_of(spec, &column_names(spec));
+        let sql = dialect.statement(spec, Shape::Claim);
+        let keys = types_of(spec, spec.key);
+        let fresh = self.session.fetch(sql, Args::Rows(&types, &refs(&rows)), &keys).await?;
+        let mut fresh: BTreeSet<Vec<Value>> = fresh.into_iter().collect();
+        let old: Vec<Vec<Value>> = first.keys().filter(|key| !fresh.contains(*key)).cloned().collect();
+        let mut stored = HashMap::new();
+        for (_, values) in self.session.load_where(spec, spec.key, 0, &refs(&old)).await? {
+            stored.insert(spec.key_of(&values), RequestRow::from_values(values)?);
+        }
+        let answer = |claim: &RequestClaim| {
+            let key = claim.key();
+            if fresh.remove(&key) {
+                return Ok(Claim::New);
+            }
+            let earlier = match stored.get(&key) {
+                Some(row) => row.clone(),
+                // Claimed by this very call; or else released by another transaction meanwhile.
+                None if !old.contains(&key) => first[&key].to_row(),
+                None => return Err(StoreError::conflict(ConflictKind::Unique)),
+            };
+            Ok(match earlier.content_digest == claim.content_digest {
+                true => Claim::SameContent { leaf_id: earlier.leaf_id },
+                false => Claim::OtherContent,
+            })
+        };
+        claims.iter().map(answer).collect()
+    }
+
+    /// Gives up claims of refused commands, so that they can be decided anew. Only ids
+    /// that [`Claim::New`] was answered for may be released.
+    pub async fn release_requests(&mut self, requests: &[(Participant, RequestId)]) -> Result<()> {
+        let keys: Vec<Vec<Value>> = requests.iter().map(|(p, id)| jjj_domain::key![*p, *id]).collect();
+        self.delete(RequestRow::spec(), keys).await
+    }
+
+    /// Loads rows into the snapshot, one statement per table and index.
+    pub async fn load(&mut self, loads: &[Load], into: &mut Snapshot) -> Result<()> {
+        self.session.load(loads, into).await
+    }
+
+    /// Locks rows by key until the end of the transaction: first-named against change
+    /// (`FOR SHARE`), second-named for change (`FOR UPDATE`); what is in both, for change.
+    /// In one order of table and key whatever the mode, so that two batches cannot wait
+    /// for one another. Missing rows lock nothing. SQLite has one writer and needs none.
+    pub async fn lock(
+        &mut self,
+        share: &[(&'static TableSpec, Vec<Value>)],
+        update: &[(&'static TableSpec, Vec<Value>)],
+    ) -> Result<()> {
+        if self.session.dialect() == Dialect::Sqlite {
+            return Ok(());
+        }
+        let mut rows: BTreeMap<(&str, &[Value]), (&'static TableSpec, bool)> = BTreeMap::new();
+        for (spec, key) in share {
+            rows.insert((spec.name, key), (spec, false));
+        }
+        for (spec, key) in update {
+            rows.insert((spec.name, key), (spec, true));
+        }
+        let rows: Vec<(&'static TableSpec, bool, &[Value])> =
+            rows.into_iter().map(|((_, key), (spec, exclusive))| (spec, exclusive, key)).collect();
+        for run in rows.chunk_by(|a, b| a.0 == b.0 && a.1 == b.1) {
+            let (spec, exclusive, _) = run[0];
+            let keys: Vec<&[Value]> = run.iter().map(|(_, _, key)| *key).collect();
+            let sql = Dialect::Postgres.statement(spec, Shape::Lock { exclusive });
+            self.session.execute(sql, Args::Rows(&types_of(spec, spec.key), &keys)).await?;
+        }
+        Ok(())
+    }
+
+    /// The database's clock: read after locking, it is the batch's time.
+    pub async fn now(&mut self) -> Result<Timestamp> {
+        let now = self.session.int(self.session.dialect().now_us(), &[]).await?;
+        Ok(Timestamp(now.unwrap_or_default()))
+    }
+
+    /// Writes a batch's effects, each table in one statement, tables and keys in one
+    /// order, account balances last.
+    pub async fn write(&mut self, effects: &Effects) -> Result<()> {
+        let mut tables: BTreeMap<&str, (&'static TableSpec, Vec<&[Value]>)> = BTreeMap::new();
+        for write in &effects.writes {
+            tables.entry(write.spec.name).or_insert_with(|| (write.spec, Vec::new())).1.push(&write.values);
+        }
+        self.insert(&effects.tokens, Shape::InsertIgnore).await?;
+        self.insert(&effects.leaves.iter().map(|leaf| leaf.row.clone()).collect::<Vec<_>>(), Shape::Insert).await?;
+        self.insert(&effects.evidence, Shape::Insert).await?;
+        self.insert(&effects.chunks, Shape::Insert).await?;
+        for (spec, rows) in tables.into_values() {
+            match spec.kind {
+                TableKind::AppendOnly => self.run(spec, Shape::Insert, &rows).await?,
+                TableKind::Head | TableKind::Private | TableKind::Derived => {
+                    let last: BTreeMap<Vec<Value>, &[Value]> =
+                        rows.into_iter().map(|row| (spec.key_of(row), row)).collect();
+                    self.run(spec, Shape::Upsert, &last.into_values().collect::<Vec<_>>()).await?;
+                }
+            }
+        }
+        let mut erased: BTreeMap<&str, (&'static TableSpec, Vec<Vec<Value>>)> = BTreeMap::new();
+        for (spec, key) in &effects.erasures {
+            erased.entry(spec.name).or_insert_with(|| (spec, Vec::new())).1.push(key.clone());
+        }
+        for (spec, keys) in erased.into_values() {
+            self.delete(spec, keys).await?;
+        }
+        self.insert(&effects.transfers, Shape::Insert).await?;
+        self.insert(&effects.leaves.iter().map(NewLeaf::pending).collect::<Vec<_>>(), Shape::Insert).await?;
+        self.insert(&balance_changes(&effects.transfers), Shape::Add { sums: &["posted_fen", "held_fen"] }).await
+    }
+
+    /// Writes rows of a table that no leaf commits to (uploads, chunks), replacing equal keys.
+    pub async fn put<T: Row>(&mut self, rows: &[T]) -> Result<()> {
+        let values: BTreeMap<Vec<Value>, Vec<Value>> =
+            rows.iter().map(T::to_values).map(|row| (T::spec().key_of(&row), row)).collect();
+        self.run(T::spec(), Shape::Upsert, &values.values().map(Vec::as_slice).collect::<Vec<_>>()).await
+    }
+
+    pub(crate) async fn insert<T: Row>(&mut self, rows: &[T], shape: Shape) -> Result<()> {
+        let values: Vec<Vec<Value>> = rows.iter().map(T::to_values).collect();
+        self.run(T::spec(), shape, &refs(&values)).await
+    }
+
+    pub(crate) async fn delete(&mut self, spec: &'static TableSpec, mut keys: Vec<Vec<Value>>) -> Result<()> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        keys.sort();
+        let sql = self.session.dialect().statement(spec, Shape::Delete);
+        self.session.execute(sql, Args::Rows(&types_of(spec, spec.key), &refs(&keys))).await?;
+        Ok(())
+    }
+
+    async fn run(&mut self, spec: &'static TableSpec, shape: Shape, rows: &[&[Value]]) -> Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let columns = inserted(spec);
+        let drawn = spec.columns.len() - columns.len();
+        let rows: Vec<&[Value]> = rows.iter().map(|row| &row[drawn..]).collect();
+        let types: Vec<_> = columns.iter().map(|c| c.ty).collect();
+        let sql = self.session.dialect().statement(spec, shape);
+        self.session.execute(sql, Args::Rows(&types, &rows)).await?;
+        Ok(())
+    }
+
+    /// Makes everything durable. After [`StoreError::UnknownCommit`] it may or may not be.
+    pub async fn commit(self) -> Result<()> {
+        self.session.commit().await
+    }
+
+    pub async fn rollback(self) -> Result<()> {
+        self.session.rollback().await
+    }
+}
+
+impl RequestClaim {
+    fn key(&self) -> Vec<Value> {
+        jjj_domain::key![self.participant, self.request_id]
+    }
+
+    fn to_row(&self) -> RequestRow {
+        RequestRow {
+            participant: self.participant.clone(),
+            request_id: self.request_id,
+            content_digest: self.content_digest.clone(),
+            leaf_id: self.leaf_id.clone(),
+        }
+    }
+}
+
+impl NewLeaf {
+    fn pending(&self) -> PendingRow {
+        let audience = self.audience.iter().map(|(to, topic)| format!("{topic} {to}")).collect::<Vec<_>>().join("\n");
+        PendingRow { pending_id: 0, leaf_id: self.row.leaf_id.clone(), leaf_hash: self.row.leaf_hash.clone(), audience }
+    }
+}
+
+/// One row per account, holding the sum of its changes, sorted by account.
+fn balance_changes(transfers: &[TransferRow]) -> Vec<AccountRow> {
+    let mut sums: HashMap<&Account, (i64, i64)> = HashMap::new();
+    for transfer in transfers {
+        for (account, fen) in transfer.deltas() {
+            let (posted, held) = sums.entry(account).or_default();
+            match transfer.layer {
+                Layer::Posted => *posted += fen,
+                Layer::Held => *held += fen,
+            }
+        }
+    }
+    let change = |(account, (posted_fen, held_fen)): (&Account, (i64, i64))| {
+        (account.to_string(), AccountRow { posted_fen, held_fen, ..AccountRow::empty(account.clone()) })
+    };
+    sums.into_iter().map(change).collect::<BTreeMap<_, _>>().into_values().collect()
+}
+
+pub(crate) fn refs(rows: &[Vec<Value>]) -> Vec<&[Value]> {
+    rows.iter().map(Vec::as_slice).collect()
+}
