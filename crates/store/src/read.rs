@@ -109,25 +109,30 @@ impl Session {
 
     /// Loads rows into the snapshot, one statement per table and index.
     pub async fn load(&mut self, loads: &[Load], into: &mut Snapshot) -> Result<()> {
-        type Group = (&'static str, &'static [&'static str], u32);
-        let mut groups: BTreeMap<Group, Vec<&Load>> = BTreeMap::new();
-        for load in loads {
-            let null = |(i, v): (usize, &Value)| u32::from(*v == Value::Null) << i;
-            let nulls = load.values.iter().enumerate().map(null).sum();
-            groups.entry((load.spec.name, load.columns, nulls)).or_default().push(load);
-        }
-        for ((_, columns, nulls), loads) in groups {
-            let spec = loads[0].spec;
-            let wanted: Vec<&[Value]> = loads.iter().map(|load| load.values.as_slice()).collect();
-            let mut found: Vec<Vec<Vec<Value>>> = vec![Vec::new(); loads.len()];
-            for (at, row) in self.load_where(spec, columns, nulls, &wanted).await? {
-                found[at].push(row);
-            }
-            for (load, rows) in loads.into_iter().zip(found) {
-                into.insert(load.clone(), rows)?;
-            }
+        let found = self.load_values(loads).await?;
+        for (load, rows) in loads.iter().zip(found) {
+            into.insert(load.clone(), rows)?;
         }
         Ok(())
+    }
+
+    /// The rows of each load, as stored.
+    pub async fn load_values(&mut self, loads: &[Load]) -> Result<Vec<Vec<Vec<Value>>>> {
+        type Group = (&'static str, &'static [&'static str], u32);
+        let mut groups: BTreeMap<Group, Vec<usize>> = BTreeMap::new();
+        for (at, load) in loads.iter().enumerate() {
+            let null = |(i, v): (usize, &Value)| u32::from(*v == Value::Null) << i;
+            let nulls = load.values.iter().enumerate().map(null).sum();
+            groups.entry((load.spec.name, load.columns, nulls)).or_default().push(at);
+        }
+        let mut found = vec![Vec::new(); loads.len()];
+        for ((_, columns, nulls), members) in groups {
+            let wanted: Vec<&[Value]> = members.iter().map(|at| loads[*at].values.as_slice()).collect();
+            for (nth, row) in self.load_where(loads[members[0]].spec, columns, nulls, &wanted).await? {
+                found[members[nth]].push(row);
+            }
+        }
+        Ok(found)
     }
 
     /// Rows whose columns equal one of the wanted tuples, each with the tuple's position.

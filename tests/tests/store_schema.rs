@@ -1,0 +1,219 @@
+//! The schema is what the tables' declarations say, on both databases, and every
+//! generated statement of every table runs.
+
+use jjj_domain::decision::Write;
+use jjj_domain::row::{ColumnSpec, TableKind, TableSpec};
+use jjj_domain::snapshot::Load;
+use jjj_domain::value::{ColumnType, Value};
+use jjj_store::dialect::Dialect;
+use jjj_store::schema::{initial_migration, tables};
+use jjj_store::{ConflictKind, Effects, ListQuery, Op, Store, StoreError};
+use jjj_tests::both_databases;
+use jjj_tests::postgres::TestDatabase;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, SqliteConnection};
+
+#[test]
+fn the_committed_migration_is_the_generated_one() {
+    for (dialect, committed) in [
+        (Dialect::Sqlite, include_str!("../../migrations/sqlite/0001_initial.sql")),
+        (Dialect::Postgres, include_str!("../../migrations/postgres/0001_initial.sql")),
+    ] {
+        let same = committed == initial_migration(dialect);
+        assert!(same, "{dialect:?}: run `cargo run -p jjj-store --example migration`");
+    }
+}
+
+both_databases!(
+    the_migrated_schema_is_the_declared_one,
+    migrating_twice_changes_nothing,
+    a_newer_schema_is_refused,
+    every_statement_of_every_table_runs,
+    append_only_tables_refuse_change,
+);
+
+async fn migrated(db: &TestDatabase) -> Store {
+    let store = Store::open(db.url()).await.unwrap();
+    store.migrate().await.unwrap();
+    store
+}
+
+async fn the_migrated_schema_is_the_declared_one(db: TestDatabase) {
+    let store = migrated(&db).await;
+    let declared: Vec<(String, String, String, bool)> = tables()
+        .into_iter()
+        .flat_map(|spec| spec.columns.iter().map(move |column| (spec, column)))
+        .map(|(spec, column)| {
+            let ty = match (column.ty, store.dialect()) {
+                (ColumnType::Int, Dialect::Sqlite) => "INTEGER",
+                (ColumnType::Int, Dialect::Postgres) => "bigint",
+                (ColumnType::Text, Dialect::Sqlite) => "TEXT",
+                (ColumnType::Text, Dialect::Postgres) => "text",
+                (ColumnType::Bytes, Dialect::Sqlite) => "BLOB",
+                (ColumnType::Bytes, Dialect::Postgres) => "bytea",
+            };
+            (spec.name.to_owned(), column.name.to_owned(), ty.to_owned(), column.nullable)
+        })
+        .collect();
+    let mut found = columns(&db).await;
+    // Tables in the order of their declaration.
+    let place = |table: &str| tables().iter().position(|spec| spec.name == table);
+    found.retain(|(table, ..)| table != "schema_versions" && table != "sqlite_sequence");
+    found.sort_by_key(|(table, ..)| place(table));
+    assert_eq!(found, declared);
+    store.close().await;
+}
+
+/// Table, column, type, nullable: columns in their order.
+async fn columns(db: &TestDatabase) -> Vec<(String, String, String, bool)> {
+    if db.is_postgres() {
+        let sql = "SELECT table_name::text, column_name::text, data_type::text, is_nullable::text = 'YES' \
+             FROM information_schema.columns WHERE table_schema = 'public' ORDER BY table_name, ordinal_position";
+        let mut connection = PgConnection::connect(db.url()).await.unwrap();
+        let rows = sqlx::query(sql).fetch_all(&mut connection).await.unwrap();
+        rows.iter().map(|r| (r.get(0), r.get(1), r.get(2), r.get(3))).collect()
+    } else {
+        let sql = "SELECT t.name, c.name, c.type, c.\"notnull\" = 0 FROM sqlite_schema AS t \
+             JOIN pragma_table_xinfo(t.name) AS c WHERE t.type = 'table' ORDER BY t.name, c.cid";
+        let mut connection = SqliteConnection::connect(db.url()).await.unwrap();
+        let rows = sqlx::query(sql).fetch_all(&mut connection).await.unwrap();
+        rows.iter().map(|r| (r.get(0), r.get(1), r.get(2), r.get(3))).collect()
+    }
+}
+
+async fn execute(db: &TestDatabase, sql: &str) -> Result<(), StoreError> {
+    let sql = AssertSqlSafe(sql.to_owned());
+    if db.is_postgres() {
+        let mut connection = PgConnection::connect(db.url()).await?;
+        sqlx::raw_sql(sql).execute(&mut connection).await?;
+    } else {
+        let mut connection = SqliteConnection::connect(db.url()).await?;
+        sqlx::raw_sql(sql).execute(&mut connection).await?;
+    }
+    Ok(())
+}
+
+async fn migrating_twice_changes_nothing(db: TestDatabase) {
+    let store = Store::open(db.url()).await.unwrap();
+    let unmigrated = store.check_schema().await;
+    assert!(matches!(unmigrated, Err(StoreError::Schema { found: 0, .. })), "{unmigrated:?}");
+    let (one, two) = tokio::join!(store.migrate(), store.migrate());
+    one.unwrap();
+    two.unwrap();
+    store.check_schema().await.unwrap();
+}
+
+async fn a_newer_schema_is_refused(db: TestDatabase) {
+    let store = migrated(&db).await;
+    execute(&db, "INSERT INTO schema_versions VALUES (99, 'from the future', 0)").await.unwrap();
+    for refusal in [store.migrate().await, store.check_schema().await] {
+        assert!(matches!(refusal, Err(StoreError::Schema { found: 99, known: 1 })), "{refusal:?}");
+    }
+}
+
+/// A row that the schema takes: distinct in every column that may differ.
+fn sample(spec: &TableSpec, n: i64, nulls: bool) -> Vec<Value> {
+    let cell = |column: &ColumnSpec| match column.ty {
+        _ if column.nullable && nulls => Value::Null,
+        ColumnType::Int if spec.name == "log_frontier" && column.name == "id" => Value::Int(1),
+        ColumnType::Int => Value::Int(n),
+        ColumnType::Text if !column.choices.is_empty() => {
+            Value::Text(column.choices[n as usize % column.choices.len()].to_owned())
+        }
+        ColumnType::Text => Value::Text(format!("{} {n} \"乡\\'\n", column.name)),
+        ColumnType::Bytes => Value::Bytes(vec![0, 255, n as u8]),
+    };
+    spec.columns.iter().map(cell).collect()
+}
+
+async fn write(store: &Store, spec: &'static TableSpec, rows: &[Vec<Value>]) -> Result<(), StoreError> {
+    let mut tx = store.begin_write().await?;
+    let write = |values: &Vec<Value>| Write { spec, values: values.clone(), person: None };
+    tx.write(&Effects { writes: rows.iter().map(write).collect(), ..Effects::default() }).await?;
+    tx.commit().await
+}
+
+/// All tables but the queue, whose key the database draws (see `store_log.rs`).
+fn written() -> impl Iterator<Item = &'static TableSpec> {
+    tables().into_iter().filter(|spec| spec.name != "leaf_pending")
+}
+
+async fn every_statement_of_every_table_runs(db: TestDatabase) {
+    let store = migrated(&db).await;
+    for spec in written() {
+        let count = if spec.name == "log_frontier" { 1 } else { 3 };
+        let mut rows: Vec<Vec<Value>> = (1..=count).map(|n| sample(spec, n, n == 3)).collect();
+        write(&store, spec, &rows).await.unwrap_or_else(|e| panic!("{}: {e:?}", spec.name));
+        if spec.kind != TableKind::AppendOnly {
+            // Written again, changed in what is not its key; the last write of a batch wins.
+            let again: Vec<_> = rows
+                .iter()
+                .map(|row| spec.columns.iter().zip(row).zip(sample(spec, 7, false)))
+                .map(|cells| {
+                    cells.map(|((c, old), new)| if spec.key.contains(&c.name) { old.clone() } else { new }).collect()
+                })
+                .collect();
+            write(&store, spec, &[again.clone(), rows.clone()].concat()).await.unwrap();
+            let mut session = store.read().await.unwrap();
+            assert_eq!(sorted(session.scan(spec, None, 10).await.unwrap()), sorted(rows.clone()), "{}", spec.name);
+            drop(session);
+            write(&store, spec, &again).await.unwrap();
+            rows = again;
+        }
+
+        let mut session = store.read_at_once().await.unwrap();
+        let scanned = session.scan(spec, None, 10).await.unwrap();
+        assert_eq!(sorted(scanned.clone()), sorted(rows.clone()), "{}", spec.name);
+        assert!(scanned.is_sorted_by_key(|row| spec.key_of(row)), "{}: one key order on both databases", spec.name);
+        let after = session.scan(spec, Some(spec.key_of(&scanned[0])), 10).await.unwrap();
+        assert_eq!(after, scanned[1..], "{}", spec.name);
+
+        for columns in std::iter::once(&spec.key).chain(spec.indexes) {
+            let mut loads: Vec<Load> =
+                rows.iter().map(|row| Load { spec, columns, values: spec.pick(columns, row) }).collect();
+            loads.push(Load { spec, columns, values: spec.pick(columns, &sample(spec, 99, false)) });
+            for (load, found) in loads.iter().zip(session.load_values(&loads).await.unwrap()) {
+                let expected = rows.iter().filter(|row| spec.pick(columns, row) == load.values).cloned().collect();
+                assert_eq!(sorted(found), sorted(expected), "{} by {columns:?}", spec.name);
+            }
+        }
+        let some = |value: &Value| if *value == Value::Null { Op::Eq } else { Op::Ge };
+        let predicates = spec.columns.iter().zip(&scanned[0]).map(|(c, v)| (c.name, some(v), v.clone())).collect();
+        let query = ListQuery { predicates, reader: Some("nobody"), after_key: None, limit: 5 };
+        let readable = session.list_values(spec, &query).await.unwrap();
+        assert_eq!(session.count(spec, &query).await.unwrap(), readable.len() as i64);
+        if !spec.readers.is_empty() {
+            assert_eq!(readable, Vec::<Vec<Value>>::new(), "{} is read by its readers only", spec.name);
+            for column in spec.readers {
+                let Value::Text(reader) = &scanned[0][spec.column(column).unwrap()] else { continue };
+                let query = ListQuery { reader: Some(reader), limit: 5, ..ListQuery::default() };
+                assert!(session.list_values(spec, &query).await.unwrap().contains(&scanned[0]), "{}", spec.name);
+            }
+        } else {
+            assert!(readable.contains(&scanned[0]), "{}", spec.name);
+        }
+    }
+}
+
+fn sorted(mut rows: Vec<Vec<Value>>) -> Vec<Vec<Value>> {
+    rows.sort();
+    rows
+}
+
+async fn append_only_tables_refuse_change(db: TestDatabase) {
+    let store = migrated(&db).await;
+    for spec in written().filter(|spec| spec.kind == TableKind::AppendOnly) {
+        let row = sample(spec, 1, false);
+        write(&store, spec, std::slice::from_ref(&row)).await.unwrap();
+        let (table, column) = (spec.name, spec.key[0]);
+        for (what, sql) in
+            [("update", format!("UPDATE {table} SET {column} = {column}")), ("delete", format!("DELETE FROM {table}"))]
+        {
+            let refused = execute(&db, &sql).await;
+            let rule = matches!(refused, Err(StoreError::Conflict { kind: ConflictKind::Rule, .. }));
+            assert!(rule, "{table}: {what}: {refused:?}");
+        }
+        let twice = write(&store, spec, std::slice::from_ref(&row)).await.unwrap_err();
+        assert!(matches!(twice, StoreError::Conflict { kind: ConflictKind::Unique, .. }), "{table}: {twice:?}");
+        assert_eq!(store.read().await.unwrap().scan(spec, None, 5).await.unwrap(), [row]);
+    }
+}
