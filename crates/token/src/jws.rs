@@ -130,7 +130,7 @@ pub(crate) struct Unverified<'a> {
     algorithm: String,
     signing_input: &'a str,
     claims: Vec<u8>,
-    signature: Vec<u8>,
+    signature: &'a str,
 }
 
 impl<'a> Unverified<'a> {
@@ -145,13 +145,9 @@ impl<'a> Unverified<'a> {
         }
         let bytes = |part, text| from_base64url(text).ok_or(JwsError::Base64(part));
         let (algorithm, kid) = read_header(&bytes(Part::Header, header)?, typ)?;
-        Ok(Self {
-            kid,
-            algorithm,
-            signing_input,
-            claims: bytes(Part::Claims, claims)?,
-            signature: bytes(Part::Signature, signature)?,
-        })
+        let claims = bytes(Part::Claims, claims)?;
+        bytes(Part::Signature, signature)?;
+        Ok(Self { kid, algorithm, signing_input, claims, signature })
     }
 
     /// Reads the claims before anything is verified. Only what finds the key may rest on them.
@@ -172,7 +168,7 @@ impl<'a> Unverified<'a> {
         if self.algorithm != expected {
             return Err(JwsError::AlgorithmMismatch { expected });
         }
-        key.verify(self.signing_input.as_bytes(), &self.signature).map_err(|_| JwsError::BadSignature)?;
+        key.verify_jws(self.signing_input, self.signature).map_err(|_| JwsError::BadSignature)?;
         self.claims_unverified(known)
     }
 }
@@ -184,9 +180,9 @@ pub(crate) fn sign<T: Serialize>(key: &SigningKey, typ: &'static str, claims: &T
     let header = format!(r#"{{"typ":"{typ}","alg":"{algorithm}","kid":"{kid}"}}"#);
     let claims = serde_json::to_vec(claims).map_err(|_| SignError)?;
     let mut token = format!("{}.{}", base64url(header), base64url(claims));
-    let signature = key.sign(token.as_bytes())?;
+    let signature = key.sign_jws(&token)?;
     token.push('.');
-    token.push_str(&base64url(signature));
+    token.push_str(&signature);
     Ok(token)
 }
 

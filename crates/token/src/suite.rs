@@ -1,7 +1,8 @@
 //! Keys, and the algorithms they sign with.
 //!
-//! Every signature in the gateway, whatever it is for, is made by [`SigningKey::sign`] and checked
-//! by [`VerifyingKey::verify`]. The algorithm is a property of the key and never read from what is
+//! Every signature in the gateway is made by a [`SigningKey`] and checked by a [`VerifyingKey`]:
+//! those of JWTs through jsonwebtoken (`jwt`), those of notes and receipts by aws-lc-rs, which is
+//! also what jsonwebtoken runs on. The algorithm is a property of the key and never read from what is
 //! being verified (RFC 8725 §3.1). A further algorithm (SM2 with SM3) is one more variant of
 //! [`Algorithm`] and one more arm in each `match` of this module.
 //!
@@ -9,6 +10,7 @@
 //! refuses, and evidence must mean the same to everybody).
 
 mod jwk;
+mod jwt;
 mod signing;
 mod verifying;
 

@@ -8,12 +8,14 @@ use rustls_pki_types::PrivatePkcs8KeyDer;
 use rustls_pki_types::pem::PemObject;
 use zeroize::Zeroizing;
 
-use super::{Algorithm, Jwk, KeyError, SignError, VerifyingKey};
+use super::{Algorithm, Jwk, KeyError, SignError, VerifyingKey, jwt};
 use crate::encoding::base64_std;
 
 /// A private key that signs. Its `Debug` shows the name and the algorithm only.
 pub struct SigningKey {
     secret: Secret,
+    /// The same secret as jsonwebtoken takes it; wiped when dropped.
+    jwt: jsonwebtoken::EncodingKey,
     public: VerifyingKey,
 }
 
@@ -61,7 +63,8 @@ impl SigningKey {
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der).map_err(|_| KeyError::PrivateKey)?;
         let point: &[u8; 65] = pair.public_key().as_ref().try_into().map_err(|_| KeyError::PrivateKey)?;
         let public = VerifyingKey::from_jwk(&Jwk::p256(point))?;
-        Ok(Self { secret: Secret::P256(pair), public })
+        let jwt = jsonwebtoken::EncodingKey::from_ec_der(der);
+        Ok(Self { secret: Secret::P256(pair), jwt, public })
     }
 
     /// The Ed25519 key of a 32-byte seed (RFC 8032 §5.1.5): for keys that must be the same in
@@ -94,7 +97,7 @@ impl SigningKey {
         &self.public
     }
 
-    /// Signs a message: 64 bytes for either algorithm.
+    /// Signs a message that is no JWS (a note, a receipt): 64 bytes for either algorithm.
     ///
     /// Callers separate their purposes by what they sign: a JWS signing input is all base64url
     /// and dots, a note has no control character but the newline, and a receipt's message starts
@@ -110,9 +113,16 @@ impl SigningKey {
         Ok(signature.map_err(|_| SignError)?.as_ref().to_vec())
     }
 
+    /// Signs a JWS signing input, through jsonwebtoken; the signature as base64url.
+    pub(crate) fn sign_jws(&self, signing_input: &str) -> Result<String, SignError> {
+        jwt::sign(self.algorithm(), &self.jwt, signing_input)
+    }
+
     fn ed25519(pair: Ed25519KeyPair) -> Result<Self, KeyError> {
         let public = VerifyingKey::from_jwk(&Jwk::ed25519(pair.public_key().as_ref()))?;
-        Ok(Self { secret: Secret::Ed25519(pair), public })
+        let der = pair.to_pkcs8v1().map_err(|_| KeyError::PrivateKey)?;
+        let jwt = jsonwebtoken::EncodingKey::from_ed_der(der.as_ref());
+        Ok(Self { secret: Secret::Ed25519(pair), jwt, public })
     }
 }
 

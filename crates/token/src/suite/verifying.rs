@@ -2,16 +2,17 @@
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey};
 
-use super::{Algorithm, BadSignature, Jwk, KeyError};
+use super::{Algorithm, BadSignature, Jwk, KeyError, jwt};
 
 /// A public key, parsed once and then used any number of times, from any thread.
 ///
-/// It holds the crypto library's own parsed key. (jsonwebtoken's `DecodingKey` would be parsed
-/// anew at every verification, and its algorithms hang on a provider of the whole process.)
+/// It holds the key twice: as jsonwebtoken takes it, for JWTs, and as the crypto library has
+/// parsed it, for notes and receipts. Both come from the same checked bytes.
 #[derive(Clone, Debug)]
 pub struct VerifyingKey {
     algorithm: Algorithm,
     parsed: ParsedPublicKey,
+    jwt: jsonwebtoken::DecodingKey,
     jwk: Jwk,
     kid: String,
 }
@@ -24,12 +25,13 @@ impl VerifyingKey {
     /// Ed25519 encoding that is no point at all is accepted and then verifies nothing.
     pub fn from_jwk(jwk: &Jwk) -> Result<Self, KeyError> {
         let (algorithm, bytes) = jwk.parse()?;
+        let jwt = jwt::decoding_key(algorithm, &bytes);
         let parsed = match algorithm {
             Algorithm::EdDsa => ParsedPublicKey::new(&ED25519, bytes),
             Algorithm::Es256 => ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, bytes),
         }
         .map_err(|_| KeyError::NotOnCurve)?;
-        Ok(Self { algorithm, parsed, jwk: jwk.clone(), kid: jwk.thumbprint() })
+        Ok(Self { algorithm, parsed, jwt, jwk: jwk.clone(), kid: jwk.thumbprint() })
     }
 
     /// The key's name: its RFC 7638 thumbprint, 43 characters.
@@ -52,7 +54,7 @@ impl VerifyingKey {
         self.parsed.as_ref()
     }
 
-    /// Checks one signature by itself.
+    /// Checks one signature over a message that is no JWS, by itself.
     ///
     /// ES256 accepts both `S` and `n − S`, as JOSE libraries make either: the bytes of a
     /// signature do not identify what was signed, its message does.
@@ -61,6 +63,11 @@ impl VerifyingKey {
     /// [`BadSignature`], also for a signature of the wrong length.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
         self.parsed.verify_sig(message, signature).map_err(|_| BadSignature)
+    }
+
+    /// Checks the signature (base64url) of a JWS, through jsonwebtoken, with this key's algorithm.
+    pub(crate) fn verify_jws(&self, signing_input: &str, signature: &str) -> Result<(), BadSignature> {
+        jwt::verify(self.algorithm, &self.jwt, signing_input, signature)
     }
 }
 
