@@ -56,7 +56,10 @@ mod tests {
                 assert_eq!(method.path, format!("/jjj.gateway.v1.{}/{}", service.name(), described.name()));
                 assert_eq!((method.service, method.name), (service.name(), described.name()));
                 let request = message(described.input_type());
-                assert_eq!((method.request, method.response), (request.name(), message(described.output_type()).name()));
+                assert_eq!(
+                    (method.request, method.response),
+                    (request.name(), message(described.output_type()).name())
+                );
                 assert_eq!(method.batch, method.request == "BatchMutateRequest");
                 assert_eq!(method.mutating, method.batch || request.field.iter().any(|f| f.name() == "request_id"));
                 assert_eq!(method.streaming, described.server_streaming());
@@ -98,9 +101,9 @@ mod tests {
     #[test]
     fn no_field_is_a_keyword_in_python() {
         let keywords = [
-            "and", "as", "assert", "async", "await", "break", "class", "continue", "def", "del", "elif", "else", "except",
-            "finally", "for", "from", "global", "if", "import", "in", "is", "lambda", "nonlocal", "not", "or", "pass",
-            "raise", "return", "try", "while", "with", "yield",
+            "and", "as", "assert", "async", "await", "break", "class", "continue", "def", "del", "elif", "else",
+            "except", "finally", "for", "from", "global", "if", "import", "in", "is", "lambda", "nonlocal", "not",
+            "or", "pass", "raise", "return", "try", "while", "with", "yield",
         ];
         let files = files();
         for m in files.file.iter().flat_map(|f| &f.message_type) {

@@ -2,7 +2,6 @@
 enum_texts! {
     RecordState "RECORD_STATE_";
     AssessmentStandard "ASSESSMENT_STANDARD_";
-    AssessmentDimension "ASSESSMENT_DIMENSION_";
     LevelChangeReason "LEVEL_CHANGE_REASON_";
     AssessmentReason "ASSESSMENT_REASON_";
     FeeType "FEE_TYPE_";
@@ -16,12 +15,13 @@ enum_texts! {
     ContractState "CONTRACT_STATE_";
     ContractEvidence "CONTRACT_EVIDENCE_";
     TerminationReason "TERMINATION_REASON_";
+    SignatureMethod "SIGNATURE_METHOD_";
+    ContractDocumentKind "CONTRACT_DOCUMENT_KIND_";
     DisabilityCategory "DISABILITY_CATEGORY_";
     IdentifierKind "IDENTIFIER_KIND_";
     PersonState "PERSON_STATE_";
     Sex "SEX_";
     GrantState "GRANT_STATE_";
-    ClawbackKind "CLAWBACK_KIND_";
     MoneyEventKind "MONEY_EVENT_KIND_";
     CreditOutcome "CREDIT_OUTCOME_";
     InstitutionKind "INSTITUTION_KIND_";
@@ -42,7 +42,7 @@ enum_texts! {
     RecordKind "RECORD_KIND_";
     RecognitionState "RECOGNITION_STATE_";
     MappingQuality "MAPPING_QUALITY_";
-    RecognitionDecision "RECOGNITION_DECISION_";
+    RecognitionVerdict "RECOGNITION_VERDICT_";
     BreakCategory "BREAK_CATEGORY_";
     BreakClass "BREAK_CLASS_";
     BreakState "BREAK_STATE_";
@@ -52,4 +52,6 @@ enum_texts! {
     Leg "LEG_";
     ReportFormat "REPORT_FORMAT_";
     ReportLanguage "REPORT_LANGUAGE_";
+    StayState "STAY_STATE_";
+    StayEndReason "STAY_END_REASON_";
 }
