@@ -3,9 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::ledger::{Transfer, TransferRow};
+use crate::key;
+use crate::ledger::{AccountKind, AccountRow, Transfer, TransferRow};
 use crate::names::{Actor, Participant, RequestId};
-use crate::row::{Row, TableSpec};
+use crate::row::{Row, TableKind, TableSpec};
 use crate::snapshot::{Snapshot, Stop};
 use crate::text_enum;
 use crate::time::Timestamp;
@@ -56,6 +57,14 @@ pub struct Write {
     pub person: Option<String>,
 }
 
+/// A private row to delete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Erasure {
+    pub spec: &'static TableSpec,
+    pub key: Vec<Value>,
+    pub person: String,
+}
+
 /// One leaf of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leaf {
@@ -70,7 +79,11 @@ pub struct Leaf {
     /// The leaf that caused it.
     pub cause: Option<String>,
     pub writes: Vec<Write>,
+    /// Private rows to delete, after the leaf's writes.
+    pub erasures: Vec<Erasure>,
     pub transfers: Vec<TransferRow>,
+    /// Rows that the decision neither writes nor merely relies on: see [`Decision::guards`].
+    pub guards: Vec<(&'static TableSpec, Vec<Value>)>,
     pub audience: BTreeSet<(Participant, Topic)>,
 }
 
@@ -83,6 +96,19 @@ impl Leaf {
     /// Writes a private row, committed to under the person's salt.
     pub fn put_private<T: Row>(&mut self, person: &str, row: &T) -> &mut Self {
         self.push(Write { spec: T::spec(), values: row.to_values(), person: Some(person.to_owned()) })
+    }
+
+    /// Deletes a private row of a person: the only way in which anything is deleted.
+    ///
+    /// The leaf may name person and table, never the key: a look-up hash in a leaf would
+    /// outlive its erasure.
+    pub fn erase<T: Row>(&mut self, person: &str, row: &T) -> &mut Self {
+        let spec = T::spec();
+        assert_eq!(spec.kind, TableKind::Private, "only private rows can be erased");
+        let key = spec.key_of(&row.to_values());
+        self.writes.retain(|w| !(w.spec.name == spec.name && spec.key_of(&w.values) == key));
+        self.erasures.push(Erasure { spec, key, person: person.to_owned() });
+        self
     }
 
     fn push(&mut self, write: Write) -> &mut Self {
@@ -98,6 +124,12 @@ impl Leaf {
             let line = self.transfers.len() as i64;
             self.transfers.push(transfer.into_row(&self.leaf_id, line));
         }
+        self
+    }
+
+    /// Locks a row that stands for an absence or a sum: see [`Decision::guards`].
+    pub fn guard<T: Row>(&mut self, key: Vec<Value>) -> &mut Self {
+        self.guards.push((T::spec(), key));
         self
     }
 
@@ -137,9 +169,29 @@ impl Decision {
             by_gateway: n > 0,
             cause: (n > 0).then(|| self.call.leaf_id(0)),
             writes: Vec::new(),
+            erasures: Vec::new(),
             transfers: Vec::new(),
+            guards: Vec::new(),
             audience: BTreeSet::new(),
         });
         self.leaves.last_mut().expect("just pushed")
+    }
+
+    /// Rows that the engine locks `FOR UPDATE` before it decides for good, beside those written.
+    ///
+    /// 1. Named by [`Leaf::guard`]. A decision that rests on an absence (no grant of this month
+    ///    yet) or on a sum (a mandate's month) has no row of its own to lock; it names a parent
+    ///    that every rival decision names too (the elder, the mandate). Where there is none
+    ///    (an order id), the table is `unique` instead.
+    /// 2. The entitlement accounts booked to: they alone are read for their balance, so whoever
+    ///    books to one takes it first, in the order of the other locks, not last.
+    ///
+    /// The engine gathers them from a first decision, locks them with all else in one order of
+    /// table and key, loads everything anew and decides again.
+    pub fn guards(&self) -> Vec<(&'static TableSpec, Vec<Value>)> {
+        let named = self.leaves.iter().flat_map(|leaf| leaf.guards.iter().cloned());
+        let accounts = self.leaves.iter().flat_map(|leaf| &leaf.transfers).flat_map(|t| [&t.debit, &t.credit]);
+        let read = accounts.filter(|a| a.kind == AccountKind::Entitlement);
+        named.chain(read.map(|a| (AccountRow::spec(), key![a.clone()]))).collect()
     }
 }

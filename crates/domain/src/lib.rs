@@ -8,6 +8,7 @@
 pub mod care;
 pub mod decision;
 pub mod entitlement;
+pub mod guard;
 pub mod id;
 pub mod institution;
 pub mod ledger;

@@ -123,6 +123,7 @@ reasons! {
     BatchSize "BATCH_SIZE" Invalid "a batch holds 1 to {limit} items" "批量请求应含 1 至 {limit} 项"
     RequestIdAge "REQUEST_ID_AGE" Invalid "the request id's time is in the future or more than 35 days past" "请求编号的时间在未来或早于三十五天"
     RequestIdReused "REQUEST_ID_REUSED" AlreadyExists "the request id was used before with other content" "请求编号已用于其他内容"
+    FieldRepeated "FIELD_REPEATED" Invalid "{field} names {item} twice" "字段 {field} 重复列出 {item}"
     // Whose record
     RecordNotFound "RECORD_NOT_FOUND" NotFound "{name} does not exist" "{name} 不存在"
     RecordExists "RECORD_EXISTS" AlreadyExists "{name} already exists" "{name} 已存在"
@@ -134,6 +135,9 @@ reasons! {
     KeyKnown "KEY_KNOWN" AlreadyExists "the key {kid} is already registered" "密钥 {kid} 已登记"
     LastKey "LAST_KEY" Precondition "{name} would be left without a key in force" "{name} 将没有有效密钥"
     FingerprintMismatch "FINGERPRINT_MISMATCH" Invalid "the fingerprint confirmed out of band is not that of {field}" "带外确认的指纹与 {field} 不符"
+    LastAuthority "LAST_AUTHORITY" Precondition "{name} would be left without an authority in force" "{name} 将没有有效证书颁发机构"
+    SelfRemoval "SELF_REMOVAL" Denied "{name} may not remove themselves" "{name} 不得自行移除"
+    ConfirmationMissing "CONFIRMATION_MISSING" Denied "the key needs the confirmation of another active administrator of the gateway" "该密钥须由另一名有效的网关管理员确认"
     // Persons
     IdentifierTaken "IDENTIFIER_TAKEN" AlreadyExists "an identifier already belongs to {name}" "该证件号已属于 {name}"
     PersonMerged "PERSON_MERGED" Precondition "{name} was merged into {into}" "{name} 已并入 {into}"

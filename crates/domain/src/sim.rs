@@ -87,6 +87,9 @@ impl Sim {
             for write in &leaf.writes {
                 self.rows.insert((write.spec.name, write.spec.key_of(&write.values)), write.values.clone());
             }
+            for erasure in &leaf.erasures {
+                self.rows.remove(&(erasure.spec.name, erasure.key.clone()));
+            }
             for transfer in &leaf.transfers {
                 for (account, delta) in transfer.deltas() {
                     let key = crate::key![account.clone()];

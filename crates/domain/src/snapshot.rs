@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::decision::Leaf;
+use crate::decision::{Erasure, Leaf};
 use crate::key;
 use crate::ledger::{AccountRow, Layer, TransferRow};
 use crate::rejection::Rejection;
@@ -147,8 +147,13 @@ impl Snapshot {
 
     /// Makes an accepted command's writes visible to the batch's next commands.
     pub fn apply(&mut self, leaves: &[Leaf]) -> Result<(), StoredFault> {
-        for write in leaves.iter().flat_map(|leaf| &leaf.writes) {
-            self.put(write.spec, &write.values)?;
+        for leaf in leaves {
+            for write in &leaf.writes {
+                self.put(write.spec, &write.values)?;
+            }
+            for erasure in &leaf.erasures {
+                self.remove(erasure);
+            }
         }
         for transfer in leaves.iter().flat_map(|leaf| &leaf.transfers) {
             self.post(transfer);
@@ -170,6 +175,16 @@ impl Snapshot {
             }
             *slot = Some(Arc::new(row));
         }
+    }
+
+    /// Forgets an erased row: it is known to be absent, and in no list.
+    fn remove(&mut self, erasure: &Erasure) {
+        for ((table, _, _), keys) in &mut self.lists {
+            if *table == erasure.spec.name {
+                keys.retain(|key| *key != erasure.key);
+            }
+        }
+        self.rows.insert((erasure.spec.name, erasure.key.clone()), None);
     }
 
     /// Replaces one row and keeps the lists that it belongs to.

@@ -21,6 +21,7 @@ pub fn all() -> Vec<&'static TableSpec> {
         record::RecordRow::spec(),
         record::RecognitionRow::spec(),
         care::contract::ContractRow::spec(),
+        care::contract::FilingRow::spec(),
         care::stay::StayRow::spec(),
         care::bill::BillRow::spec(),
         care::bill::BillLineRow::spec(),

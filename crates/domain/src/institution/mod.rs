@@ -7,6 +7,9 @@ use crate::{table, text_enum};
 text_enum! {
     pub enum InstitutionState {
         Operating = "OPERATING",
+        /// Operation suspended: no admissions, no new contracts.
+        Suspended = "SUSPENDED",
+        /// Final.
         Closed = "CLOSED",
     }
 }
@@ -36,6 +39,9 @@ table! {
         pub beds: i64,
         pub residents: i64,
         pub state: InstitutionState,
+        /// Why the last version was made.
+        pub reason: String,
+        pub recorded_at_us: Timestamp,
         pub version: i64,
     }
 }
@@ -49,6 +55,9 @@ table! {
         pub entered_on: Date,
         /// First day no longer in scope.
         pub left_on: Option<Date>,
+        /// The document of the last change.
+        pub document_number: String,
+        pub recorded_at_us: Timestamp,
         pub version: i64,
     }
 }
@@ -64,23 +73,33 @@ text_enum! {
 table! {
     /// Settlement accounts: changed four-eyed, usable after a cooling-off time.
     pub struct SettlementAccountRow in "settlement_accounts", Head
-    key [account] index [institution] readers [region]
+    key [account] index [institution] index [channel, merchant_id] readers [region, channel]
     {
         /// `settlementAccounts/{request id}`.
         pub account: String,
         pub institution: String,
         pub region: Participant,
-        /// Tokenised account number; never the number itself.
+        /// The channel that pays out.
+        pub channel: Participant,
+        /// The institution's merchant number at the channel; empty where the channel knows none.
+        pub merchant_id: String,
+        /// As the bank knows it.
+        pub account_holder: String,
+        /// 联行号; may be empty.
+        pub bank_code: String,
+        /// The channel's token for the account; never the number itself.
         pub account_token: String,
-        pub last4: String,
-        pub bank_name: String,
+        pub account_last4: String,
+        /// First clearing date.
         pub effective_from: Date,
         pub state: SettlementAccountState,
         pub proposed_by: Actor,
         pub decided_by: Option<Actor>,
-        pub decision_reason: Option<String>,
+        /// The reason last given.
+        pub reason: String,
         /// First instant of use: approval plus cooling-off.
         pub usable_from_us: Option<Timestamp>,
+        pub recorded_at_us: Timestamp,
         pub version: i64,
     }
 }

@@ -6,7 +6,9 @@ use crate::{table, text_enum};
 
 text_enum! {
     pub enum BillState {
-        Open = "OPEN",
+        /// Can be paid.
+        Issued = "ISSUED",
+        /// Final.
         Voided = "VOIDED",
     }
 }
@@ -31,8 +33,14 @@ table! {
         pub person: String,
         pub institution_region: Participant,
         pub household_region: Participant,
+        /// The stay it is for, when there was one in the month.
+        pub stay: Option<String>,
         pub month: Month,
+        /// The institution's own number; may be empty.
+        pub bill_number: String,
         pub state: BillState,
+        /// Why amended or voided.
+        pub reason: String,
         pub recorded_at_us: Timestamp,
         pub version: i64,
     }

@@ -1,6 +1,6 @@
 //! Mandates: the signed consent under which a region instructs payments.
 
-use super::bill::FeeType;
+use crate::care::bill::FeeType;
 use crate::names::Participant;
 use crate::time::{Date, Timestamp};
 use crate::value::Json;
@@ -16,11 +16,12 @@ text_enum! {
 table! {
     /// 委托扣款授权: elder, contract, fee types, monthly cap and term.
     pub struct MandateRow in "mandates", Head
-    key [mandate] index [person] index [contract] readers [region, channel]
+    key [mandate] index [person] index [contract] readers [region, institution_region, channel]
     {
         pub mandate: String,
         pub person: String,
         pub contract: String,
+        pub institution_region: Participant,
         /// The paying region, whose signed consent it is.
         pub region: Participant,
         pub programme: String,
@@ -28,8 +29,11 @@ table! {
         pub fee_types: Json<Vec<FeeType>>,
         pub monthly_cap_fen: i64,
         pub valid_from: Date,
+        /// Last day.
         pub valid_until: Date,
         pub state: MandateState,
+        /// Why revoked.
+        pub reason: String,
         /// SHA-256 of the elder's signed consent.
         pub consent_sha256: String,
         pub recorded_at_us: Timestamp,
