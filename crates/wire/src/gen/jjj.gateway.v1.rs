@@ -2670,38 +2670,41 @@ pub struct SettlementFile {
     /// Merchant that it covers; empty: all.
     #[prost(string, tag = "7")]
     pub merchant_id: ::prost::alloc::string::String,
+    /// Original name, up to 200 characters; may be empty.
+    #[prost(string, tag = "8")]
+    pub file_name: ::prost::alloc::string::String,
     /// Size, bytes.
-    #[prost(int64, tag = "8")]
+    #[prost(int64, tag = "9")]
     pub size_bytes: i64,
     /// SHA-256 of the bytes, 64 hex digits.
-    #[prost(string, tag = "9")]
+    #[prost(string, tag = "10")]
     pub sha256: ::prost::alloc::string::String,
     /// State.
-    #[prost(enumeration = "FileState", tag = "10")]
+    #[prost(enumeration = "FileState", tag = "11")]
     pub state: i32,
     /// Bytes received so far.
-    #[prost(int64, tag = "11")]
+    #[prost(int64, tag = "12")]
     pub received_bytes: i64,
     /// Rows read; 0 before it is whole.
-    #[prost(int64, tag = "12")]
+    #[prost(int64, tag = "13")]
     pub rows: i64,
     /// Rows set aside as damaged.
-    #[prost(int64, tag = "13")]
+    #[prost(int64, tag = "14")]
     pub rejected_rows: i64,
     /// The first 100 of them.
-    #[prost(message, repeated, tag = "14")]
+    #[prost(message, repeated, tag = "15")]
     pub rejections: ::prost::alloc::vec::Vec<RejectedRow>,
     /// Why it was REFUSED; empty otherwise.
-    #[prost(string, tag = "15")]
+    #[prost(string, tag = "16")]
     pub refusal: ::prost::alloc::string::String,
     /// `files/{uuid}` when SUPERSEDED.
-    #[prost(string, tag = "16")]
+    #[prost(string, tag = "17")]
     pub superseded_by: ::prost::alloc::string::String,
     /// Version, from 1.
-    #[prost(int64, tag = "17")]
+    #[prost(int64, tag = "18")]
     pub version: i64,
     /// When this version was recorded, UTC microseconds since 1970.
-    #[prost(int64, tag = "18")]
+    #[prost(int64, tag = "19")]
     pub recorded_time_us: i64,
 }
 /// A row that was set aside.
@@ -2716,7 +2719,7 @@ pub struct RejectedRow {
     /// Field at fault; empty for the whole row.
     #[prost(string, tag = "3")]
     pub field: ::prost::alloc::string::String,
-    /// What is wrong with it.
+    /// `MISSING`, `MALFORMED`, `OUT_OF_RANGE`, `CHECK_DIGIT`, `FIELD_COUNT` or `UNREADABLE`.
     #[prost(string, tag = "4")]
     pub reason: ::prost::alloc::string::String,
 }
@@ -2898,11 +2901,14 @@ pub struct BeginUploadRequest {
     /// Merchant that it covers; empty: all.
     #[prost(string, tag = "6")]
     pub merchant_id: ::prost::alloc::string::String,
+    /// Original name, up to 200 characters; nothing personal. Optional.
+    #[prost(string, tag = "7")]
+    pub file_name: ::prost::alloc::string::String,
     /// Required. 0 to 4 GiB; an empty file is no absent one.
-    #[prost(int64, tag = "7")]
+    #[prost(int64, tag = "8")]
     pub size_bytes: i64,
     /// Required. SHA-256 of the bytes, 64 lower-case hex digits.
-    #[prost(string, tag = "8")]
+    #[prost(string, tag = "9")]
     pub sha256: ::prost::alloc::string::String,
 }
 /// Answer to BeginUpload.
@@ -13598,7 +13604,7 @@ pub struct Account {
 /// One transfer between two accounts of one book, in one layer. Append-only.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Entry {
-    /// `entries/{leaf id}:{line}`.
+    /// `entries/{leaf id}#{line}`.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
     /// Book.
@@ -25091,14 +25097,11 @@ pub struct FieldDifference {
     /// The channel's value; empty when it has none.
     #[prost(string, tag = "3")]
     pub channel: ::prost::alloc::string::String,
-    /// The region's value; empty when it has none.
-    #[prost(string, tag = "4")]
-    pub region: ::prost::alloc::string::String,
 }
 /// A difference, finding or file fault with one id for life.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Break {
-    /// `breaks/{id}`.
+    /// `breaks/{32 hex digits}`.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
     /// Category.
@@ -25107,65 +25110,89 @@ pub struct Break {
     /// Class now; it may be reclassified.
     #[prost(enumeration = "BreakClass", tag = "3")]
     pub break_class: i32,
-    /// 1 is most urgent.
-    #[prost(int32, tag = "4")]
+    /// The gate condition that was not met; only with CONDITION_UNMET.
+    #[prost(enumeration = "GateCondition", tag = "4")]
+    pub condition: i32,
+    /// 1 is most urgent, 4 least.
+    #[prost(int32, tag = "5")]
     pub priority: i32,
     /// State.
-    #[prost(enumeration = "BreakState", tag = "5")]
+    #[prost(enumeration = "BreakState", tag = "6")]
     pub state: i32,
     /// `channels/{id}`; may be empty.
-    #[prost(string, tag = "6")]
+    #[prost(string, tag = "7")]
     pub channel: ::prost::alloc::string::String,
     /// Clearing date, YYYY-MM-DD.
-    #[prost(string, tag = "7")]
+    #[prost(string, tag = "8")]
     pub clearing_date: ::prost::alloc::string::String,
     /// Paying region, `regions/{code}`; empty when not known.
-    #[prost(string, tag = "8")]
-    pub region: ::prost::alloc::string::String,
-    /// Region of the institution, `regions/{code}`; empty when not known.
     #[prost(string, tag = "9")]
+    pub region: ::prost::alloc::string::String,
+    /// Programme; empty when not known.
+    #[prost(string, tag = "10")]
+    pub programme: ::prost::alloc::string::String,
+    /// Region of the institution, `regions/{code}`; empty when not known.
+    #[prost(string, tag = "11")]
     pub institution_region: ::prost::alloc::string::String,
     /// What it is about: a payment, refund, grant, claim, file, or row `files/{uuid}#{line}`.
-    #[prost(string, tag = "10")]
+    #[prost(string, tag = "12")]
     pub subject: ::prost::alloc::string::String,
-    /// All fields that differ; for CONDITION_UNMET the field `condition`.
-    #[prost(message, repeated, tag = "11")]
+    /// `elders/{uuid}` whose money it is; empty when not known.
+    #[prost(string, tag = "13")]
+    pub elder: ::prost::alloc::string::String,
+    /// All fields that differ.
+    #[prost(message, repeated, tag = "14")]
     pub fields: ::prost::alloc::vec::Vec<FieldDifference>,
+    /// File rows concerned: `files/{uuid}#{line}`.
+    #[prost(string, repeated, tag = "15")]
+    pub rows: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Rule by which it was matched or judged.
+    #[prost(string, tag = "16")]
+    pub rule: ::prost::alloc::string::String,
     /// Amount at stake, fen.
-    #[prost(int64, tag = "12")]
+    #[prost(int64, tag = "17")]
     pub amount_fen: i64,
     /// `runs/…` that opened it; empty when no run did.
-    #[prost(string, tag = "13")]
+    #[prost(string, tag = "18")]
     pub opened_by: ::prost::alloc::string::String,
+    /// `runs/…` that saw it last; empty when none has.
+    #[prost(string, tag = "19")]
+    pub seen_by: ::prost::alloc::string::String,
     /// When it was opened, UTC microseconds since 1970.
-    #[prost(int64, tag = "14")]
+    #[prost(int64, tag = "20")]
     pub opened_time_us: i64,
     /// Output: calendar days from the clearing date to the day of the answer.
-    #[prost(int32, tag = "15")]
+    #[prost(int32, tag = "21")]
     pub age_days: i32,
-    /// First day on which it counts as late, YYYY-MM-DD: the end of grace.
-    #[prost(string, tag = "16")]
+    /// First day after its grace, YYYY-MM-DD.
+    #[prost(string, tag = "22")]
     pub due_on: ::prost::alloc::string::String,
+    /// Administrator who works on it; may be empty.
+    #[prost(string, tag = "23")]
+    pub assignee: ::prost::alloc::string::String,
     /// Proposed or approved resolution; unspecified before.
-    #[prost(enumeration = "Resolution", tag = "17")]
+    #[prost(enumeration = "Resolution", tag = "24")]
     pub resolution: i32,
     /// Administrator who proposed; empty before.
-    #[prost(string, tag = "18")]
+    #[prost(string, tag = "25")]
     pub proposed_by: ::prost::alloc::string::String,
     /// Reason given with the proposal.
-    #[prost(string, tag = "19")]
+    #[prost(string, tag = "26")]
     pub proposal_reason: ::prost::alloc::string::String,
     /// Administrator who decided, or `gateway` when automatic; empty before.
-    #[prost(string, tag = "20")]
+    #[prost(string, tag = "27")]
     pub decided_by: ::prost::alloc::string::String,
     /// Reason given with the decision.
-    #[prost(string, tag = "21")]
+    #[prost(string, tag = "28")]
     pub decision_reason: ::prost::alloc::string::String,
     /// When it was resolved, UTC microseconds since 1970; 0 before.
-    #[prost(int64, tag = "22")]
+    #[prost(int64, tag = "29")]
     pub resolved_time_us: i64,
+    /// `entries/…` that resolutions booked.
+    #[prost(string, repeated, tag = "30")]
+    pub entries: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// Version, from 1.
-    #[prost(int64, tag = "23")]
+    #[prost(int64, tag = "31")]
     pub version: i64,
 }
 /// What a break is.
@@ -25332,12 +25359,14 @@ impl BreakClass {
 pub enum BreakState {
     /// Not given; refused on input with ENUM_UNSPECIFIED.
     Unspecified = 0,
-    /// To be worked on.
-    Open = 1,
+    /// Nobody has looked at it.
+    New = 1,
+    /// Somebody works on it.
+    Assigned = 2,
     /// A resolution awaits the second person.
-    Proposed = 2,
+    Proposed = 3,
     /// Resolved. A later run may reopen it under the same id.
-    Resolved = 3,
+    Resolved = 4,
 }
 impl BreakState {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -25347,7 +25376,8 @@ impl BreakState {
     pub fn as_str_name(&self) -> &'static str {
         match self {
             Self::Unspecified => "BREAK_STATE_UNSPECIFIED",
-            Self::Open => "BREAK_STATE_OPEN",
+            Self::New => "BREAK_STATE_NEW",
+            Self::Assigned => "BREAK_STATE_ASSIGNED",
             Self::Proposed => "BREAK_STATE_PROPOSED",
             Self::Resolved => "BREAK_STATE_RESOLVED",
         }
@@ -25356,7 +25386,8 @@ impl BreakState {
     pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
         match value {
             "BREAK_STATE_UNSPECIFIED" => Some(Self::Unspecified),
-            "BREAK_STATE_OPEN" => Some(Self::Open),
+            "BREAK_STATE_NEW" => Some(Self::New),
+            "BREAK_STATE_ASSIGNED" => Some(Self::Assigned),
             "BREAK_STATE_PROPOSED" => Some(Self::Proposed),
             "BREAK_STATE_RESOLVED" => Some(Self::Resolved),
             _ => None,
@@ -25370,20 +25401,22 @@ impl BreakState {
 pub enum Resolution {
     /// Not given; refused on input with ENUM_UNSPECIFIED.
     Unspecified = 0,
-    /// What the channel says holds: the elder's account (or, for a fee, the institution) bears it.
-    Accepted = 1,
-    /// The channel has repaid it.
-    Repaid = 2,
-    /// The channel refunded the payer.
-    Refunded = 3,
-    /// Nothing (or less) was debited: give it back to the elder's account.
-    NotDebited = 4,
+    /// Accept what the channel says: the elder's account bears it.
+    Accept = 1,
+    /// The channel repays, or has repaid.
+    Repay = 2,
+    /// Nothing was debited: give it back to the elder's account.
+    Release = 3,
+    /// The institution bears the difference.
+    InstitutionBears = 4,
     /// The region bears it.
-    WrittenOff = 5,
-    /// In order, or put in order at its source, for the reason given; books nothing.
-    Acknowledged = 6,
-    /// Cleared by a later run or file; books nothing.
-    Cleared = 7,
+    WriteOff = 5,
+    /// A record was or will be corrected; books nothing.
+    CorrectRecord = 6,
+    /// In order for the reason given; books nothing.
+    Justified = 7,
+    /// Cleared by a later run or file; the run's own, never proposed.
+    Cleared = 8,
 }
 impl Resolution {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -25393,12 +25426,13 @@ impl Resolution {
     pub fn as_str_name(&self) -> &'static str {
         match self {
             Self::Unspecified => "RESOLUTION_UNSPECIFIED",
-            Self::Accepted => "RESOLUTION_ACCEPTED",
-            Self::Repaid => "RESOLUTION_REPAID",
-            Self::Refunded => "RESOLUTION_REFUNDED",
-            Self::NotDebited => "RESOLUTION_NOT_DEBITED",
-            Self::WrittenOff => "RESOLUTION_WRITTEN_OFF",
-            Self::Acknowledged => "RESOLUTION_ACKNOWLEDGED",
+            Self::Accept => "RESOLUTION_ACCEPT",
+            Self::Repay => "RESOLUTION_REPAY",
+            Self::Release => "RESOLUTION_RELEASE",
+            Self::InstitutionBears => "RESOLUTION_INSTITUTION_BEARS",
+            Self::WriteOff => "RESOLUTION_WRITE_OFF",
+            Self::CorrectRecord => "RESOLUTION_CORRECT_RECORD",
+            Self::Justified => "RESOLUTION_JUSTIFIED",
             Self::Cleared => "RESOLUTION_CLEARED",
         }
     }
@@ -25406,12 +25440,13 @@ impl Resolution {
     pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
         match value {
             "RESOLUTION_UNSPECIFIED" => Some(Self::Unspecified),
-            "RESOLUTION_ACCEPTED" => Some(Self::Accepted),
-            "RESOLUTION_REPAID" => Some(Self::Repaid),
-            "RESOLUTION_REFUNDED" => Some(Self::Refunded),
-            "RESOLUTION_NOT_DEBITED" => Some(Self::NotDebited),
-            "RESOLUTION_WRITTEN_OFF" => Some(Self::WrittenOff),
-            "RESOLUTION_ACKNOWLEDGED" => Some(Self::Acknowledged),
+            "RESOLUTION_ACCEPT" => Some(Self::Accept),
+            "RESOLUTION_REPAY" => Some(Self::Repay),
+            "RESOLUTION_RELEASE" => Some(Self::Release),
+            "RESOLUTION_INSTITUTION_BEARS" => Some(Self::InstitutionBears),
+            "RESOLUTION_WRITE_OFF" => Some(Self::WriteOff),
+            "RESOLUTION_CORRECT_RECORD" => Some(Self::CorrectRecord),
+            "RESOLUTION_JUSTIFIED" => Some(Self::Justified),
             "RESOLUTION_CLEARED" => Some(Self::Cleared),
             _ => None,
         }
@@ -25447,26 +25482,32 @@ pub struct Run {
     /// LEDGER.md's identities as checked.
     #[prost(message, repeated, tag = "9")]
     pub identities: ::prost::alloc::vec::Vec<IdentityResult>,
+    /// Whether every expected file was there and none lacked rows or had damaged ones.
+    #[prost(bool, tag = "10")]
+    pub files_complete: bool,
     /// Breaks it opened.
-    #[prost(int64, tag = "10")]
-    pub new_breaks: i64,
-    /// Breaks of this clearing date still open when it ended.
     #[prost(int64, tag = "11")]
-    pub open_breaks: i64,
-    /// Root over the regional views, 32 bytes; empty while RUNNING.
-    #[prost(bytes = "vec", tag = "12")]
+    pub breaks_opened: i64,
+    /// Reservations that ended because complete files lack their orders.
+    #[prost(int64, tag = "12")]
+    pub reservations_expired: i64,
+    /// Breaks of this clearing date still open when it ended.
+    #[prost(int64, tag = "13")]
+    pub breaks_open: i64,
+    /// Root over the regional views, 32 bytes.
+    #[prost(bytes = "vec", tag = "14")]
     pub root_hash: ::prost::alloc::vec::Vec<u8>,
     /// `runs/…/views/{region code}` of its views.
-    #[prost(string, repeated, tag = "13")]
+    #[prost(string, repeated, tag = "15")]
     pub views: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// Administrator who started it, or `gateway`.
-    #[prost(string, tag = "14")]
+    #[prost(string, tag = "16")]
     pub started_by: ::prost::alloc::string::String,
     /// When this version was recorded, UTC microseconds since 1970.
-    #[prost(int64, tag = "15")]
+    #[prost(int64, tag = "17")]
     pub recorded_time_us: i64,
     /// Version, from 1.
-    #[prost(int64, tag = "16")]
+    #[prost(int64, tag = "18")]
     pub version: i64,
 }
 /// One leg's count. Rows = matched + broken + rejected.
@@ -25490,22 +25531,22 @@ pub struct LegTotal {
     /// Rows set aside as damaged.
     #[prost(int64, tag = "6")]
     pub rejected: i64,
-    /// Sum of all rows but the rejected, refunds negative, fen.
+    /// Sum of payments, fen.
     #[prost(int64, tag = "7")]
-    pub amount_fen: i64,
+    pub debit_fen: i64,
+    /// Sum of refunds, fen.
+    #[prost(int64, tag = "8")]
+    pub credit_fen: i64,
 }
 /// One file that a run expects.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExpectedFile {
-    /// What it states.
-    #[prost(enumeration = "FileContent", tag = "1")]
-    pub content: i32,
-    /// Merchant; empty: all.
-    #[prost(string, tag = "2")]
-    pub merchant_id: ::prost::alloc::string::String,
     /// `files/{uuid}`; empty: absent.
-    #[prost(string, tag = "3")]
+    #[prost(string, tag = "1")]
     pub file: ::prost::alloc::string::String,
+    /// SHA-256 of its bytes, 64 hex digits; empty: absent.
+    #[prost(string, tag = "2")]
+    pub sha256: ::prost::alloc::string::String,
 }
 /// One of LEDGER.md's identities.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -25541,35 +25582,38 @@ pub struct View {
     /// Number of rows.
     #[prost(int64, tag = "4")]
     pub rows: i64,
-    /// Sum of its rows, refunds negative, fen.
+    /// Sum of its payments, fen.
     #[prost(int64, tag = "5")]
-    pub amount_fen: i64,
+    pub debit_fen: i64,
+    /// Sum of its refunds, fen.
+    #[prost(int64, tag = "6")]
+    pub credit_fen: i64,
     /// RFC 6962 root over its rows in canonical JSON, 32 bytes.
-    #[prost(bytes = "vec", tag = "6")]
+    #[prost(bytes = "vec", tag = "7")]
     pub root_hash: ::prost::alloc::vec::Vec<u8>,
     /// The rows of the page asked for, in canonical order.
-    #[prost(message, repeated, tag = "7")]
-    pub page: ::prost::alloc::vec::Vec<ViewRow>,
+    #[prost(message, repeated, tag = "8")]
+    pub page_rows: ::prost::alloc::vec::Vec<ViewRow>,
     /// Token of the next page of rows; empty after the last.
-    #[prost(string, tag = "8")]
+    #[prost(string, tag = "9")]
     pub next_page_token: ::prost::alloc::string::String,
     /// State.
-    #[prost(enumeration = "ViewState", tag = "9")]
+    #[prost(enumeration = "ViewState", tag = "10")]
     pub state: i32,
     /// Administrator who signed; empty before.
-    #[prost(string, tag = "10")]
+    #[prost(string, tag = "11")]
     pub signed_by: ::prost::alloc::string::String,
     /// When it was signed, UTC microseconds since 1970; 0 before.
-    #[prost(int64, tag = "11")]
-    pub signed_time_us: i64,
-    /// Moment after which it is reported as UNSIGNED, UTC microseconds since 1970.
     #[prost(int64, tag = "12")]
-    pub sign_by_time_us: i64,
+    pub signed_time_us: i64,
+    /// First day on which it counts as UNSIGNED, YYYY-MM-DD.
+    #[prost(string, tag = "13")]
+    pub sign_by: ::prost::alloc::string::String,
     /// Differences as signed; empty unless DISPUTED.
-    #[prost(message, repeated, tag = "13")]
+    #[prost(message, repeated, tag = "14")]
     pub differences: ::prost::alloc::vec::Vec<ViewDifference>,
     /// Version, from 1.
-    #[prost(int64, tag = "14")]
+    #[prost(int64, tag = "15")]
     pub version: i64,
 }
 /// One row of a view.
@@ -25607,14 +25651,12 @@ pub struct ViewDifference {
 pub enum RunState {
     /// Not given; refused on input with ENUM_UNSPECIFIED.
     Unspecified = 0,
-    /// At work.
-    Running = 1,
     /// Everything matched, every identity closes.
-    Balanced = 2,
+    Balanced = 1,
     /// There are breaks, every identity closes.
-    WithBreaks = 3,
+    WithBreaks = 2,
     /// A file is absent or an identity does not close.
-    Incomplete = 4,
+    Incomplete = 3,
 }
 impl RunState {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -25624,7 +25666,6 @@ impl RunState {
     pub fn as_str_name(&self) -> &'static str {
         match self {
             Self::Unspecified => "RUN_STATE_UNSPECIFIED",
-            Self::Running => "RUN_STATE_RUNNING",
             Self::Balanced => "RUN_STATE_BALANCED",
             Self::WithBreaks => "RUN_STATE_WITH_BREAKS",
             Self::Incomplete => "RUN_STATE_INCOMPLETE",
@@ -25634,7 +25675,6 @@ impl RunState {
     pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
         match value {
             "RUN_STATE_UNSPECIFIED" => Some(Self::Unspecified),
-            "RUN_STATE_RUNNING" => Some(Self::Running),
             "RUN_STATE_BALANCED" => Some(Self::Balanced),
             "RUN_STATE_WITH_BREAKS" => Some(Self::WithBreaks),
             "RUN_STATE_INCOMPLETE" => Some(Self::Incomplete),
@@ -25648,12 +25688,14 @@ impl RunState {
 pub enum ViewState {
     /// Not given; refused on input with ENUM_UNSPECIFIED.
     Unspecified = 0,
-    /// Not signed (yet): after two working days reported as such; blocks nothing.
-    Unsigned = 1,
+    /// Not signed yet.
+    Open = 1,
     /// Signed, in agreement.
-    Signed = 2,
+    Agreed = 2,
     /// Signed with a list of differences; blocks the month's close, never a payout.
     Disputed = 3,
+    /// Not signed within two working days; blocks nothing.
+    Unsigned = 4,
 }
 impl ViewState {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -25663,18 +25705,20 @@ impl ViewState {
     pub fn as_str_name(&self) -> &'static str {
         match self {
             Self::Unspecified => "VIEW_STATE_UNSPECIFIED",
-            Self::Unsigned => "VIEW_STATE_UNSIGNED",
-            Self::Signed => "VIEW_STATE_SIGNED",
+            Self::Open => "VIEW_STATE_OPEN",
+            Self::Agreed => "VIEW_STATE_AGREED",
             Self::Disputed => "VIEW_STATE_DISPUTED",
+            Self::Unsigned => "VIEW_STATE_UNSIGNED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
     pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
         match value {
             "VIEW_STATE_UNSPECIFIED" => Some(Self::Unspecified),
-            "VIEW_STATE_UNSIGNED" => Some(Self::Unsigned),
-            "VIEW_STATE_SIGNED" => Some(Self::Signed),
+            "VIEW_STATE_OPEN" => Some(Self::Open),
+            "VIEW_STATE_AGREED" => Some(Self::Agreed),
             "VIEW_STATE_DISPUTED" => Some(Self::Disputed),
+            "VIEW_STATE_UNSIGNED" => Some(Self::Unsigned),
             _ => None,
         }
     }
@@ -25779,8 +25823,8 @@ pub struct ListRunsResponse {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListBreaksRequest {
     /// Filter, see paging.proto. Fields: category, break_class, state, priority, channel,
-    /// clearing_date, region, institution_region, subject, opened_by, due_on. Default: everything the
-    /// caller may see.
+    /// clearing_date, region, programme, institution_region, subject, assignee, opened_by, seen_by,
+    /// due_on. Default: everything the caller may see.
     #[prost(string, tag = "1")]
     pub filter: ::prost::alloc::string::String,
     /// Most items wanted, 0 to 1,000; 0 means 50. FIELD_OUT_OF_RANGE beyond.
@@ -25830,6 +25874,31 @@ pub struct ListBreakVersionsResponse {
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
 }
+/// An assignment.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AssignBreakRequest {
+    /// Required. UUIDv7, made and persisted by the caller before sending, unique per participant. The
+    /// same id with the same bytes returns the first answer; with other bytes REQUEST_ID_REUSED; older
+    /// than 35 days or from the future REQUEST_ID_AGE.
+    #[prost(string, tag = "1")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Required. `breaks/{id}`, NEW or ASSIGNED.
+    #[prost(string, tag = "2")]
+    pub reconciliation_break: ::prost::alloc::string::String,
+    /// Required. `…/admins/{id}`.
+    #[prost(string, tag = "3")]
+    pub assignee: ::prost::alloc::string::String,
+}
+/// Answer to AssignBreak.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AssignBreakResponse {
+    /// The record as this request left it.
+    #[prost(message, optional, tag = "1")]
+    pub reconciliation_break: ::core::option::Option<Break>,
+    /// The gateway's signed promise to log it.
+    #[prost(message, optional, tag = "2")]
+    pub receipt: ::core::option::Option<Receipt>,
+}
 /// A proposal.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ProposeResolutionRequest {
@@ -25838,7 +25907,7 @@ pub struct ProposeResolutionRequest {
     /// than 35 days or from the future REQUEST_ID_AGE.
     #[prost(string, tag = "1")]
     pub request_id: ::prost::alloc::string::String,
-    /// Required. `breaks/{id}`, OPEN.
+    /// Required. `breaks/{id}`, NEW or ASSIGNED.
     #[prost(string, tag = "2")]
     pub reconciliation_break: ::prost::alloc::string::String,
     /// Required.
@@ -26280,6 +26349,36 @@ pub mod reconciliation_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Gives a break to an administrator. STATE_NOT_ALLOWED.
+        pub async fn assign_break(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AssignBreakRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AssignBreakResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/jjj.gateway.v1.ReconciliationService/AssignBreak",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "jjj.gateway.v1.ReconciliationService",
+                        "AssignBreak",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// Proposes how to resolve a break. RESOLUTION_NOT_ALLOWED, STATE_NOT_ALLOWED.
         pub async fn propose_resolution(
             &mut self,
@@ -26536,6 +26635,14 @@ pub mod reconciliation_service_server {
             request: tonic::Request<super::ListBreakVersionsRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ListBreakVersionsResponse>,
+            tonic::Status,
+        >;
+        /// Gives a break to an administrator. STATE_NOT_ALLOWED.
+        async fn assign_break(
+            &self,
+            request: tonic::Request<super::AssignBreakRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AssignBreakResponse>,
             tonic::Status,
         >;
         /// Proposes how to resolve a break. RESOLUTION_NOT_ALLOWED, STATE_NOT_ALLOWED.
@@ -26936,6 +27043,52 @@ pub mod reconciliation_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListBreakVersionsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/jjj.gateway.v1.ReconciliationService/AssignBreak" => {
+                    #[allow(non_camel_case_types)]
+                    struct AssignBreakSvc<T: ReconciliationService>(pub Arc<T>);
+                    impl<
+                        T: ReconciliationService,
+                    > tonic::server::UnaryService<super::AssignBreakRequest>
+                    for AssignBreakSvc<T> {
+                        type Response = super::AssignBreakResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AssignBreakRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ReconciliationService>::assign_break(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AssignBreakSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
