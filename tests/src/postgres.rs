@@ -156,7 +156,7 @@ fn join_shared_cluster() -> (String, File) {
             .spawn()
             .expect("setsid and sh");
         let url = url_of("postgres", &data.display().to_string(), port);
-        await_ready(&url, &dir.join("postgres.log"));
+        await_ready(&url, &dir.join("postgres.log"), || true);
         fs::write(&ready, &url).expect("the cluster's folder takes files");
         url
     });
@@ -216,11 +216,27 @@ impl PrivateCluster {
     /// Starts the server again on the same data and port.
     pub fn restart(&mut self) {
         assert!(self.server.is_none(), "the server is running");
-        let data = self.dir.path().join("data");
         let log_path = self.dir.path().join("postgres.log");
-        let log = File::options().create(true).append(true).open(&log_path).expect("a log file");
+        let url = self.url("postgres");
+        for _ in 0..20 {
+            let mut server = self.spawn(&log_path);
+            let up = await_ready(&url, &log_path, || server.try_wait().expect("our child").is_none());
+            self.server = Some(server);
+            if up {
+                return;
+            }
+            // A killed postmaster's backends may still hold its shared memory: once more.
+            self.server = None;
+            sleep(Duration::from_millis(200));
+        }
+        panic!("PostgreSQL did not start: {}", fs::read_to_string(log_path).unwrap_or_default());
+    }
+
+    fn spawn(&self, log: &Path) -> Child {
+        let data = self.dir.path().join("data");
+        let log = File::options().create(true).append(true).open(log).expect("a log file");
         let command = unprivileged(&["--pdeathsig", "QUIT"]);
-        let server = Command::new(&command[0])
+        Command::new(&command[0])
             .args(&command[1..])
             .arg(bin_dir().join("postgres"))
             .arg("-D")
@@ -232,9 +248,7 @@ impl PrivateCluster {
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
-            .expect("postgres starts");
-        self.server = Some(server);
-        await_ready(&self.url("postgres"), &log_path);
+            .expect("postgres starts")
     }
 }
 
@@ -269,14 +283,19 @@ fn init(data: &Path) {
     assert!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-fn await_ready(url: &str, log: &Path) {
+/// Whether the server answers before it ends; panics when it does neither within a minute.
+fn await_ready(url: &str, log: &Path, mut running: impl FnMut() -> bool) -> bool {
     let started = Instant::now();
     while !psql_command(url, "SELECT 1").output().is_ok_and(|o| o.status.success()) {
         if started.elapsed() > Duration::from_secs(60) {
             panic!("PostgreSQL did not start: {}", fs::read_to_string(log).unwrap_or_default());
         }
+        if !running() {
+            return false;
+        }
         sleep(Duration::from_millis(50));
     }
+    true
 }
 
 fn psql(url: &str, sql: &str) {

@@ -7,7 +7,7 @@ use jjj_domain::snapshot::Load;
 use jjj_domain::value::{ColumnType, Value};
 use jjj_store::dialect::Dialect;
 use jjj_store::schema::{initial_migration, tables};
-use jjj_store::{ConflictKind, Effects, ListQuery, Op, Store, StoreError};
+use jjj_store::{ConflictKind, Effects, ListQuery, Op, POSTGRES_WRITE_SETTINGS, Store, StoreError};
 use jjj_tests::both_databases;
 use jjj_tests::postgres::TestDatabase;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, SqliteConnection};
@@ -29,6 +29,7 @@ both_databases!(
     a_newer_schema_is_refused,
     every_statement_of_every_table_runs,
     append_only_tables_refuse_change,
+    every_load_goes_by_an_index,
 );
 
 async fn migrated(db: &TestDatabase) -> Store {
@@ -215,5 +216,35 @@ async fn append_only_tables_refuse_change(db: TestDatabase) {
         let twice = write(&store, spec, std::slice::from_ref(&row)).await.unwrap_err();
         assert!(matches!(twice, StoreError::Conflict { kind: ConflictKind::Unique, .. }), "{table}: {twice:?}");
         assert_eq!(store.read().await.unwrap().scan(spec, None, 5).await.unwrap(), [row]);
+    }
+}
+
+/// Of empty tables without statistics, where a planner is most tempted to read them whole.
+async fn every_load_goes_by_an_index(db: TestDatabase) {
+    let store = migrated(&db).await;
+    for spec in tables() {
+        for columns in std::iter::once(&spec.key).chain(spec.indexes) {
+            let sql = store.dialect().load_statement(spec, columns);
+            let plan = plan(&db, &sql, columns.len()).await;
+            let whole = plan.lines().any(|line| line.contains("SCAN t") || line.contains("Seq Scan"));
+            let by_index = plan.contains("SEARCH t USING") || plan.contains("Index");
+            assert!(by_index && !whole, "{} by {columns:?}: {plan}", spec.name);
+        }
+    }
+}
+
+async fn plan(db: &TestDatabase, sql: &str, columns: usize) -> String {
+    if db.is_postgres() {
+        let mut connection = PgConnection::connect(db.url()).await.unwrap();
+        let settings = POSTGRES_WRITE_SETTINGS.map(|(name, value)| format!("SET {name} = '{value}';")).concat();
+        let empty = vec!["'{}'"; columns].join(", ");
+        let script = format!("{settings} PREPARE load AS {sql}; EXPLAIN EXECUTE load({empty})");
+        let rows = sqlx::raw_sql(AssertSqlSafe(script)).fetch_all(&mut connection).await.unwrap();
+        rows.iter().map(|row| row.get::<String, _>(0)).collect::<Vec<_>>().join("\n")
+    } else {
+        let mut connection = SqliteConnection::connect(db.url()).await.unwrap();
+        let sql = format!("EXPLAIN QUERY PLAN {sql}");
+        let rows = sqlx::query(AssertSqlSafe(sql)).bind("[]").fetch_all(&mut connection).await.unwrap();
+        rows.iter().map(|row| row.get::<String, _>(3)).collect::<Vec<_>>().join("\n")
     }
 }

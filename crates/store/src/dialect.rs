@@ -179,6 +179,11 @@ impl Dialect {
         }
     }
 
+    /// The statement that loads rows by these columns, the table's key or one of its indexes.
+    pub fn load_statement(self, spec: &'static TableSpec, columns: &'static [&'static str]) -> Arc<str> {
+        self.statement(spec, Shape::Load { columns, nulls: 0 })
+    }
+
     /// The statement, generated once per table, columns and dialect.
     pub(crate) fn statement(self, spec: &'static TableSpec, shape: Shape) -> Arc<str> {
         type Cache = RwLock<HashMap<(Dialect, &'static str, Shape), Arc<str>>>;

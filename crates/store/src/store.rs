@@ -19,6 +19,19 @@ const WRITERS: u32 = 8;
 /// The oldest PostgreSQL we run on.
 const OLDEST_POSTGRES: i64 = 150_000;
 
+/// The write path enters every table by an index, whatever the statistics of a young table
+/// say, and plans each statement once. A gateway that stops in the middle of a transaction
+/// must not keep its locks.
+pub const POSTGRES_WRITE_SETTINGS: [(&str, &str); 7] = [
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("plan_cache_mode", "force_generic_plan"),
+    ("jit", "off"),
+    ("lock_timeout", "10s"),
+    ("idle_in_transaction_session_timeout", "30s"),
+];
+
 /// A database, embedded or served. Cloning shares the connections.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -131,18 +144,7 @@ async fn open_sqlite(url: &str) -> Result<Pools> {
 
 async fn open_postgres(url: &str) -> Result<Pools> {
     let options = PgConnectOptions::from_str(url)?.application_name("jjj").statement_cache_capacity(STATEMENTS);
-    // The write path enters every table by an index, whatever the statistics of a young
-    // table say, and plans each statement once. A gateway that stops in the middle of a
-    // transaction must not keep its locks.
-    let write = options.clone().options([
-        ("enable_seqscan", "off"),
-        ("enable_hashjoin", "off"),
-        ("enable_mergejoin", "off"),
-        ("plan_cache_mode", "force_generic_plan"),
-        ("jit", "off"),
-        ("lock_timeout", "10s"),
-        ("idle_in_transaction_session_timeout", "30s"),
-    ]);
+    let write = options.clone().options(POSTGRES_WRITE_SETTINGS);
     let read = options.options([("default_transaction_read_only", "on"), ("jit", "off")]);
     let pool = PgPoolOptions::new().acquire_timeout(Duration::from_secs(10));
     let writers = pool.clone().max_connections(WRITERS).connect_with(write).await?;

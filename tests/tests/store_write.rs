@@ -1,0 +1,445 @@
+//! A batch's transaction: claims, locks, balances, commit; what two at once may do.
+
+use std::time::Duration;
+
+use jjj_domain::key;
+use jjj_domain::ledger::{Account, AccountRow, Book, EntryKind, Layer, Transfer, TransferRow};
+use jjj_domain::names::Participant;
+use jjj_domain::row::Row;
+use jjj_domain::snapshot::{Load, Snapshot};
+use jjj_domain::time::{Month, Timestamp};
+use jjj_domain::value::Value;
+use jjj_store::log_tables::{FileChunkRow, RequestRow, TokenRow, UploadRow};
+use jjj_store::{Claim, ConflictKind, Effects, ListQuery, RequestClaim, Store, StoreError, WriteTx};
+use jjj_tests::both_databases;
+use jjj_tests::postgres::{PrivateCluster, TestDatabase};
+
+both_databases!(
+    a_request_is_claimed_once,
+    a_claim_waits_for_the_other_transaction,
+    a_released_claim_is_free_again,
+    balances_are_the_sums_of_transfers,
+    many_batches_add_to_one_account,
+    nothing_of_a_failed_transaction_stays,
+    a_token_is_stored_once,
+    snapshots_load_rows_and_absences,
+    uploads_take_chunks_in_order,
+    the_clock_is_the_databases,
+    pages_continue_after_their_last_key,
+);
+
+async fn opened(db: &TestDatabase) -> Store {
+    let store = Store::open(db.url()).await.unwrap();
+    store.migrate().await.unwrap();
+    store
+}
+
+fn region(code: &str) -> Participant {
+    format!("regions/{code}").parse().unwrap()
+}
+
+fn claim(n: u8, content: &str) -> RequestClaim {
+    RequestClaim {
+        participant: region("110000"),
+        request_id: format!("01890000-0000-7000-8000-0000000000{n:02x}").parse().unwrap(),
+        content_digest: content.to_owned(),
+        leaf_id: format!("leaf of {n}"),
+    }
+}
+
+fn same(n: u8) -> Claim {
+    Claim::SameContent { leaf_id: format!("leaf of {n}") }
+}
+
+async fn claims(store: &Store, wanted: &[RequestClaim]) -> Vec<Claim> {
+    let mut tx = store.begin_write().await.unwrap();
+    let answers = tx.claim_requests(wanted).await.unwrap();
+    tx.commit().await.unwrap();
+    answers
+}
+
+async fn a_request_is_claimed_once(db: TestDatabase) {
+    let store = opened(&db).await;
+    for (wanted, expected) in [
+        (vec![], vec![]),
+        (vec![claim(2, "a"), claim(1, "a")], vec![Claim::New, Claim::New]),
+        (vec![claim(1, "a"), claim(1, "b"), claim(3, "c")], vec![same(1), Claim::OtherContent, Claim::New]),
+        // Within one call the first is new, its repetitions are measured against it.
+        (vec![claim(4, "a"), claim(4, "a"), claim(4, "b")], vec![Claim::New, same(4), Claim::OtherContent]),
+        // The same id of another participant is another request.
+        (vec![RequestClaim { participant: region("130000"), ..claim(1, "z") }], vec![Claim::New]),
+    ] {
+        assert_eq!(claims(&store, &wanted).await, expected, "{wanted:?}");
+    }
+}
+
+async fn a_claim_waits_for_the_other_transaction(db: TestDatabase) {
+    let store = opened(&db).await;
+    for (n, commits, expected) in [(1, true, Claim::OtherContent), (2, false, Claim::New)] {
+        let mut first = store.begin_write().await.unwrap();
+        assert_eq!(first.claim_requests(&[claim(n, "a")]).await.unwrap(), [Claim::New]);
+        let second = tokio::spawn({
+            let store = store.clone();
+            async move { claims(&store, &[claim(n, "b")]).await }
+        });
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(!second.is_finished(), "the second waits until the first is decided");
+        if commits {
+            first.commit().await.unwrap()
+        } else {
+            first.rollback().await.unwrap()
+        }
+        assert_eq!(second.await.unwrap(), [expected]);
+    }
+}
+
+async fn a_released_claim_is_free_again(db: TestDatabase) {
+    let store = opened(&db).await;
+    let mut tx = store.begin_write().await.unwrap();
+    tx.claim_requests(&[claim(1, "a"), claim(2, "a")]).await.unwrap();
+    tx.release_requests(&[(region("110000"), claim(1, "a").request_id)]).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(claims(&store, &[claim(1, "other"), claim(2, "a")]).await, [Claim::New, same(2)]);
+    let stored: Vec<RequestRow> =
+        store.read().await.unwrap().list(&ListQuery { limit: 9, ..ListQuery::default() }).await.unwrap();
+    assert_eq!(stored.len(), 2);
+}
+
+fn book() -> Book {
+    "110000/care_subsidy".parse().unwrap()
+}
+
+fn unionpay() -> Participant {
+    "channels/unionpay".parse().unwrap()
+}
+
+fn entitlement(elder: &str) -> Account {
+    Account::entitlement(&book(), elder, &unionpay())
+}
+
+fn clearing() -> Account {
+    Account::clearing(&book(), &unionpay(), "2026-11-20".parse().unwrap())
+}
+
+fn granted(elder: &str) -> Account {
+    Account::granted(&book(), elder)
+}
+
+fn november() -> Month {
+    "2026-11".parse().unwrap()
+}
+
+fn transfer(leaf: &str, line: i64, layer: Layer, debit: Account, credit: Account, fen: i64) -> TransferRow {
+    let transfer = match layer {
+        Layer::Posted => Transfer::posted(EntryKind::Confirmed, debit, credit, fen, november()),
+        Layer::Held => Transfer::held(EntryKind::Authorised, debit, credit, fen, november()),
+    };
+    transfer.into_row(leaf, line)
+}
+
+async fn book_all(store: &Store, transfers: Vec<TransferRow>) -> Result<(), StoreError> {
+    let mut tx = store.begin_write().await?;
+    tx.write(&Effects { transfers, ..Effects::default() }).await?;
+    tx.commit().await
+}
+
+async fn balances_are_the_sums_of_transfers(db: TestDatabase) {
+    let store = opened(&db).await;
+    use Layer::{Held, Posted};
+    // One batch per line: layer, debit, credit, fen; then posted and held of wang's entitlement.
+    let batches = [
+        (vec![(Posted, granted("wang"), entitlement("wang"), 60_000)], (60_000, 0)),
+        (vec![(Held, entitlement("wang"), clearing(), 20_000)], (60_000, -20_000)),
+        (
+            vec![
+                (Held, clearing(), entitlement("wang"), 20_000),
+                (Posted, entitlement("wang"), clearing(), 20_000),
+                (Posted, entitlement("li"), clearing(), 5_000),
+            ],
+            (40_000, 0),
+        ),
+        (vec![(Held, entitlement("wang"), clearing(), 100), (Held, clearing(), entitlement("wang"), 100)], (40_000, 0)),
+    ];
+    for (n, (lines, expected)) in batches.into_iter().enumerate() {
+        let rows = lines
+            .into_iter()
+            .zip(0..)
+            .map(|((layer, debit, credit, fen), line)| transfer(&format!("leaf {n}"), line, layer, debit, credit, fen));
+        book_all(&store, rows.collect()).await.unwrap();
+        let row: AccountRow = store.read().await.unwrap().get(key![entitlement("wang")]).await.unwrap().unwrap();
+        assert_eq!((row.posted_fen, row.held_fen), expected, "after batch {n}");
+    }
+    let mut session = store.read_at_once().await.unwrap();
+    let clearing: AccountRow = session.get(key![clearing()]).await.unwrap().unwrap();
+    assert_eq!((clearing.posted_fen, clearing.held_fen), (25_000, 0));
+    assert_eq!((clearing.book, clearing.kind.as_str()), (book(), "clearing"));
+
+    let lines = |rows: Vec<jjj_store::TrialBalanceRow>| {
+        rows.iter().map(|r| format!("{} {} {} {}", r.layer, r.kind, r.debit_fen, r.credit_fen)).collect::<Vec<_>>()
+    };
+    let all = lines(session.trial_balance(None).await.unwrap());
+    let expected = [
+        "held clearing 20100 20100",
+        "held entitlement 20100 20100",
+        "posted clearing 0 25000",
+        "posted entitlement 25000 60000",
+        "posted granted 60000 0",
+    ];
+    assert_eq!(all, expected);
+    assert_eq!(lines(session.trial_balance(Some(&book())).await.unwrap()), all);
+    let other = "120000/care_subsidy".parse().unwrap();
+    assert_eq!(session.trial_balance(Some(&other)).await.unwrap(), []);
+}
+
+async fn many_batches_add_to_one_account(db: TestDatabase) {
+    // Two gateways on one database.
+    let stores = [opened(&db).await, Store::open(db.url()).await.unwrap()];
+    let batches = (0..40).map(|n| {
+        let store = stores[n % 2].clone();
+        tokio::spawn(async move {
+            let rows = (0..5).map(|line| {
+                transfer(&format!("leaf {n}"), line, Layer::Posted, entitlement(&format!("e{line}")), clearing(), 7)
+            });
+            book_all(&store, rows.collect()).await
+        })
+    });
+    for batch in batches.collect::<Vec<_>>() {
+        batch.await.unwrap().unwrap();
+    }
+    let mut session = stores[0].read().await.unwrap();
+    let account: AccountRow = session.get(key![clearing()]).await.unwrap().unwrap();
+    assert_eq!(account.posted_fen, 40 * 5 * 7);
+    assert_eq!(session.count(TransferRow::spec(), &ListQuery::default()).await.unwrap(), 200);
+}
+
+async fn nothing_of_a_failed_transaction_stays(db: TestDatabase) {
+    let store = opened(&db).await;
+    let row = transfer("leaf", 0, Layer::Posted, entitlement("wang"), clearing(), 5);
+    book_all(&store, vec![row.clone()]).await.unwrap();
+    for (what, bad, kind) in [
+        ("the same transfer again", row.clone(), ConflictKind::Unique),
+        ("to itself", TransferRow { line: 1, credit: row.debit.clone(), ..row.clone() }, ConflictKind::Rule),
+        ("nothing", TransferRow { line: 2, amount_fen: 0, ..row.clone() }, ConflictKind::Rule),
+        ("less than nothing", TransferRow { line: 3, amount_fen: -5, ..row.clone() }, ConflictKind::Rule),
+    ] {
+        let mut tx = store.begin_write().await.unwrap();
+        tx.claim_requests(&[claim(1, "a")]).await.unwrap();
+        let error = tx.write(&Effects { transfers: vec![bad], ..Effects::default() }).await.unwrap_err();
+        assert!(matches!(error, StoreError::Conflict { kind: k, .. } if k == kind), "{what}: {error:?}");
+        assert_eq!(error.retryable(), kind == ConflictKind::Unique, "{what}");
+        let commit = tx.commit().await;
+        assert!(
+            matches!(commit, Err(StoreError::Aborted)),
+            "{what}: a failed transaction is not committed: {commit:?}"
+        );
+    }
+    // Dropped, as when its task is cancelled.
+    let mut tx = store.begin_write().await.unwrap();
+    tx.claim_requests(&[claim(1, "a")]).await.unwrap();
+    drop(tx);
+    assert_eq!(claims(&store, &[claim(1, "b")]).await, [Claim::New]);
+    let account: AccountRow = store.read().await.unwrap().get(key![clearing()]).await.unwrap().unwrap();
+    assert_eq!(account.posted_fen, 5);
+}
+
+async fn a_token_is_stored_once(db: TestDatabase) {
+    let store = opened(&db).await;
+    let token = |n: u8| TokenRow { token_digest: format!("{n:02x}"), token: format!("token {n}") };
+    for tokens in [vec![token(2), token(1), token(2)], vec![token(1), token(3)]] {
+        let mut tx = store.begin_write().await.unwrap();
+        tx.write(&Effects { tokens, ..Effects::default() }).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    let stored: Vec<TokenRow> =
+        store.read().await.unwrap().list(&ListQuery { limit: 9, ..ListQuery::default() }).await.unwrap();
+    assert_eq!(stored, [token(1), token(2), token(3)]);
+}
+
+async fn snapshots_load_rows_and_absences(db: TestDatabase) {
+    let store = opened(&db).await;
+    book_all(&store, vec![transfer("leaf", 0, Layer::Posted, entitlement("wang"), clearing(), 5)]).await.unwrap();
+    let mut snapshot = Snapshot::default();
+    // A decision asks, misses, and is served in one go.
+    assert!(snapshot.get::<AccountRow>(key![clearing()]).is_err());
+    assert!(snapshot.get::<AccountRow>(key![entitlement("li")]).is_err());
+    assert!(snapshot.list::<AccountRow>(&["book"], key![book()]).is_err());
+    let misses: Vec<Load> = snapshot.take_misses();
+    let mut tx = store.begin_write().await.unwrap();
+    tx.load(&misses, &mut snapshot).await.unwrap();
+    assert_eq!(snapshot.get::<AccountRow>(key![clearing()]).unwrap().unwrap().posted_fen, 5);
+    assert_eq!(snapshot.get::<AccountRow>(key![entitlement("li")]).unwrap(), None);
+    assert_eq!(snapshot.list::<AccountRow>(&["book"], key![book()]).unwrap().len(), 2);
+    tx.rollback().await.unwrap();
+}
+
+async fn uploads_take_chunks_in_order(db: TestDatabase) {
+    let store = opened(&db).await;
+    let upload = UploadRow {
+        upload: "u1".into(),
+        participant: unionpay(),
+        declared_bytes: 100,
+        declared_digest: "00".into(),
+        received_bytes: 0,
+        next_chunk: 0,
+        begun_at_us: Timestamp(1),
+    };
+    store.begin_upload(&upload).await.unwrap();
+    let chunk = |chunk_index| FileChunkRow { file: "u1".into(), chunk_index, ciphertext: vec![chunk_index as u8; 70] };
+    for (what, chunk, plain_bytes, expected) in [
+        ("not the first", chunk(1), 10, None),
+        ("the first", chunk(0), 60, Some(60)),
+        ("the first again", chunk(0), 60, None),
+        ("more than declared", chunk(1), 41, None),
+        ("the last", chunk(1), 40, Some(100)),
+    ] {
+        assert_eq!(store.append_chunk(&chunk, plain_bytes).await.unwrap(), expected, "{what}");
+    }
+    store.begin_upload(&upload).await.unwrap();
+    let mut session = store.read().await.unwrap();
+    assert_eq!(session.upload("u1").await.unwrap().unwrap().next_chunk, 2, "begun again, nothing is lost");
+    assert_eq!(session.file_chunks("u1", 0, 9).await.unwrap(), [chunk(0), chunk(1)]);
+    assert_eq!(session.file_chunks("u1", 1, 9).await.unwrap(), [chunk(1)]);
+
+    for (finish, chunks) in [(true, 2), (false, 0)] {
+        let mut tx = store.begin_write().await.unwrap();
+        if finish {
+            tx.finish_upload("u1").await.unwrap()
+        } else {
+            tx.abandon_upload("u1").await.unwrap()
+        }
+        tx.commit().await.unwrap();
+        let mut session = store.read().await.unwrap();
+        assert_eq!(session.upload("u1").await.unwrap(), None);
+        assert_eq!(session.file_chunks("u1", 0, 9).await.unwrap().len(), chunks);
+    }
+}
+
+async fn the_clock_is_the_databases(db: TestDatabase) {
+    let store = opened(&db).await;
+    let mut tx = store.begin_write().await.unwrap();
+    let first = tx.now().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let second = tx.now().await.unwrap();
+    // Not the transaction's beginning: it moves within one.
+    assert!(second.0 - first.0 >= 15_000, "{first:?} {second:?}");
+    let here = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_micros() as i64;
+    assert!((here - second.0).abs() < 60_000_000, "microseconds since 1970");
+}
+
+async fn pages_continue_after_their_last_key(db: TestDatabase) {
+    let store = opened(&db).await;
+    let rows = (0..23)
+        .map(|n| transfer(&format!("leaf {}", n / 3), n % 3, Layer::Posted, entitlement("wang"), clearing(), n + 1));
+    book_all(&store, rows.collect()).await.unwrap();
+    let mut session = store.read().await.unwrap();
+    let (mut after_key, mut amounts, mut pages) = (None, Vec::new(), 0);
+    loop {
+        let predicates = vec![("debit", jjj_store::Op::Eq, Value::Text(entitlement("wang").to_string()))];
+        let query = ListQuery { predicates, reader: Some("regions/110000"), after_key, limit: 5 };
+        let page: Vec<TransferRow> = session.list(&query).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after_key = Some(key![last.leaf_id, last.line]);
+        amounts.extend(page.iter().map(|row| row.amount_fen));
+        pages += 1;
+    }
+    assert_eq!((amounts, pages), ((1..=23).collect(), 5));
+}
+
+async fn account_locked(tx: &mut WriteTx, account: Account, exclusive: bool) -> Result<(), StoreError> {
+    let row = [(AccountRow::spec(), key![account])];
+    if exclusive { tx.lock(&[], &row).await } else { tx.lock(&row, &[]).await }
+}
+
+/// Locks are PostgreSQL's: SQLite has one writer.
+#[tokio::test]
+async fn relied_on_rows_are_shared_and_written_ones_are_not() {
+    let db = TestDatabase::postgres();
+    let store = opened(&db).await;
+    book_all(&store, vec![transfer("leaf", 0, Layer::Posted, entitlement("wang"), clearing(), 5)]).await.unwrap();
+    for (first, second, waits) in [(false, false, false), (false, true, true), (true, false, true), (true, true, true)]
+    {
+        let mut one = store.begin_write().await.unwrap();
+        account_locked(&mut one, clearing(), first).await.unwrap();
+        let mut two = store.begin_write().await.unwrap();
+        // A row that is not there locks nothing; another row is another lock.
+        account_locked(&mut two, entitlement("nobody"), true).await.unwrap();
+        account_locked(&mut two, entitlement("wang"), true).await.unwrap();
+        let locked = tokio::time::timeout(Duration::from_millis(200), account_locked(&mut two, clearing(), second));
+        assert_eq!(locked.await.is_err(), waits, "exclusive {first} then {second}");
+        one.rollback().await.unwrap();
+        assert_eq!(two.commit().await.is_err(), waits, "an abandoned statement spoils its transaction");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn batches_that_lock_in_any_order_do_not_wait_for_one_another() {
+    let db = TestDatabase::postgres();
+    let store = opened(&db).await;
+    let accounts: Vec<Account> = (0..6).map(|n| entitlement(&format!("e{n}"))).collect();
+    let funding =
+        accounts.iter().zip(0..).map(|(a, line)| transfer("leaf", line, Layer::Posted, clearing(), a.clone(), 5));
+    book_all(&store, funding.collect()).await.unwrap();
+    let batches = (0..24usize).map(|n| {
+        let (store, accounts) = (store.clone(), accounts.clone());
+        tokio::spawn(async move {
+            let row = |i: usize| (AccountRow::spec(), key![accounts[(n * 5 + i * (1 + n % 5)) % 6]]);
+            let mut tx = store.begin_write().await?;
+            tx.lock(&[row(0), row(1), row(2)], &[row(3), row(4)]).await?;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            tx.commit().await
+        })
+    });
+    for batch in batches.collect::<Vec<_>>() {
+        batch.await.unwrap().expect("no deadlock");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deadlock_is_a_conflict_to_be_decided_anew() {
+    let db = TestDatabase::postgres();
+    let store = opened(&db).await;
+    let rows = [entitlement("a"), entitlement("b")];
+    let funding = rows.iter().zip(0..).map(|(a, line)| transfer("leaf", line, Layer::Posted, clearing(), a.clone(), 5));
+    book_all(&store, funding.collect()).await.unwrap();
+    let mut one = store.begin_write().await.unwrap();
+    let mut two = store.begin_write().await.unwrap();
+    account_locked(&mut one, rows[0].clone(), true).await.unwrap();
+    account_locked(&mut two, rows[1].clone(), true).await.unwrap();
+    let (first, second) = tokio::join!(account_locked(&mut one, rows[1].clone(), true), async {
+        let result = account_locked(&mut two, rows[0].clone(), true).await;
+        two.rollback().await.unwrap();
+        result
+    });
+    let lost: Vec<_> = [first, second].into_iter().filter_map(Result::err).collect();
+    assert_eq!(lost.len(), 1);
+    assert!(matches!(lost[0], StoreError::Conflict { kind: ConflictKind::Deadlock, .. }), "{lost:?}");
+    assert!(lost[0].retryable());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_server_is_retryable_before_the_commit_and_unknown_at_it() {
+    let mut cluster = PrivateCluster::start();
+    let store = Store::open(&cluster.create("gateway")).await.unwrap();
+    store.migrate().await.unwrap();
+    assert_eq!(claims(&store, &[claim(1, "a")]).await, [Claim::New]);
+
+    let mut before = store.begin_write().await.unwrap();
+    let mut at = store.begin_write().await.unwrap();
+    at.claim_requests(&[claim(3, "a")]).await.unwrap();
+    cluster.kill();
+    let error = before.claim_requests(&[claim(2, "a")]).await.unwrap_err();
+    assert!(error.retryable() && matches!(error, StoreError::Unavailable(_)), "{error:?}");
+    let error = at.commit().await.unwrap_err();
+    assert!(matches!(error, StoreError::UnknownCommit(_)), "{error:?}");
+    drop(before);
+
+    cluster.restart();
+    assert_eq!(claims(&store, &[claim(1, "a"), claim(2, "a"), claim(3, "a")]).await, [same(1), Claim::New, Claim::New]);
+}
+
+#[tokio::test]
+async fn other_urls_are_no_stores() {
+    for url in ["", "mysql://localhost/x", "/tmp/jjj.db", "sqlite"] {
+        assert!(matches!(Store::open(url).await, Err(StoreError::Url)), "{url}");
+    }
+}
