@@ -1,6 +1,23 @@
 //! The directory of care institutions.
 
+mod register;
+mod scope;
+mod settlement;
+#[cfg(test)]
+mod tests;
+
+pub use register::{RegisterInstitution, UpdateInstitution};
+pub use scope::{SetSigningScope, in_signing_scope};
+pub use settlement::{DecideSettlementAccount, ProposeSettlementAccount, account_in_force};
+
+use std::fmt::Display;
+use std::sync::Arc;
+
+use crate::decision::Call;
+use crate::guard;
+use crate::key;
 use crate::names::{Actor, Participant};
+use crate::snapshot::{Snapshot, Stop};
 use crate::time::{Date, Timestamp};
 use crate::{table, text_enum};
 
@@ -102,4 +119,17 @@ table! {
         pub recorded_at_us: Timestamp,
         pub version: i64,
     }
+}
+
+/// An institution by name. `RECORD_NOT_FOUND` names the field `institution`.
+pub fn find_institution(snapshot: &Snapshot, name: impl Display) -> Result<Arc<InstitutionRow>, Stop> {
+    let row = snapshot.get::<InstitutionRow>(key![name.to_string()])?;
+    Ok(guard::found(row, "institution", name)?)
+}
+
+/// An institution of the caller's region.
+pub fn own_institution(snapshot: &Snapshot, call: &Call, name: impl Display) -> Result<Arc<InstitutionRow>, Stop> {
+    let row = find_institution(snapshot, name)?;
+    guard::own(call, &row.region, "institution", &row.institution)?;
+    Ok(row)
 }

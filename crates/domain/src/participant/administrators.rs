@@ -2,8 +2,7 @@
 
 use super::keys::retired;
 use super::{
-    AdministratorRow, KeyRow, KeyState, NewKey, Standing, active_participant, gateway_admin,
-    own_organisation,
+    AdministratorRow, KeyRow, KeyState, NewKey, Standing, active_participant, gateway_admin, own_organisation,
 };
 use crate::decision::{Call, Command, Decision};
 use crate::guard;
@@ -105,4 +104,3 @@ impl RemoveAdministrator {
         if call.actor.is_admin() || gateway_admin(call).is_ok() { Ok(()) } else { Err(Reason::RoleNotAllowed.into()) }
     }
 }
-

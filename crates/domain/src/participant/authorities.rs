@@ -1,6 +1,6 @@
 //! Certificate authorities: added, withdrawn.
 
-use super::{AuthorityRow, KeyState, active_participant, own_organisation};
+use super::{AuthorityRow, KeyState, ParticipantRow, active_participant, own_organisation};
 use crate::decision::{Call, Command, Decision, Leaf};
 use crate::guard;
 use crate::key;
@@ -104,5 +104,6 @@ fn name_of(row: &AuthorityRow) -> String {
 
 fn leaf<'a>(decision: &'a mut Decision, kind: &'static str, row: &AuthorityRow) -> &'a mut Leaf {
     let leaf = decision.leaf(kind, name_of(row), row.version);
-    leaf.put(row).tell(&row.participant)
+    // That the last authority stays rests on the others: rivals meet at the participant.
+    leaf.put(row).tell(&row.participant).guard::<ParticipantRow>(key![row.participant.clone()])
 }

@@ -33,7 +33,10 @@ impl Command for FoundGateway {
         }
         for new in &self.administrators {
             if !new.name.is_admin() || *new.name.participant() != gateway {
-                return Err(Reason::FieldMalformed.field("administrators").var("expected", "gateway/admins/{id}").into());
+                return Err(Reason::FieldMalformed
+                    .field("administrators")
+                    .var("expected", "gateway/admins/{id}")
+                    .into());
             }
             new.first_key.check(snapshot, "first_key_jwk", "first_key_fingerprint")?;
         }
@@ -74,7 +77,10 @@ impl Command for CreateParticipant {
     fn decide(&self, snapshot: &Snapshot, call: &Call) -> Result<Decision, Stop> {
         gateway_admin(call)?;
         if self.kind != self.name.kind() || self.kind == ParticipantKind::Gateway {
-            return Err(Reason::FieldMalformed.field("kind").var("expected", "REGION or CHANNEL, as the name says").into());
+            return Err(Reason::FieldMalformed
+                .field("kind")
+                .var("expected", "REGION or CHANNEL, as the name says")
+                .into());
         }
         guard::text("display_name", &self.display_name, 100)?;
         self.authority.check("authority_pem", call)?;

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{AdministratorRow, KeyRow, KeyState, Standing, active_participant, gateway_admin, own_organisation};
+use super::{
+    AdministratorRow, KeyRow, KeyState, ParticipantRow, Standing, active_participant, gateway_admin, own_organisation,
+};
 use crate::decision::{Call, Command, Decision, Leaf};
 use crate::guard;
 use crate::key;
@@ -109,7 +111,8 @@ impl Command for AddKey {
         }
         self.key.check(snapshot, "jwk", "fingerprint")?;
         let own = call.actor == self.owner;
-        let own_system = !self.owner.is_admin() && call.actor.is_admin() && call.participant() == self.owner.participant();
+        let own_system =
+            !self.owner.is_admin() && call.actor.is_admin() && call.participant() == self.owner.participant();
         if !own && !own_system {
             if !call.actor.is_admin() {
                 return Err(Reason::RoleNotAllowed.field("owner").into());
@@ -200,5 +203,7 @@ pub(super) fn retired(key: &KeyRow, call: &Call, reason: &str) -> KeyRow {
 /// The leaf of a key's version: `{holder}/keys/{kid}`.
 fn leaf<'a>(decision: &'a mut Decision, kind: &'static str, row: &KeyRow) -> &'a mut Leaf {
     let leaf = decision.leaf(kind, format!("{}/keys/{}", row.holder, row.kid), row.version);
-    leaf.put(row).tell(row.holder.participant())
+    // That a holder's last key stays rests on the others: rivals meet at the participant.
+    let participant = row.holder.participant();
+    leaf.put(row).tell(participant).guard::<ParticipantRow>(key![participant.clone()])
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    IdentifierKind, IdentifierRow, PersonDataRow, PersonKeyRow, PersonKind, PersonRow, PersonState, find_person, region_of,
-    resolve_person,
+    IdentifierKind, IdentifierRow, PersonDataRow, PersonKeyRow, PersonKind, PersonRow, PersonState, find_person,
+    region_of, resolve_person,
 };
 use crate::decision::{Call, Command, Decision, Leaf};
 use crate::guard;
@@ -100,11 +100,10 @@ fn register(
     };
     let mut decision = Decision::new(call);
     let leaf = leaf(&mut decision, "person.registered", &row);
-    leaf.put_private(&name, &PersonKeyRow {
-        person: name.clone(),
-        wrapped_key: new.wrapped_key.clone(),
-        salt: new.salt.clone(),
-    });
+    leaf.put_private(
+        &name,
+        &PersonKeyRow { person: name.clone(), wrapped_key: new.wrapped_key.clone(), salt: new.salt.clone() },
+    );
     put_data(leaf, &row, &new.ciphertext);
     put_identifiers(leaf, &row, &new.identifiers);
     Ok(decision)
@@ -204,21 +203,21 @@ pub(super) fn leaf<'a>(decision: &'a mut Decision, kind: &'static str, row: &Per
 }
 
 fn put_data(leaf: &mut Leaf, row: &PersonRow, ciphertext: &str) {
-    leaf.put_private(&row.person, &PersonDataRow {
-        person: row.person.clone(),
-        ciphertext: ciphertext.to_owned(),
-    });
+    leaf.put_private(&row.person, &PersonDataRow { person: row.person.clone(), ciphertext: ciphertext.to_owned() });
 }
 
 fn put_identifiers(leaf: &mut Leaf, row: &PersonRow, identifiers: &[NewIdentifier]) {
     for identifier in identifiers {
-        leaf.put_private(&row.person, &IdentifierRow {
-            person: row.person.clone(),
-            holder: row.kind,
-            lookup_hash: identifier.lookup_hash.clone(),
-            kind: identifier.kind,
-            ciphertext: identifier.ciphertext.clone(),
-        });
+        leaf.put_private(
+            &row.person,
+            &IdentifierRow {
+                person: row.person.clone(),
+                holder: row.kind,
+                lookup_hash: identifier.lookup_hash.clone(),
+                kind: identifier.kind,
+                ciphertext: identifier.ciphertext.clone(),
+            },
+        );
     }
 }
 
@@ -234,14 +233,15 @@ fn check_identifiers(
         return Err(guard::out_of_range("identifiers", format!("0..{MAX_IDENTIFIERS} items")).into());
     }
     guard::distinct("identifiers", &identifiers.iter().map(|i| i.kind).collect::<Vec<_>>())?;
-    let known: Vec<_> = identifiers
-        .iter()
-        .map(|i| snapshot.get::<IdentifierRow>(key![holder, i.lookup_hash.clone()]))
-        .collect();
+    let known: Vec<_> =
+        identifiers.iter().map(|i| snapshot.get::<IdentifierRow>(key![holder, i.lookup_hash.clone()])).collect();
     for (at, row) in known.into_iter().enumerate() {
         if let Some(row) = row?.filter(|row| Some(row.person.as_str()) != myself) {
             let owner = resolve_person(snapshot, &row.person)?;
-            return Err(Reason::IdentifierTaken.field(format!("{field}[{at}]").replace("identifier[0]", "identifier")).var("name", &owner.person).into());
+            return Err(Reason::IdentifierTaken
+                .field(format!("{field}[{at}]").replace("identifier[0]", "identifier"))
+                .var("name", &owner.person)
+                .into());
         }
     }
     Ok(())

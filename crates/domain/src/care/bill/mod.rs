@@ -1,4 +1,15 @@
 //! Bills by line and month.
+//!
+//! A line's `due` never falls below what is posted and held through the gateway. What was
+//! paid elsewhere is a reported fact and is recorded even when the line is thereby paid
+//! more than it is due: [`BillLineRow::excess_fen`] then shows it to reconciliation, which
+//! opens a `BILL_EXCEEDED` finding; no payment changes.
+
+mod commands;
+#[cfg(test)]
+mod tests;
+
+pub use commands::{AmendBill, NewLine, PublishBill, VoidBill};
 
 use crate::names::Participant;
 use crate::time::{Month, Timestamp};
@@ -66,5 +77,19 @@ impl BillLineRow {
     /// What may still be authorised; negative when reported facts exceed the line.
     pub fn open_fen(&self) -> i64 {
         self.due_fen - self.paid_elsewhere_fen - self.posted_fen - self.held_fen
+    }
+    /// What is posted and held through the gateway.
+    pub fn through_gateway_fen(&self) -> i64 {
+        self.posted_fen + self.held_fen
+    }
+
+    /// By how much paid, held and paid elsewhere together exceed what is due.
+    pub fn excess_fen(&self) -> i64 {
+        (-self.open_fen()).max(0)
+    }
+
+    /// A line that an amendment dropped: it stays, with nothing due, and is not shown.
+    pub fn is_dropped(&self) -> bool {
+        self.due_fen == 0
     }
 }

@@ -1,10 +1,53 @@
 //! Care contracts (GF-2016-2001): parties, fees, caps, signatures as evidence,
-//! filing, states.
+//! filing, states (DOMAIN.md §5).
+//!
+//! | State | Sign | File | Attest | Activate | Amend | Terminate | Void |
+//! |---|---|---|---|---|---|---|---|
+//! | `DRAFT` | `SIGNING`, `SIGNED` | – | – | – | – | – | `VOIDED` |
+//! | `SIGNING` | `SIGNING`, `SIGNED` | – | – | – | – | – | `VOIDED` |
+//! | `SIGNED` | – | `FILED` | `ATTESTED` | – | – | – | `VOIDED` |
+//! | `FILED` | – | – | – | `ACTIVE` | – | – | `VOIDED` |
+//! | `ATTESTED` | – | – | – | `ACTIVE` | – | – | `VOIDED` |
+//! | `ACTIVE` | – | – | – | – | `ACTIVE` | `TERMINATED` | `VOIDED` |
+//! | `TERMINATED` | – | – | – | – | – | – | `VOIDED` |
+//! | `VOIDED` | – | – | – | – | – | – | – |
+//!
+//! A dash is `STATE_NOT_ALLOWED`, but filing or attesting what is not signed yet is
+//! `SIGNATURE_MISSING`, which names who has not.
+//!
+//! Nothing becomes active without evidence, whatever the payment gate asks for: the chain
+//! of DOMAIN.md §5 leads to `ACTIVE` through `FILED` or `ATTESTED` only, and a registrar
+//! that says a contract is in force thereby vouches for it. The gate may ignore the kind
+//! of evidence; it cannot rely on a record for which nobody vouches.
+//!
+//! Expiry is computed from the dates and is no state. An amendment replaces the terms and
+//! stays `ACTIVE`; the version that it replaces is in the log.
+
+mod change;
+mod create;
+mod evidence;
+mod signing;
+mod terms;
+#[cfg(test)]
+mod tests;
+
+pub use change::{AmendContract, TerminateContract, VoidContract};
+pub use create::CreateContract;
+pub use evidence::{ActivateContract, AttestContract, FileContract};
+pub use signing::SignContract;
+pub use terms::{Fees, Terms};
+
+use std::fmt::Display;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::decision::{Call, Decision, Leaf};
+use crate::guard;
 use crate::id::Digest;
+use crate::key;
 use crate::names::{Actor, Name, Participant};
+use crate::snapshot::{Snapshot, Stop};
 use crate::time::{Date, Timestamp};
 use crate::value::Json;
 use crate::{table, text_enum};
@@ -180,6 +223,8 @@ table! {
         pub ended_on: Option<Date>,
         /// Why amended, terminated or voided.
         pub reason: String,
+        /// Of the decision that voided it; may be empty.
+        pub document_number: String,
         /// From when this version counts.
         pub effective_on: Date,
         pub recorded_at_us: Timestamp,
@@ -221,4 +266,34 @@ impl ContractRow {
     pub fn monthly_fee_fen(&self) -> i64 {
         self.bed_fee_fen + self.nursing_fee_fen + self.meal_fee_fen + self.other_fee_fen
     }
+}
+
+/// A contract by name. `RECORD_NOT_FOUND` names the field `contract`.
+pub fn find_contract(snapshot: &Snapshot, name: impl Display) -> Result<Arc<ContractRow>, Stop> {
+    let row = snapshot.get::<ContractRow>(key![name.to_string()])?;
+    Ok(guard::found(row, "contract", name)?)
+}
+
+/// A contract that the caller registered.
+fn own_contract(snapshot: &Snapshot, call: &Call, name: &Name) -> Result<Arc<ContractRow>, Stop> {
+    let row = find_contract(snapshot, name)?;
+    guard::own(call, &row.registrar, "contract", name)?;
+    Ok(row)
+}
+
+/// The contract's next version, unchanged otherwise.
+fn next(contract: &ContractRow, call: &Call) -> ContractRow {
+    ContractRow { version: contract.version + 1, recorded_at_us: call.now, ..contract.clone() }
+}
+
+fn leaf<'a>(decision: &'a mut Decision, kind: &'static str, row: &ContractRow) -> &'a mut Leaf {
+    let leaf = decision.leaf(kind, &row.contract, row.version);
+    leaf.put(row).tell(&row.registrar).tell(&row.institution_region).tell(&row.household_region)
+}
+
+/// The decision that writes one version of a contract.
+fn decided(call: &Call, kind: &'static str, row: &ContractRow) -> Decision {
+    let mut decision = Decision::new(call);
+    leaf(&mut decision, kind, row);
+    decision
 }

@@ -1,5 +1,11 @@
 //! Mandates: the signed consent under which a region instructs payments.
 
+mod commands;
+#[cfg(test)]
+mod tests;
+
+pub use commands::{CreateMandate, RevokeMandate};
+
 use crate::care::bill::FeeType;
 use crate::names::Participant;
 use crate::time::{Date, Timestamp};
@@ -38,5 +44,12 @@ table! {
         pub consent_sha256: String,
         pub recorded_at_us: Timestamp,
         pub version: i64,
+    }
+}
+
+impl MandateRow {
+    /// Whether payments may be instructed under it on a date.
+    pub fn in_force_on(&self, date: Date) -> bool {
+        self.state == MandateState::Active && self.valid_from <= date && date <= self.valid_until
     }
 }

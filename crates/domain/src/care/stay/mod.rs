@@ -1,8 +1,15 @@
-//! Stays: admitted, left.
+//! Stays: admitted, left. An elder is in one place at a time; on the day of a move the
+//! one stay ends (its first day away) as the other begins.
+
+mod commands;
+#[cfg(test)]
+mod tests;
+
+pub use commands::{AdmitElder, AmendStay, EndStay, VoidStay};
 
 use crate::names::Participant;
-use crate::{table, text_enum};
 use crate::time::{Date, Month, Timestamp};
+use crate::{table, text_enum};
 
 text_enum! {
     pub enum StayState {
@@ -56,5 +63,18 @@ impl StayRow {
         let after = month.plus(1).first_day();
         let to = self.left_on.map_or(after, |left| left.min(after));
         to.days_since(from).max(0)
+    }
+
+    /// Whether the elder lives there on a date.
+    pub fn covers(&self, date: Date) -> bool {
+        self.state != StayState::Voided && self.admitted_on <= date && self.left_on.is_none_or(|left| date < left)
+    }
+
+    /// Whether the two have a day in common.
+    fn overlaps(&self, other: &Self) -> bool {
+        let begins_before_end = |a: &Self, b: &Self| b.left_on.is_none_or(|left| a.admitted_on < left);
+        ![self.state, other.state].contains(&StayState::Voided)
+            && begins_before_end(self, other)
+            && begins_before_end(other, self)
     }
 }
