@@ -41,6 +41,9 @@ pub struct TableSpec {
     pub key: &'static [&'static str],
     /// Column groups by which rows are listed and loaded; each is a database index.
     pub indexes: &'static [&'static [&'static str]],
+    /// Column groups of which the database holds each value once (NULL is no value): the
+    /// backstop of rules that rest on absence and have no row to lock.
+    pub unique: &'static [&'static [&'static str]],
     /// Columns naming the participants who may read a row; empty: every participant may.
     pub readers: &'static [&'static str],
     pub parse: fn(Vec<Value>) -> Result<Arc<dyn Any + Send + Sync>, StoredFault>,
@@ -92,7 +95,7 @@ macro_rules! table {
     (
         #[doc = $doc:literal] $(#[$m:meta])*
         pub struct $Name:ident in $table:literal, $kind:ident
-        key [$($key:ident),+] $(index [$($ix:ident),+])* readers [$($reader:ident),*]
+        key [$($key:ident),+] $(index [$($ix:ident),+])* $(unique [$($uq:ident),+])* readers [$($reader:ident),*]
         { $( $(#[$fm:meta])* pub $f:ident : $t:ty ),+ $(,)? }
     ) => {
         #[doc = $doc] $(#[$m])*
@@ -113,6 +116,7 @@ macro_rules! table {
                     } ),+],
                     key: &[$(stringify!($key)),+],
                     indexes: &[$( &[$(stringify!($ix)),+] ),*],
+                    unique: &[$( &[$(stringify!($uq)),+] ),*],
                     readers: &[$(stringify!($reader)),*],
                     parse: |values| {
                         <$Name as $crate::row::Row>::from_values(values)

@@ -1,6 +1,25 @@
 //! Entitlements: budget, funding, monthly grants, credits, clawbacks, outside spending.
 
-use crate::names::Participant;
+mod basis;
+mod clawback;
+mod credit;
+mod grant;
+mod money;
+#[cfg(test)]
+mod tests;
+
+pub use basis::{bases, best_rate, rate_for};
+pub use clawback::{ClawBackGrant, RecordRecovery, ReportClawbackReturn};
+pub use credit::{CreditOutcome, ReportCredit};
+pub use grant::GrantEntitlement;
+pub use money::{AllotBudget, FundChannel, ReportEstatePayout, ReportOutsideSpending, Spending};
+
+use crate::guard::found;
+use crate::key;
+use crate::ledger::Book;
+use crate::names::{Name, Participant};
+use crate::rejection::{Reason, Rejection};
+use crate::snapshot::{Snapshot, Stop};
 use crate::time::{Date, Month, Timestamp};
 use crate::{table, text_enum};
 
@@ -11,6 +30,9 @@ text_enum! {
         Credited = "CREDITED",
         /// The channel could not credit it; it stays granted.
         CreditFailed = "CREDIT_FAILED",
+        /// Credited, to be taken back: the channel has to say what it returned.
+        ClawbackRequested = "CLAWBACK_REQUESTED",
+        /// Taken back. The month can be granted anew.
         ClawedBack = "CLAWED_BACK",
     }
 }
@@ -30,12 +52,16 @@ table! {
         pub funder_division: String,
         pub tier: String,
         pub amount_fen: i64,
-        /// The record it rests on (`assessments/…`, `disabilityCertificates/…`) and its version then.
+        /// The record or recognition it rests on, and its version then.
         pub basis: String,
         pub basis_version: i64,
         pub state: GrantState,
         pub credited_fen: i64,
         pub clawed_back_fen: i64,
+        /// Of what was clawed back: what the channel returned. The rest of a credited month is owed.
+        pub returned_fen: i64,
+        /// Why the credit failed, or why it is taken back.
+        pub reason: String,
         pub recorded_at_us: Timestamp,
         pub version: i64,
     }
@@ -55,20 +81,51 @@ text_enum! {
 table! {
     /// Allotments, fundings, outside spending, estate payouts, recoveries.
     pub struct MoneyEventRow in "money_events", Head
-    key [event] index [region, programme] index [channel, channel_reference] readers [region, channel]
+    key [event] index [region, programme] index [reporter, programme, kind, reference, funder_division] unique [reporter, programme, kind, reference, funder_division] readers [region, channel]
     {
         pub event: String,
         pub kind: MoneyEventKind,
+        /// The paying region.
         pub region: Participant,
         pub programme: String,
+        /// Who says so: the region, or the channel.
+        pub reporter: Participant,
         pub channel: Option<Participant>,
+        /// The elder concerned.
         pub person: Option<String>,
-        pub funder_division: Option<String>,
+        /// The funder whose budget it is; empty for what is no budget.
+        pub funder_division: String,
         pub amount_fen: i64,
         pub occurred_on: Date,
-        /// The channel's or bank's own reference.
-        pub channel_reference: String,
+        /// The reporter's own reference, once per kind (and funder).
+        pub reference: String,
         pub recorded_at_us: Timestamp,
         pub version: i64,
     }
+}
+
+/// The book of a region's programme, refusing a malformed programme name.
+pub fn book(region: &Participant, programme: &str) -> Result<Book, Rejection> {
+    if programme.is_empty() {
+        return Err(Reason::FieldMissing.field("programme"));
+    }
+    Book::new(region.clone(), programme)
+        .map_err(|_| Reason::FieldMalformed.field("programme").var("expected", "a snake_case identifier"))
+}
+
+impl GrantRow {
+    /// The id part of the elder's name, as accounts carry it.
+    pub fn elder_id(&self) -> &str {
+        elder_id(&self.person)
+    }
+}
+
+/// The id part of a person's name.
+pub fn elder_id(person: &str) -> &str {
+    person.split_once('/').map_or(person, |(_, id)| id)
+}
+
+fn find_grant(snapshot: &Snapshot, name: &Name) -> Result<GrantRow, Stop> {
+    let grant = found(snapshot.get::<GrantRow>(key![name.to_string()])?, "grant", name)?;
+    Ok((*grant).clone())
 }

@@ -1,4 +1,41 @@
 //! Payments: one decision for every origin.
+//!
+//! States and what moves them. A command that a state does not allow answers
+//! `STATE_NOT_ALLOWED` and changes nothing; a repeated request gets its first answer.
+//!
+//! | State | confirm | reverse | reject¹ | cancel¹ | void | refund | the run |
+//! |---|---|---|---|---|---|---|---|
+//! | `RESERVED` | `CONFIRMED` | `REVERSED` | `REJECTED` | `CANCELLED` | | | `EXPIRED`, or `CONFIRMED` from the file |
+//! | `CONFIRMED` | | | | | `VOIDED`² | stays, refunded more | matched, or `REVERSED` by a resolution |
+//! | `REVERSED` `REJECTED` `CANCELLED` `EXPIRED` | `LATE` | | | | | | |
+//! | `LATE` | | | | | | | resolved by a break |
+//! | `VOIDED` | | | | | | | |
+//!
+//! ¹ of an instructed payment. ² on its clearing date, before any refund and before it is
+//! matched. An advice begins as `CONFIRMED`.
+
+mod advise;
+mod authorise;
+mod confirm;
+mod end;
+mod gate;
+mod instruct;
+mod lack;
+mod order;
+mod post;
+mod refund;
+#[cfg(test)]
+mod tests;
+
+pub use advise::AdvisePayment;
+pub use authorise::AuthorizePayment;
+pub use confirm::ConfirmPayment;
+pub use end::{EndReservation, ReservationEnd, VoidPayment};
+pub use gate::{Ask, Judged, Judgement, judge};
+pub use instruct::InstructPayment;
+pub use lack::{Lack, LackKind};
+pub use order::refuse_known_order;
+pub use refund::RefundPayment;
 
 use serde::{Deserialize, Serialize};
 
@@ -23,19 +60,21 @@ text_enum! {
 
 text_enum! {
     pub enum PaymentState {
-        /// Approved and reserved.
+        /// Approved or instructed; the amount is reserved.
         Reserved = "RESERVED",
-        /// Confirmed: money moved.
+        /// Money moved.
         Confirmed = "CONFIRMED",
-        /// Reversed or declined by the channel before confirmation.
+        /// Declined or undone by the channel before confirmation.
         Reversed = "REVERSED",
         /// The channel rejected an instruction.
         Rejected = "REJECTED",
+        /// The region withdrew its instruction.
+        Cancelled = "CANCELLED",
         /// Neither file knew the order.
         Expired = "EXPIRED",
         /// Voided on its clearing date.
         Voided = "VOIDED",
-        /// Confirmed when nothing was held any more: kept in suspense.
+        /// Confirmed when nothing was held any more: in suspense.
         Late = "LATE",
     }
 }
@@ -44,6 +83,7 @@ text_enum! {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unmet {
     pub condition: Condition,
+    /// `{LACK} ({what})`, see [`Lack`].
     pub detail: String,
 }
 
@@ -57,13 +97,15 @@ pub struct StandsOn {
 table! {
     /// Payments of care fees from an entitlement.
     pub struct PaymentRow in "payments", Head
-    key [payment] index [channel, order_id] index [channel, clearing_date] index [bill] index [contract] index [mandate] index [institution] readers [region, institution_region, channel]
+    key [payment] index [channel, order_id] index [channel, clearing_date] index [bill] index [contract] index [mandate] index [institution, authorised_on] index [person, authorised_on] unique [channel, order_id] readers [region, institution_region, channel]
     {
         pub payment: String,
         pub origin: Origin,
         pub channel: Participant,
+        /// Merchant number at the channel; empty when instructed to an institution without one.
         pub merchant_id: String,
         pub order_id: String,
+        /// The elder whose account pays: of merged persons the one with the balance.
         pub person: String,
         pub contract: String,
         pub bill: String,
@@ -75,7 +117,7 @@ table! {
         pub programme: String,
         pub amount_fen: i64,
         pub state: PaymentState,
-        /// The channel's time of the order.
+        /// The channel's time of the order; of an instructed payment, from its confirmation.
         pub transaction_time_us: Timestamp,
         /// The channel's clearing date: from its confirmation, else from its time.
         pub clearing_date: Date,
@@ -87,8 +129,12 @@ table! {
         pub unmet: Json<Vec<Unmet>>,
         pub consent_sha256: Option<String>,
         pub refunded_fen: i64,
+        /// What is held in `suspense` for a late confirmation; 0 otherwise.
+        pub kept_fen: i64,
         /// The file row that matched it: `{file}#{row}`.
         pub matched_by: Option<String>,
+        /// Why reversed, rejected, cancelled or voided.
+        pub reason: String,
         pub recorded_at_us: Timestamp,
         pub version: i64,
     }
@@ -105,12 +151,14 @@ text_enum! {
 table! {
     /// Refunds (退货) of confirmed payments, partial or full.
     pub struct RefundRow in "refunds", Head
-    key [refund] index [channel, order_id] index [channel, clearing_date] index [payment] readers [region, institution_region, channel]
+    key [refund] index [channel, order_id] index [channel, clearing_date] index [payment] unique [channel, order_id] readers [region, institution_region, channel]
     {
         pub refund: String,
         pub payment: String,
         pub channel: Participant,
+        /// The payment's.
         pub merchant_id: String,
+        /// The refund's own.
         pub order_id: String,
         pub region: Participant,
         pub institution_region: Participant,
@@ -119,6 +167,8 @@ table! {
         pub transaction_time_us: Timestamp,
         pub clearing_date: Date,
         pub matched_by: Option<String>,
+        /// Why it was made; may be empty.
+        pub reason: String,
         pub recorded_at_us: Timestamp,
         pub version: i64,
     }

@@ -24,7 +24,7 @@ text_enum! {
 text_enum! {
     /// The conditions of the gate (DESIGN.md §3), in the order in which they are judged.
     pub enum Condition {
-        /// A contract between elder and institution is in force on the payment's date.
+        /// A contract between elder and institution is in force on some day of the bill's month.
         Contract = "CONTRACT",
         /// The contract's evidence is of an accepted kind.
         ContractEvidence = "CONTRACT_EVIDENCE",
@@ -32,7 +32,7 @@ text_enum! {
         Stay = "STAY",
         /// The institution's rating is recognized by the paying region (or its own).
         Rating = "RATING",
-        /// The grant's eligibility basis still holds for the paying region.
+        /// The paying region relies on an eligibility basis that earns a rate of the programme.
         Basis = "BASIS",
         /// The programme may pay this fee type.
         FeeType = "FEE_TYPE",

@@ -150,9 +150,12 @@ table! {
 }
 
 impl RecordRow {
-    /// Whether regions may rely on it on a date: its state and its dates allow it.
+    /// Whether regions may rely on it on a date: its state and its dates allow it. A record that
+    /// a later one replaced holds until that one begins.
     pub fn holds_on(&self, date: Date) -> bool {
-        self.state.is_recognizable() && self.valid_from <= date && date <= self.valid_until
+        let not_yet_replaced = self.state == RecordState::Superseded && date < self.effective_on;
+        let recognizable = self.state.is_recognizable() || not_yet_replaced;
+        recognizable && self.valid_from <= date && date <= self.valid_until
     }
 }
 
