@@ -1,0 +1,263 @@
+//! Findings: the legs agree, but a rule was not met. Any number per payment; each has one id
+//! for life, so judging twice opens nothing twice. Usable wherever a payment or a grant is
+//! judged again: by a run, or when a record is revoked.
+
+use super::breaks;
+use super::rows::{BreakClass, BreakRow, FieldDifference};
+use super::stake::{Stake, StakeKind};
+use crate::care::bill::{BillLineRow, BillRow};
+use crate::care::contract::{ContractRow, ContractState};
+use crate::care::stay::StayRow;
+use crate::entitlement::{GrantRow, GrantState};
+use crate::key;
+use crate::ledger::{AccountRow, EntryKind, Layer, TransferRow};
+use crate::payment::{PaymentRow, PaymentState, StandsOn};
+use crate::policy::Condition;
+use crate::record::{RecognitionRow, RecordRow};
+use crate::snapshot::{Snapshot, Stop};
+use crate::time::{Date, Month, Timestamp};
+use crate::value::Json;
+
+/// What was found, ready to become a break.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub class: BreakClass,
+    pub condition: Option<Condition>,
+    pub subject: String,
+    pub amount_fen: i64,
+    /// The rule or record at fault and what it says now.
+    pub detail: Vec<FieldDifference>,
+    pub stakes: Vec<Stake>,
+}
+
+impl Finding {
+    fn new(class: BreakClass, subject: &str, amount_fen: i64) -> Self {
+        let subject = subject.to_owned();
+        Self { class, condition: None, subject, amount_fen, detail: Vec::new(), stakes: Vec::new() }
+    }
+
+    /// Notes a field: what the decision saw, and what holds.
+    fn with(mut self, field: &str, decided: impl ToString, now: impl ToString) -> Self {
+        let (ledger, channel) = (decided.to_string(), now.to_string());
+        self.detail.push(FieldDifference { field: field.to_owned(), ledger, channel });
+        self
+    }
+
+    pub fn break_name(&self) -> String {
+        breaks::finding_name(self.class, self.condition, &self.subject)
+    }
+
+    /// The break of a finding about a payment.
+    pub fn of(self, payment: &PaymentRow, run: Option<&str>, now: Timestamp) -> BreakRow {
+        let name = self.break_name();
+        BreakRow {
+            condition: self.condition,
+            priority: breaks::priority(self.class, self.amount_fen),
+            channel: Some(payment.channel.clone()),
+            region: Some(payment.region.clone()),
+            programme: Some(payment.programme.clone()),
+            institution_region: Some(payment.institution_region.clone()),
+            person: Some(payment.person.clone()),
+            fields: Json(self.detail),
+            rule: self.class.to_string(),
+            amount_fen: self.amount_fen,
+            stakes: Json(self.stakes),
+            opened_by: run.map(str::to_owned),
+            seen_by: run.map(str::to_owned),
+            ..breaks::open(name, self.class, &self.subject, payment.clearing_date, now)
+        }
+    }
+}
+
+/// Everything that can be found about a payment now.
+pub fn of_payment(snapshot: &Snapshot, payment: &PaymentRow) -> Result<Vec<Finding>, Stop> {
+    let mut found = conditions(payment);
+    for stands_on in &payment.stands_on.0 {
+        if let Some(now) = void_since(snapshot, payment, stands_on)? {
+            let finding = Finding::new(BreakClass::PaidAfterRevocation, &payment.payment, payment.amount_fen);
+            found.push(finding.with(&stands_on.record, format!("version {}", stands_on.version), now));
+        }
+        if stands_on.record.starts_with("grants/")
+            && let Some(grant) = snapshot.get::<GrantRow>(key![stands_on.record.clone()])?
+        {
+            found.extend(of_grant(snapshot, &grant)?);
+        }
+    }
+    merge_revocations(&mut found);
+    found.extend(overspent(snapshot, payment)?);
+    found.extend(bill_exceeded(snapshot, payment)?);
+    found.extend(late(snapshot, payment)?);
+    Ok(found)
+}
+
+/// One payment has one `PAID_AFTER_REVOCATION`, naming every record concerned.
+fn merge_revocations(found: &mut Vec<Finding>) {
+    let revoked = |f: &Finding| f.class == BreakClass::PaidAfterRevocation;
+    let details: Vec<_> = found.iter().filter(|f| revoked(f)).flat_map(|f| f.detail.clone()).collect();
+    let mut first = true;
+    found.retain_mut(|f| {
+        let keep = !revoked(f) || std::mem::take(&mut first);
+        if keep && revoked(f) {
+            f.detail = details.clone();
+        }
+        keep
+    });
+}
+
+/// Conditions that were unmet when it was decided, under `WARN` or of an advice.
+fn conditions(payment: &PaymentRow) -> Vec<Finding> {
+    let amount = payment.amount_fen;
+    let unmet = payment.unmet.0.iter().map(|unmet| match unmet.condition {
+        Condition::Contract => {
+            let finding = Finding::new(BreakClass::PaidWithoutContract, &payment.payment, amount);
+            finding.with("CONTRACT", &unmet.detail, "")
+        }
+        condition => {
+            let finding = Finding::new(BreakClass::ConditionUnmet, &payment.payment, amount);
+            Finding { condition: Some(condition), ..finding }.with(condition.as_str(), &unmet.detail, "")
+        }
+    });
+    unmet.collect()
+}
+
+/// Whether a record has since turned out to be void on the payment's date: recorded after the
+/// decision (a later version), effective on or before it (DESIGN.md §3 "Two times").
+fn void_since(snapshot: &Snapshot, payment: &PaymentRow, relied: &StandsOn) -> Result<Option<String>, Stop> {
+    let paid_on = payment.transaction_time_us.date();
+    let key = || key![relied.record.clone()];
+    let collection = relied.record.split_once('/').map_or("", |(collection, _)| collection);
+    Ok(match collection {
+        "ratings" | "assessments" | "disabilityCertificates" => snapshot.get::<RecordRow>(key())?.and_then(|now| {
+            let void = now.version > relied.version && !now.state.is_recognizable() && now.effective_on <= paid_on;
+            void.then(|| format!("{} since {}, version {}", now.state, now.effective_on, now.version))
+        }),
+        "recognitions" => snapshot.get::<RecognitionRow>(key())?.and_then(|now| {
+            let void = now.version > relied.version && !now.holds_on(paid_on) && now.effective_on <= paid_on;
+            void.then(|| format!("{} since {}, version {}", now.state, now.effective_on, now.version))
+        }),
+        "contracts" => match snapshot.get::<ContractRow>(key())? {
+            Some(now) if now.version > relied.version => {
+                let month = bill_month(snapshot, payment)?;
+                let covers = now.state != ContractState::Voided && (now.in_force_on(paid_on) || ever_in(&now, month));
+                (!covers).then(|| format!("{}, ended {:?}, version {}", now.state, now.ended_on.map(|d| d.to_string()), now.version))
+            }
+            _ => None,
+        },
+        "stays" => match snapshot.get::<StayRow>(key())? {
+            Some(now) if now.version > relied.version => {
+                let days = now.days_in(bill_month(snapshot, payment)?);
+                (days == 0).then(|| format!("no day in the bill's month, version {}", now.version))
+            }
+            _ => None,
+        },
+        _ => None,
+    })
+}
+
+fn bill_month(snapshot: &Snapshot, payment: &PaymentRow) -> Result<Month, Stop> {
+    let bill = snapshot.get::<BillRow>(key![payment.bill.clone()])?;
+    Ok(bill.map_or(payment.clearing_date.month(), |bill| bill.month))
+}
+
+/// A bill of a month in which the contract was in force may be paid after its end.
+fn ever_in(contract: &ContractRow, month: Month) -> bool {
+    let mut days = std::iter::successors(Some(month.first_day()), |day: &Date| Some(day.plus_days(1)));
+    days.by_ref().take_while(|day| day.month() == month).any(|day| contract.in_force_on(day))
+}
+
+/// What can be found about a grant: its basis was void when its month began, or its credit failed.
+pub fn of_grant(snapshot: &Snapshot, grant: &GrantRow) -> Result<Vec<Finding>, Stop> {
+    let mut found = Vec::new();
+    if grant.state == GrantState::CreditFailed {
+        let left = grant.amount_fen - grant.credited_fen;
+        found.push(Finding::new(BreakClass::CreditFailed, &grant.grant, left));
+    }
+    let first_day = grant.month.first_day();
+    let void = match grant.basis.split_once('/').map(|(collection, _)| collection) {
+        Some("recognitions") => snapshot.get::<RecognitionRow>(key![grant.basis.clone()])?.and_then(|now| {
+            let void = now.version > grant.basis_version && !now.holds_on(first_day) && now.effective_on <= first_day;
+            void.then(|| format!("{} since {}, version {}", now.state, now.effective_on, now.version))
+        }),
+        _ => snapshot.get::<RecordRow>(key![grant.basis.clone()])?.and_then(|now| {
+            let later = now.version > grant.basis_version && !now.state.is_recognizable();
+            (later && now.effective_on <= first_day)
+                .then(|| format!("{} since {}, version {}", now.state, now.effective_on, now.version))
+        }),
+    };
+    if let Some(now) = void {
+        let finding = Finding::new(BreakClass::GrantWithoutBasis, &grant.grant, grant.amount_fen);
+        found.push(finding.with(&grant.basis, format!("version {}", grant.basis_version), now));
+    }
+    Ok(found)
+}
+
+/// The elder's account is below zero: one finding per account, whichever payment shows it.
+fn overspent(snapshot: &Snapshot, payment: &PaymentRow) -> Result<Option<Finding>, Stop> {
+    let account = payment.entitlement(&payment.book()?);
+    let available = snapshot.get::<AccountRow>(key![account.clone()])?.map_or(0, |row| row.available_fen());
+    if available >= 0 {
+        return Ok(None);
+    }
+    let subject = account_subject(&account.to_string());
+    Ok(Some(Finding::new(BreakClass::Overspent, &subject, -available).with("available_fen", available, "")))
+}
+
+/// The name of an account in the API.
+pub fn account_subject(account: &str) -> String {
+    format!("accounts/{account}")
+}
+
+fn bill_exceeded(snapshot: &Snapshot, payment: &PaymentRow) -> Result<Option<Finding>, Stop> {
+    let line = snapshot.get::<BillLineRow>(key![payment.bill.clone(), payment.fee_type])?;
+    Ok(line.filter(|line| line.open_fen() < 0).map(|line| {
+        let subject = bill_line_subject(&line);
+        let paid = line.posted_fen + line.held_fen + line.paid_elsewhere_fen;
+        Finding::new(BreakClass::BillExceeded, &subject, -line.open_fen()).with("due_fen", line.due_fen, paid)
+    }))
+}
+
+/// A bill line, as a finding names it: `{bill}#{fee type}`.
+pub fn bill_line_subject(line: &BillLineRow) -> String {
+    format!("{}#{}", line.bill, line.fee_type)
+}
+
+/// Confirmed when nothing was held any more: the amount is in suspense, part of it may be kept.
+fn late(snapshot: &Snapshot, payment: &PaymentRow) -> Result<Option<Finding>, Stop> {
+    if payment.state != PaymentState::Late {
+        return Ok(None);
+    }
+    let book = payment.book()?;
+    let (kept, booked) = kept_for(snapshot, payment)?;
+    let stake = Stake {
+        kind: StakeKind::Late,
+        book,
+        institution: super::booking::id_of(&payment.institution).to_owned(),
+        person: Some(payment.person.clone()),
+        record: Some(payment.payment.clone()),
+        row: None,
+        clearing_date: payment.clearing_date,
+        amount_fen: payment.amount_fen,
+        held_fen: kept,
+        booked,
+    };
+    let finding = Finding::new(BreakClass::LateConfirmation, &payment.payment, payment.amount_fen);
+    Ok(Some(Finding { stakes: vec![stake], ..finding }.with("kept_fen", kept, payment.amount_fen)))
+}
+
+/// What was kept for a late confirmation: the hold that its confirmation booked beside the
+/// payment's amount in suspense, in one leaf.
+fn kept_for(snapshot: &Snapshot, payment: &PaymentRow) -> Result<(i64, Option<String>), Stop> {
+    let account = payment.entitlement(&payment.book()?);
+    let debits = snapshot.list::<TransferRow>(&["debit"], key![account.clone()])?;
+    let mut kept: Vec<_> = debits
+        .iter()
+        .filter(|t| t.entry == EntryKind::LateKept && t.layer == Layer::Held)
+        .filter(|t| t.clearing_date == Some(payment.clearing_date) && t.amount_fen <= payment.amount_fen)
+        .collect();
+    // Several late payments of one elder on one date: the one whose amount fits best.
+    kept.sort_by_key(|t| (payment.amount_fen - t.amount_fen, t.leaf_id.clone()));
+    Ok(match kept.first() {
+        Some(t) => (t.amount_fen, Some(format!("{}#{}", t.leaf_id, t.line))),
+        None => (0, None),
+    })
+}

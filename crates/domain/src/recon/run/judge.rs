@@ -1,0 +1,499 @@
+//! Judging units against what earlier runs have booked and opened.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::super::booking::{self, BookingTerms, LedgerRow, Place, Plan};
+use super::super::breaks;
+use super::super::file::LineKind;
+use super::super::finding;
+use super::super::matching::{FileLine, MatchRule, Matched, Standing, Terms, Unit, match_rows};
+use super::super::rows::{BreakCategory, BreakClass, BreakRow, BreakState, LegCounts, Resolution};
+use super::super::stake::{Stake, StakeKind};
+use super::StartRun;
+use super::load::{Day, Gather};
+use crate::decision::Call;
+use crate::key;
+use crate::ledger::{Book, Transfer};
+use crate::payment::PaymentRow;
+use crate::snapshot::{Snapshot, Stop};
+use crate::value::Json;
+
+/// A break that the run writes, with entries that take back what it had in suspense.
+#[derive(Clone, Debug)]
+pub struct BreakChange {
+    pub row: BreakRow,
+    pub take_back: Vec<Transfer>,
+}
+
+/// A unit, what it books, and what becomes of its break.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    pub unit: Unit,
+    /// The rows behind the unit's entries, in their order.
+    pub rows: Vec<LedgerRow>,
+    pub place: Option<Place>,
+    /// Its difference now; `None` when matched or resolved.
+    pub class: Option<BreakClass>,
+    pub plan: Plan,
+    /// The unit's break after this run, changed or not.
+    pub break_name: Option<String>,
+    pub change: Option<BreakChange>,
+    pub unbooked: bool,
+}
+
+/// Matches the day and judges every unit.
+pub fn units(run: &StartRun, day: &Day, snapshot: &Snapshot, call: &Call) -> Result<Vec<Outcome>, Stop> {
+    let terms = super::terms(run, day, call);
+    let (settled, open): (Vec<_>, Vec<_>) = day.lines.iter().cloned().partition(|l| settled_break(run, day, l).is_some());
+    let ours = |row: &str| row.split_once('#').is_some_and(|(file, _)| day.own_files.contains(file));
+    let entries = day.rows.values().map(|row| row.entry(run.clearing_date, ours)).collect();
+    let judge = Judge { run, day, terms: &terms, call, places: Places::of(run, day) };
+    let mut gather = Gather::default();
+    let mut outcomes = Vec::new();
+    for unit in match_rows(entries, open, &terms) {
+        outcomes.extend(gather.ask(judge.unit(unit, snapshot))?);
+    }
+    gather.end()?;
+    for line in settled {
+        outcomes.push(judge.settled(line)?);
+    }
+    Ok(outcomes)
+}
+
+/// The break that has settled a line for good: it takes no further part in matching.
+fn settled_break<'a>(run: &StartRun, day: &'a Day, line: &FileLine) -> Option<&'a Arc<BreakRow>> {
+    let booked = |b: &&Arc<BreakRow>| {
+        let unknown = b.stakes.0.iter().any(|s| s.row.is_some() && s.kind != StakeKind::FeeOfRow);
+        !b.is_open() && b.resolution.is_some_and(Resolution::moves_money) && unknown && b.rule == MatchRule::None.as_str()
+    };
+    if !day.breaks.values().any(|b| booked(&b)) {
+        return None;
+    }
+    let name = breaks::difference_name(&run.channel, run.clearing_date, &line.key().text());
+    day.breaks.get(&name).filter(booked)
+}
+
+impl Resolution {
+    /// Whether it books entries.
+    pub const fn moves_money(self) -> bool {
+        match self {
+            Self::Accept | Self::Repay | Self::Release | Self::InstitutionBears | Self::WriteOff => true,
+            Self::CorrectRecord | Self::Justified | Self::Cleared => false,
+        }
+    }
+}
+
+struct Judge<'a> {
+    run: &'a StartRun,
+    day: &'a Day,
+    terms: &'a Terms,
+    call: &'a Call,
+    places: Places,
+}
+
+impl Judge<'_> {
+    fn unit(&self, unit: Unit, snapshot: &Snapshot) -> Result<Outcome, Stop> {
+        let rows: Vec<LedgerRow> = unit.entries.iter().map(|e| self.day.rows[&e.record].clone()).collect();
+        let place = match rows.first() {
+            Some(row) => Some(row.place()?),
+            None => self.places.of_line(&unit.lines[0], self.day),
+        };
+        let existing = self.existing(&unit, snapshot)?;
+        let outcome = Outcome {
+            class: existing.as_ref().filter(|b| b.is_open()).map(|b| b.class),
+            break_name: existing.as_ref().map(|b| b.break_name.clone()),
+            unit,
+            rows,
+            place,
+            plan: Plan::default(),
+            change: None,
+            unbooked: false,
+        };
+        if self.is_known(&outcome.unit, existing.as_deref()) {
+            return Ok(outcome);
+        }
+        Ok(self.fresh(outcome, existing.as_deref()))
+    }
+
+    /// A line settled by a resolution.
+    fn settled(&self, line: FileLine) -> Result<Outcome, Stop> {
+        let broken = settled_break(self.run, self.day, &line);
+        let place = self.places.of_line(&line, self.day);
+        let unit = Unit {
+            key: line.key(),
+            entries: Vec::new(),
+            lines: vec![line],
+            rule: MatchRule::Earlier,
+            difference: None,
+            fields: Vec::new(),
+        };
+        Ok(Outcome {
+            unit,
+            rows: Vec::new(),
+            place,
+            class: None,
+            plan: Plan::default(),
+            break_name: broken.map(|b| b.break_name.clone()),
+            change: None,
+            unbooked: false,
+        })
+    }
+
+    /// The clearing date under which the unit's break is kept.
+    fn break_date(&self, unit: &Unit) -> crate::time::Date {
+        match unit.entries.first() {
+            Some(entry) if entry.matched == Matched::Elsewhere && !unit.lines.is_empty() => self.run.clearing_date,
+            // A reservation found in the file takes the file's date.
+            Some(entry) if entry.standing == Standing::Held => self.run.clearing_date,
+            Some(entry) => entry.clearing_date,
+            None => self.run.clearing_date,
+        }
+    }
+
+    fn existing(&self, unit: &Unit, snapshot: &Snapshot) -> Result<Option<Arc<BreakRow>>, Stop> {
+        let date = self.break_date(unit);
+        let other_date = date != self.run.clearing_date;
+        let plain = unit.difference.is_none() && !other_date && self.day.breaks.is_empty();
+        if plain {
+            return Ok(None);
+        }
+        let mut keys = vec![unit.key.text()];
+        keys.extend(unit.lines.iter().map(|l| l.key().text()).filter(|k| *k != keys[0]).collect::<BTreeSet<_>>());
+        for key in keys {
+            for date in [date, self.run.clearing_date] {
+                let name = breaks::difference_name(&self.run.channel, date, &key);
+                let known = self.day.breaks.get(&name).cloned();
+                let found = match known {
+                    None if date != self.run.clearing_date => snapshot.get::<BreakRow>(key![name])?,
+                    known => known,
+                };
+                if found.is_some() {
+                    return Ok(found);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether earlier runs have booked all there is: nothing new, nothing to judge again.
+    fn is_known(&self, unit: &Unit, existing: Option<&BreakRow>) -> bool {
+        let matched = unit.entries.first().map_or(Matched::No, |e| e.matched);
+        if matched == Matched::No || unit.difference == Some(BreakClass::Ambiguous) {
+            return false;
+        }
+        let further = unit.money_lines().count().saturating_sub(usize::from(matched == Matched::Here));
+        further <= booked_rows(existing)
+    }
+
+    fn fresh(&self, mut outcome: Outcome, existing: Option<&BreakRow>) -> Outcome {
+        outcome.class = outcome.unit.difference;
+        let one_sided = matches!(outcome.class, Some(BreakClass::Cutoff | BreakClass::LedgerOnly));
+        if one_sided && self.day.missing_files > 0 {
+            // An absent file is not an empty one: the row waits for it.
+            return outcome;
+        }
+        let matched = outcome.unit.entries.first().map_or(Matched::No, |e| e.matched);
+        let Some(place) = outcome.place.clone() else {
+            outcome.unbooked = outcome.class.is_some();
+            outcome.change = self.change(&outcome, existing, Vec::new(), Vec::new());
+            return self.named(outcome);
+        };
+        let booked = if matched == Matched::No { 0 } else { booked_rows(existing) };
+        let plan = booking::plan(&outcome.unit, &outcome.rows, &place, booked, &self.booking_terms());
+        let open = existing.filter(|b| b.is_open());
+        let had: &[Stake] = open.map_or(&[], |b| &b.stakes.0);
+        let same = same_stakes(had, &plan.stakes) && plan.transfers.iter().all(|t| t.stake.is_some());
+        let (stakes, take_back) = if matched != Matched::No {
+            let before = existing.map_or(&[][..], |b| &b.stakes.0);
+            outcome.plan = plan;
+            (before.to_vec(), Vec::new())
+        } else if open.is_some() && same {
+            (had.to_vec(), Vec::new())
+        } else {
+            outcome.plan = plan;
+            (Vec::new(), booking::take_back(had, &self.run.channel, self.call.now.month()))
+        };
+        outcome.change = self.change(&outcome, existing, stakes, take_back);
+        self.named(outcome)
+    }
+
+    fn named(&self, mut outcome: Outcome) -> Outcome {
+        if let Some(change) = &outcome.change {
+            outcome.break_name = Some(change.row.break_name.clone());
+        }
+        outcome
+    }
+
+    /// The unit's break as it should stand; `None` when nothing about it changes. `stakes` are
+    /// those kept; the plan's are added when it is booked.
+    fn change(
+        &self,
+        outcome: &Outcome,
+        existing: Option<&BreakRow>,
+        stakes: Vec<Stake>,
+        take_back: Vec<Transfer>,
+    ) -> Option<BreakChange> {
+        let run = self.run.run_name(self.day);
+        let Some(class) = outcome.class else {
+            let open = existing.filter(|b| b.is_open())?;
+            let row = BreakRow { stakes: Json(Vec::new()), ..breaks::clear(open, &run, self.call.now) };
+            return Some(BreakChange { row, take_back });
+        };
+        let unit = &outcome.unit;
+        let place = outcome.place.as_ref();
+        let date = self.break_date(unit);
+        let subject = match unit.entries.first() {
+            Some(entry) => entry.record.clone(),
+            None => unit.lines[0].reference(),
+        };
+        let name = breaks::difference_name(&self.run.channel, date, &unit.key.text());
+        let before = existing.cloned().unwrap_or_else(|| breaks::open(name, class, &subject, date, self.call.now));
+        let all_stakes: Vec<&Stake> = stakes.iter().chain(&outcome.plan.stakes).collect();
+        let amount_fen = amount_of(unit, &all_stakes);
+        let reopened = existing.is_some_and(|b| !b.is_open());
+        let row = BreakRow {
+            class,
+            category: class.category(),
+            priority: breaks::priority(class, amount_fen),
+            state: if reopened { BreakState::New } else { before.state },
+            resolution: if reopened { None } else { before.resolution },
+            resolved_at_us: None,
+            channel: Some(self.run.channel.clone()),
+            region: place.map(|p| p.book.region().clone()),
+            programme: place.map(|p| p.book.programme().to_owned()),
+            institution_region: place.and_then(|p| p.institution_region.clone()),
+            subject,
+            person: place.and_then(|p| p.person.clone()),
+            fields: Json(unit.fields.clone()),
+            rows: Json(unit.lines.iter().map(FileLine::reference).collect()),
+            rule: unit.rule.to_string(),
+            amount_fen,
+            stakes: Json(stakes),
+            due_on: breaks::due_on(&self.day.calendar, date, self.day.policy.grace_working_days),
+            ..before
+        };
+        let unchanged = existing.is_some_and(|b| *b == row) && outcome.plan.stakes.is_empty() && take_back.is_empty();
+        if unchanged {
+            return None;
+        }
+        let row = BreakRow {
+            opened_by: row.opened_by.clone().or_else(|| Some(run.clone())),
+            seen_by: Some(run),
+            version: existing.map_or(1, |b| b.version + 1),
+            ..row
+        };
+        Some(BreakChange { row, take_back })
+    }
+
+    fn booking_terms(&self) -> BookingTerms<'_> {
+        BookingTerms {
+            channel: &self.run.channel,
+            clearing_date: self.run.clearing_date,
+            month: self.call.now.month(),
+            matching: self.terms,
+            fee_bearer: self.day.policy.fee_bearer,
+            funders: &self.day.funders,
+        }
+    }
+}
+
+/// Further rows of a unit that are in suspense, or were and have been resolved.
+fn booked_rows(existing: Option<&BreakRow>) -> usize {
+    let rows = |b: &BreakRow| b.stakes.0.iter().filter(|s| s.row.is_some() && s.kind != StakeKind::FeeOfRow).count();
+    existing.map_or(0, rows)
+}
+
+fn same_stakes(had: &[Stake], now: &[Stake]) -> bool {
+    had.len() == now.len() && had.iter().zip(now).all(|(a, b)| a.same_as(b))
+}
+
+fn amount_of(unit: &Unit, stakes: &[&Stake]) -> i64 {
+    let at_stake: i64 = stakes.iter().filter(|s| s.kind != StakeKind::FeeOfRow).map(|s| s.amount_fen).sum();
+    let of_rows = || match (unit.entries.first(), unit.lines.first()) {
+        (Some(entry), _) => entry.amount_fen,
+        (None, Some(line)) => line.line.amount_fen,
+        (None, None) => 0,
+    };
+    if at_stake != 0 { at_stake } else { of_rows() }
+}
+
+/// Books of merchants and institutions, from the rows of these days.
+struct Places {
+    by_merchant: BTreeMap<String, Book>,
+    by_institution: BTreeMap<String, Book>,
+    default: Option<Book>,
+}
+
+impl Places {
+    fn of(run: &StartRun, day: &Day) -> Self {
+        let mut merchants: BTreeMap<String, BTreeMap<Book, i64>> = BTreeMap::new();
+        let mut institutions: BTreeMap<String, BTreeMap<Book, i64>> = BTreeMap::new();
+        for row in day.rows.values() {
+            let Ok(place) = row.place() else { continue };
+            let merchant = row.key().merchant_id;
+            if !merchant.is_empty() {
+                *merchants.entry(merchant).or_default().entry(place.book.clone()).or_default() += 1;
+            }
+            let institution = booking::id_of(row.institution()).to_owned();
+            *institutions.entry(institution).or_default().entry(place.book).or_default() += 1;
+        }
+        Self {
+            by_merchant: most_frequent(merchants),
+            by_institution: most_frequent(institutions),
+            default: run.default_book.clone(),
+        }
+    }
+
+    fn of_line(&self, line: &FileLine, day: &Day) -> Option<Place> {
+        let stated = &line.line;
+        let institution_region = day.institutions.get(&stated.institution).cloned();
+        if let Some(payment) = stated.original_order_id.as_ref().and_then(|order| day.originals.get(order)) {
+            return LedgerRow::Payment(payment.clone()).place().ok();
+        }
+        let known = match stated.kind {
+            LineKind::OperatingSubsidy => None,
+            LineKind::Payment | LineKind::Refund => self.by_merchant.get(&stated.merchant_id),
+        };
+        let book = known.or_else(|| self.by_institution.get(&stated.institution)).or(self.default.as_ref())?;
+        Some(Place { book: book.clone(), institution_region, person: None, record: None })
+    }
+}
+
+/// The commonest book of each; of equals the first by name.
+fn most_frequent(counts: BTreeMap<String, BTreeMap<Book, i64>>) -> BTreeMap<String, Book> {
+    let commonest = |books: BTreeMap<Book, i64>| books.into_iter().min_by_key(|(book, n)| (-n, book.clone())).map(|(b, _)| b);
+    counts.into_iter().filter_map(|(name, books)| commonest(books).map(|book| (name, book))).collect()
+}
+
+/// Rows = matched + broken + rejected, per leg.
+pub fn leg_counts(day: &Day, outcomes: &[Outcome]) -> (LegCounts, LegCounts) {
+    let (mut ledger, mut channel) = (LegCounts::default(), LegCounts::default());
+    let count = |leg: &mut LegCounts, kind: LineKind, broken: bool, amount_fen: i64| {
+        leg.rows += 1;
+        *(if broken { &mut leg.broken } else { &mut leg.matched }) += 1;
+        *(if kind == LineKind::Refund { &mut leg.credit_fen } else { &mut leg.debit_fen }) += amount_fen;
+    };
+    for outcome in outcomes {
+        let broken = outcome.class.is_some();
+        for entry in &outcome.unit.entries {
+            count(&mut ledger, entry.key.kind, broken, entry.amount_fen);
+        }
+        for line in &outcome.unit.lines {
+            count(&mut channel, line.line.kind, broken, line.line.amount_fen);
+        }
+    }
+    channel.rows += day.rejected;
+    channel.rejected = day.rejected;
+    (ledger, channel)
+}
+
+/// Absent files, control totals that disagree, rows set aside; and those of earlier runs that are over.
+pub fn file_faults(run: &StartRun, day: &Day, call: &Call) -> Vec<BreakChange> {
+    let mut now: BTreeMap<String, BreakRow> = BTreeMap::new();
+    let mut fault = |class: BreakClass, about: String, subject: &str, fields: Vec<(String, String, String)>| {
+        let name = breaks::fault_name(class, &run.channel, run.clearing_date, &about);
+        let fields = fields.into_iter().map(|(field, ledger, channel)| super::super::rows::FieldDifference { field, ledger, channel });
+        let row = BreakRow {
+            channel: Some(run.channel.clone()),
+            fields: Json(fields.collect()),
+            rule: class.to_string(),
+            opened_by: Some(run.run_name(day)),
+            seen_by: Some(run.run_name(day)),
+            ..breaks::open(name.clone(), class, subject, run.clearing_date, call.now)
+        };
+        now.insert(name, row);
+    };
+    for n in 0..day.missing_files {
+        let expected = day.policy.expected_files - n;
+        fault(BreakClass::FileMissing, expected.to_string(), &format!("{} {}", run.channel, run.clearing_date), Vec::new());
+    }
+    for file in &run.files {
+        let (stated, read) = (file.parsed.trailer.unwrap_or_default(), file.parsed.totals());
+        if !file.parsed.totals_agree() {
+            let pair = |name: &str, read: i64, stated: i64| (name.to_owned(), read.to_string(), stated.to_string());
+            let fields = vec![
+                pair("rows", read.rows, stated.rows),
+                pair("amount_fen", read.amount_fen, stated.amount_fen),
+                pair("fee_fen", read.fee_fen, stated.fee_fen),
+            ];
+            fault(BreakClass::ControlTotal, file.file.clone(), &file.file, fields);
+        }
+        if !file.parsed.rejected.is_empty() {
+            let named = file.parsed.rejected.iter().take(100);
+            let fields = named.map(|r| (format!("line {} byte {}: {}", r.line, r.byte_offset, r.field), String::new(), r.reason.to_string()));
+            fault(BreakClass::MissingField, file.file.clone(), &file.file, fields.collect());
+        }
+    }
+    let over = day.breaks.values().filter(|b| {
+        b.category == BreakCategory::FileFault && b.is_open() && b.clearing_date == run.clearing_date && !now.contains_key(&b.break_name)
+    });
+    let mut changes: Vec<BreakChange> = over.map(|b| unencumbered(breaks::clear(b, &run.run_name(day), call.now))).collect();
+    changes.extend(now.into_values().filter(|b| !day.breaks.contains_key(&b.break_name)).map(unencumbered));
+    changes
+}
+
+fn unencumbered(row: BreakRow) -> BreakChange {
+    BreakChange { row, take_back: Vec::new() }
+}
+
+/// Findings about the day's payments that are not known yet.
+pub fn findings(
+    run: &StartRun,
+    day: &Day,
+    outcomes: &[Outcome],
+    snapshot: &Snapshot,
+    call: &Call,
+) -> Result<Vec<BreakChange>, Stop> {
+    let mut gather = Gather::default();
+    let mut found: BTreeMap<String, BreakRow> = BTreeMap::new();
+    for payment in payments_of(outcomes) {
+        for finding in gather.all(finding::of_payment(snapshot, &payment))? {
+            let name = finding.break_name();
+            let known = gather.ask(snapshot.get::<BreakRow>(key![name.clone()]))?.flatten();
+            if known.is_none() {
+                found.entry(name).or_insert_with(|| finding.of(&payment, Some(&run.run_name(day)), call.now));
+            }
+        }
+    }
+    gather.end()?;
+    Ok(found.into_values().map(unencumbered).collect())
+}
+
+/// The payments behind the units, as this run leaves them.
+fn payments_of(outcomes: &[Outcome]) -> Vec<PaymentRow> {
+    let changed: BTreeMap<&str, &PaymentRow> =
+        outcomes.iter().flat_map(|o| &o.plan.payments).map(|p| (p.payment.as_str(), p)).collect();
+    let rows = outcomes.iter().flat_map(|o| &o.rows).filter_map(|row| match row {
+        LedgerRow::Payment(p) => Some(changed.get(p.payment.as_str()).map_or_else(|| (**p).clone(), |p| (*p).clone())),
+        LedgerRow::Refund(..) | LedgerRow::Claim(_) => None,
+    });
+    rows.collect()
+}
+
+/// Breaks that no unit of this run shows: the date's differences that are gone, and cut-offs of
+/// earlier dates whose grace is over.
+pub fn carried_forward(run: &StartRun, day: &Day, outcomes: &[Outcome], call: &Call) -> Vec<BreakChange> {
+    let seen: BTreeSet<&str> = outcomes.iter().filter_map(|o| o.break_name.as_deref()).collect();
+    let name = run.run_name(day);
+    let mut changes = Vec::new();
+    for row in day.breaks.values().filter(|b| b.is_open() && b.category == BreakCategory::Difference) {
+        if seen.contains(row.break_name.as_str()) {
+            continue;
+        }
+        if row.clearing_date == run.clearing_date && day.complete {
+            let take_back = booking::take_back(&row.stakes.0, &run.channel, call.now.month());
+            let row = BreakRow { stakes: Json(Vec::new()), ..breaks::clear(row, &name, call.now) };
+            changes.push(BreakChange { row, take_back });
+        } else if row.class == BreakClass::Cutoff && call.now.date() >= row.due_on {
+            changes.push(unencumbered(BreakRow {
+                class: BreakClass::LedgerOnly,
+                priority: breaks::priority(BreakClass::LedgerOnly, row.amount_fen),
+                seen_by: Some(name.clone()),
+                version: row.version + 1,
+                ..(**row).clone()
+            }));
+        }
+    }
+    changes
+}

@@ -1,0 +1,167 @@
+//! One run: a channel, a clearing date, the files that arrived for it. Books what the files
+//! state, opens and clears breaks, ends reservations by the file rule, renders the views.
+//!
+//! A run may be repeated at any time: what an earlier one booked is seen in `matched_by` and in
+//! the breaks' stakes, and nothing is booked twice.
+//!
+//! **Where unknown rows are booked** [D]: a line that belongs to no ledger row goes to the book of
+//! the payment it refunds, else of most rows of the same merchant in the days around the run,
+//! else of most rows of the same institution, else to the run's `default_book`. With none of
+//! these it is not booked, and the run is `INCOMPLETE`.
+
+mod check;
+mod emit;
+mod expire;
+mod judge;
+mod load;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use self::judge::{BreakChange, Outcome};
+use self::load::Day;
+use super::file::ParsedFile;
+use super::matching::{FeeRule, Terms};
+use super::rows::{BreakRow, LegCounts};
+use crate::decision::{Call, Command, Decision};
+use crate::ledger::Book;
+use crate::names::Participant;
+use crate::rejection::Reason;
+use crate::snapshot::{Snapshot, Stop};
+use crate::time::Date;
+
+/// A file of the run, as the server has read it.
+#[derive(Clone, Debug)]
+pub struct RunFile {
+    /// `files/{uuid}`.
+    pub file: String,
+    pub sha256: String,
+    /// Files that this one replaces: what they matched stays matched.
+    pub supersedes: Vec<String>,
+    pub parsed: Arc<ParsedFile>,
+}
+
+/// Reconciles a channel's clearing date. The caller is an administrator, or the gateway's timer.
+#[derive(Clone, Debug)]
+pub struct StartRun {
+    pub channel: Participant,
+    pub clearing_date: Date,
+    /// Run although expected files are absent; the run is `INCOMPLETE`.
+    pub allow_missing_files: bool,
+    pub files: Vec<RunFile>,
+    /// The ledger number at the start.
+    pub cut: i64,
+    /// The fee agreed with the channel; `None`: what the file states is not questioned.
+    pub fee: Option<FeeRule>,
+    /// Where rows go that nothing else places.
+    pub default_book: Option<Book>,
+}
+
+/// The most booked units in one leaf.
+const UNITS_PER_LEAF: usize = 500;
+
+impl Command for StartRun {
+    fn decide(&self, snapshot: &Snapshot, call: &Call) -> Result<Decision, Stop> {
+        let today = call.now.clearing_date();
+        if self.clearing_date >= today {
+            let range = format!("..{}", today.plus_days(-1));
+            return Err(Reason::FieldOutOfRange.field("clearing_date").var("range", range).into());
+        }
+        let day = Day::load(self, snapshot, call)?;
+        if day.missing_files > 0 && !self.allow_missing_files {
+            let fault = Reason::FileMissing.var("channel", &self.channel).var("date", self.clearing_date);
+            return Err(fault.into());
+        }
+        let outcomes = judge::units(self, &day, snapshot, call)?;
+        let run = self.assemble(&day, outcomes, snapshot, call)?;
+        emit::decision(self, &day, run, call)
+    }
+}
+
+/// Everything a run has found, before it becomes leaves.
+struct Assembled {
+    outcomes: Vec<Outcome>,
+    /// Breaks that no unit of this run carries: cleared, reclassified, findings, file faults.
+    others: Vec<BreakChange>,
+    expired: Vec<expire::Expired>,
+    identities: Vec<super::rows::IdentityResult>,
+    bill_lines: BTreeMap<(String, crate::care::bill::FeeType), crate::care::bill::BillLineRow>,
+    ledger_leg: LegCounts,
+    channel_leg: LegCounts,
+    breaks_opened: i64,
+    breaks_open: i64,
+    /// Money in the file that no book was found for.
+    unbooked: bool,
+}
+
+impl StartRun {
+    fn run_name(&self, day: &Day) -> String {
+        let date = self.clearing_date.to_string().replace('-', "");
+        format!("runs/{}-{date}-{}", self.channel.code(), day.number)
+    }
+
+    fn assemble(
+        &self,
+        day: &Day,
+        outcomes: Vec<Outcome>,
+        snapshot: &Snapshot,
+        call: &Call,
+    ) -> Result<Assembled, Stop> {
+        let mut others = judge::file_faults(self, day, call);
+        others.extend(judge::findings(self, day, &outcomes, snapshot, call)?);
+        others.extend(judge::carried_forward(self, day, &outcomes, call));
+        let expired = expire::reservations(self, day, &outcomes, call)?;
+        let bill_lines = load::bill_lines(snapshot, &outcomes, &expired)?;
+        let after = breaks_after(day, &outcomes, &others);
+        let identities = check::identities(self, day, &outcomes, &others, &expired, &after, snapshot)?;
+        let opened = |b: &&BreakRow| b.version == 1;
+        let (ledger_leg, channel_leg) = judge::leg_counts(day, &outcomes);
+        Ok(Assembled {
+            breaks_opened: changed(&outcomes, &others).filter(opened).count() as i64,
+            breaks_open: after.values().filter(|b| b.clearing_date == self.clearing_date && b.is_open()).count() as i64,
+            unbooked: outcomes.iter().any(|o| o.unbooked),
+            identities,
+            bill_lines,
+            ledger_leg,
+            channel_leg,
+            expired,
+            outcomes,
+            others,
+        })
+    }
+}
+
+/// Every break that this run writes.
+fn changed<'a>(outcomes: &'a [Outcome], others: &'a [BreakChange]) -> impl Iterator<Item = &'a BreakRow> {
+    let of_units = outcomes.iter().filter_map(|o| o.change.as_ref());
+    of_units.chain(others).map(|change| &change.row)
+}
+
+/// The channel's breaks as this run leaves them.
+fn breaks_after(day: &Day, outcomes: &[Outcome], others: &[BreakChange]) -> BTreeMap<String, BreakRow> {
+    let mut after: BTreeMap<String, BreakRow> = day.breaks.iter().map(|(n, b)| (n.clone(), (**b).clone())).collect();
+    for row in changed(outcomes, others) {
+        after.insert(row.break_name.clone(), row.clone());
+    }
+    for outcome in outcomes.iter().filter(|o| o.change.is_some()) {
+        let row = outcome.break_name.as_ref().and_then(|name| after.get_mut(name));
+        if let Some(row) = row {
+            row.stakes.0.extend(outcome.plan.stakes.clone());
+        }
+    }
+    after
+}
+
+/// The terms under which this run's rows are matched.
+fn terms(run: &StartRun, day: &Day, call: &Call) -> Terms {
+    Terms {
+        clearing_date: run.clearing_date,
+        fallbacks: vec![super::matching::MatchRule::OrderId],
+        in_grace: call.now.date() < day.due_on,
+        fee: run.fee,
+        known_orders: day.originals.keys().cloned().collect(),
+    }
+}
