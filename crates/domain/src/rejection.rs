@@ -187,7 +187,7 @@ reasons! {
     FileUnreadable "FILE_UNREADABLE" Invalid "the file is refused whole: {problem}" "文件整体拒收：{problem}"
     FileMissing "FILE_MISSING" Precondition "no settlement file of {channel} for {date} has arrived" "{channel} {date} 的对账文件尚未到达"
     RunInProgress "RUN_IN_PROGRESS" Precondition "{name} is not finished" "{name} 尚未完成"
-    SamePerson "SAME_PERSON" Denied "{name} has already {did} and may not {may}" "{name} 已{did}，不得{may}"
+    SamePerson "SAME_PERSON" Denied "{name} has already taken part in this; another person must" "{name} 已参与此事项，须由他人办理"
     ResolutionNotAllowed "RESOLUTION_NOT_ALLOWED" Invalid "{resolution} does not resolve a break of class {class}" "{resolution} 不适用于 {class} 类差错"
     RootMismatch "ROOT_MISMATCH" Invalid "the root signed is not that of the view" "所签根值与视图不符"
 }
