@@ -82,8 +82,10 @@ pub struct Leaf {
     /// Private rows to delete, after the leaf's writes.
     pub erasures: Vec<Erasure>,
     pub transfers: Vec<TransferRow>,
-    /// Rows that the decision neither writes nor merely relies on: see [`Decision::guards`].
+    /// Rows to lock against every rival: see [`Decision::guards`].
     pub guards: Vec<(&'static TableSpec, Vec<Value>)>,
+    /// Rows to lock against change: see [`Decision::relied_on`].
+    pub relied_on: Vec<(&'static TableSpec, Vec<Value>)>,
     pub audience: BTreeSet<(Participant, Topic)>,
 }
 
@@ -133,6 +135,12 @@ impl Leaf {
         self
     }
 
+    /// Locks a row that the decision stands on: see [`Decision::relied_on`].
+    pub fn rely_on<T: Row>(&mut self, key: Vec<Value>) -> &mut Self {
+        self.relied_on.push((T::spec(), key));
+        self
+    }
+
     /// Delivers this leaf to a participant's event stream.
     pub fn tell(&mut self, participant: &Participant) -> &mut Self {
         self.audience.insert((participant.clone(), Topic::Event));
@@ -172,6 +180,7 @@ impl Decision {
             erasures: Vec::new(),
             transfers: Vec::new(),
             guards: Vec::new(),
+            relied_on: Vec::new(),
             audience: BTreeSet::new(),
         });
         self.leaves.last_mut().expect("just pushed")
@@ -193,5 +202,12 @@ impl Decision {
         let accounts = self.leaves.iter().flat_map(|leaf| &leaf.transfers).flat_map(|t| [&t.debit, &t.credit]);
         let read = accounts.filter(|a| a.kind == AccountKind::Entitlement);
         named.chain(read.map(|a| (AccountRow::spec(), key![a.clone()]))).collect()
+    }
+
+    /// Rows that the engine locks `FOR SHARE`, beside those read by key: what the decision stands
+    /// on but found in a list (the rating among an institution's, the recognition among a
+    /// subject's). Whoever changes such a row then waits, or is waited for and read anew.
+    pub fn relied_on(&self) -> impl Iterator<Item = &(&'static TableSpec, Vec<Value>)> {
+        self.leaves.iter().flat_map(|leaf| &leaf.relied_on)
     }
 }

@@ -80,6 +80,7 @@ impl Command for GrantEntitlement {
         leaf.put(&row).tell(region).tell(&self.channel);
         // Nothing stands for a month not granted yet: rivals meet at the elder.
         leaf.guard::<PersonRow>(key![person.person.clone()]);
+        basis.stands_on.lock(leaf);
         leaf.book(Transfer::posted(EntryKind::MonthGranted, expense, granted.clone(), rate.amount_fen, month));
         if at_once {
             let entitlement = Account::entitlement(&book, elder, &self.channel);

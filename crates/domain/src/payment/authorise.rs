@@ -91,5 +91,8 @@ pub(super) fn reserve(
     let leaf = decision.leaf(kind, &row.payment, 1);
     leaf.put(&row).put(&line).book(row.hold(&judgement.book, call.now.month()));
     row.tell(leaf);
+    for stands_on in &row.stands_on.0 {
+        stands_on.lock(leaf);
+    }
     Ok(decision)
 }

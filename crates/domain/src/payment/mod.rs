@@ -40,8 +40,14 @@ pub use refund::RefundPayment;
 use serde::{Deserialize, Serialize};
 
 use crate::care::bill::FeeType;
-use crate::names::Participant;
+use crate::care::contract::ContractRow;
+use crate::care::mandate::MandateRow;
+use crate::care::stay::StayRow;
+use crate::decision::Leaf;
+use crate::key;
+use crate::names::{Collection, Participant};
 use crate::policy::Condition;
+use crate::record::{RecognitionRow, RecordRow};
 use crate::time::{Date, Timestamp};
 use crate::value::Json;
 use crate::{table, text_enum};
@@ -92,6 +98,20 @@ pub struct Unmet {
 pub struct StandsOn {
     pub record: String,
     pub version: i64,
+}
+
+impl StandsOn {
+    /// Locks the record against change until the decision that stands on it is written.
+    pub(crate) fn lock(&self, leaf: &mut Leaf) {
+        let key = key![self.record.clone()];
+        match self.record.split_once('/').map(|(collection, _)| collection.parse()) {
+            Some(Ok(Collection::Contract)) => leaf.rely_on::<ContractRow>(key),
+            Some(Ok(Collection::Stay)) => leaf.rely_on::<StayRow>(key),
+            Some(Ok(Collection::Mandate)) => leaf.rely_on::<MandateRow>(key),
+            Some(Ok(Collection::Recognition)) => leaf.rely_on::<RecognitionRow>(key),
+            _ => leaf.rely_on::<RecordRow>(key),
+        };
+    }
 }
 
 table! {
