@@ -15,6 +15,9 @@ CREATE TABLE participants (
     kind TEXT COLLATE "C" NOT NULL CHECK (kind IN ('REGION', 'CHANNEL', 'GATEWAY')),
     display_name TEXT COLLATE "C" NOT NULL,
     standing TEXT COLLATE "C" NOT NULL CHECK (standing IN ('ACTIVE', 'SUSPENDED', 'REMOVED')),
+    standing_reason TEXT COLLATE "C" NOT NULL,
+    confirmed_by TEXT COLLATE "C" NOT NULL,
+    recorded_at_us BIGINT NOT NULL,
     version BIGINT NOT NULL,
     PRIMARY KEY (participant)
 );
@@ -24,8 +27,12 @@ CREATE TABLE authorities (
     participant TEXT COLLATE "C" NOT NULL,
     fingerprint TEXT COLLATE "C" NOT NULL,
     certificate_pem TEXT COLLATE "C" NOT NULL,
+    not_before_us BIGINT NOT NULL,
+    not_after_us BIGINT NOT NULL,
     state TEXT COLLATE "C" NOT NULL CHECK (state IN ('ACTIVE', 'RETIRED', 'WITHDRAWN')),
     ended_at_us BIGINT,
+    reason TEXT COLLATE "C" NOT NULL,
+    recorded_at_us BIGINT NOT NULL,
     version BIGINT NOT NULL,
     PRIMARY KEY (participant, fingerprint)
 );
@@ -38,6 +45,8 @@ CREATE TABLE keys (
     state TEXT COLLATE "C" NOT NULL CHECK (state IN ('ACTIVE', 'RETIRED', 'WITHDRAWN')),
     added_at_us BIGINT NOT NULL,
     ended_at_us BIGINT,
+    suspect_from_us BIGINT,
+    reason TEXT COLLATE "C" NOT NULL,
     version BIGINT NOT NULL,
     PRIMARY KEY (kid)
 );
@@ -48,7 +57,10 @@ CREATE INDEX keys_by_holder ON keys (holder, kid);
 CREATE TABLE administrators (
     administrator TEXT COLLATE "C" NOT NULL,
     participant TEXT COLLATE "C" NOT NULL,
+    display_name TEXT COLLATE "C" NOT NULL,
     standing TEXT COLLATE "C" NOT NULL CHECK (standing IN ('ACTIVE', 'SUSPENDED', 'REMOVED')),
+    reason TEXT COLLATE "C" NOT NULL,
+    recorded_at_us BIGINT NOT NULL,
     version BIGINT NOT NULL,
     PRIMARY KEY (administrator)
 );
@@ -78,7 +90,9 @@ CREATE TABLE institutions (
     region TEXT COLLATE "C" NOT NULL,
     beds BIGINT NOT NULL,
     residents BIGINT NOT NULL,
-    state TEXT COLLATE "C" NOT NULL CHECK (state IN ('OPERATING', 'CLOSED')),
+    state TEXT COLLATE "C" NOT NULL CHECK (state IN ('OPERATING', 'SUSPENDED', 'CLOSED')),
+    reason TEXT COLLATE "C" NOT NULL,
+    recorded_at_us BIGINT NOT NULL,
     version BIGINT NOT NULL,
     PRIMARY KEY (institution)
 );
@@ -90,6 +104,8 @@ CREATE TABLE signing_scope (
     institution TEXT COLLATE "C" NOT NULL,
     entered_on TEXT COLLATE "C" NOT NULL,
     left_on TEXT COLLATE "C",
+    document_number TEXT COLLATE "C" NOT NULL,
+    recorded_at_us BIGINT NOT NULL,
     version BIGINT NOT NULL,
     PRIMARY KEY (institution, entered_on)
 );
@@ -99,20 +115,26 @@ CREATE TABLE settlement_accounts (
     account TEXT COLLATE "C" NOT NULL,
     institution TEXT COLLATE "C" NOT NULL,
     region TEXT COLLATE "C" NOT NULL,
+    channel TEXT COLLATE "C" NOT NULL,
+    merchant_id TEXT COLLATE "C" NOT NULL,
+    account_holder TEXT COLLATE "C" NOT NULL,
+    bank_code TEXT COLLATE "C" NOT NULL,
     account_token TEXT COLLATE "C" NOT NULL,
-    last4 TEXT COLLATE "C" NOT NULL,
-    bank_name TEXT COLLATE "C" NOT NULL,
+    account_last4 TEXT COLLATE "C" NOT NULL,
     effective_from TEXT COLLATE "C" NOT NULL,
     state TEXT COLLATE "C" NOT NULL CHECK (state IN ('PROPOSED', 'APPROVED', 'DECLINED')),
     proposed_by TEXT COLLATE "C" NOT NULL,
     decided_by TEXT COLLATE "C",
-    decision_reason TEXT COLLATE "C",
+    reason TEXT COLLATE "C" NOT NULL,
     usable_from_us BIGINT,
+    recorded_at_us BIGINT NOT NULL,
     version BIGINT NOT NULL,
     PRIMARY KEY (account)
 );
 -- Loaded and listed by institution, in the order of the key.
 CREATE INDEX settlement_accounts_by_institution ON settlement_accounts (institution, account);
+-- Loaded and listed by channel and merchant_id, in the order of the key.
+CREATE INDEX settlement_accounts_by_channel_merchant_id ON settlement_accounts (channel, merchant_id, account);
 
 -- Persons by pseudonym. Nothing here names anybody.
 CREATE TABLE persons (
@@ -124,23 +146,29 @@ CREATE TABLE persons (
     state TEXT COLLATE "C" NOT NULL CHECK (state IN ('ACTIVE', 'DECEASED', 'MERGED', 'ERASED')),
     merged_into TEXT COLLATE "C",
     died_on TEXT COLLATE "C",
+    reason TEXT COLLATE "C" NOT NULL,
+    recorded_at_us BIGINT NOT NULL,
     version BIGINT NOT NULL,
     PRIMARY KEY (person)
 );
 -- Loaded and listed by region, in the order of the key.
 CREATE INDEX persons_by_region ON persons (region, person);
+-- Loaded and listed by merged_into, in the order of the key.
+CREATE INDEX persons_by_merged_into ON persons (merged_into, person);
 
 -- Keyed hashes by which a person is found; erased with the person.
 CREATE TABLE person_identifiers (
     person TEXT COLLATE "C" NOT NULL,
+    holder TEXT COLLATE "C" NOT NULL CHECK (holder IN ('ELDER', 'PARTY')),
     lookup_hash TEXT COLLATE "C" NOT NULL,
     kind TEXT COLLATE "C" NOT NULL CHECK (kind IN ('RESIDENT_ID', 'SOCIAL_SECURITY_CARD', 'SENIOR_DISABILITY_CARD')),
-    PRIMARY KEY (lookup_hash)
+    ciphertext TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (holder, lookup_hash)
 );
 -- Loaded and listed by person, in the order of the key.
-CREATE INDEX person_identifiers_by_person ON person_identifiers (person, lookup_hash);
+CREATE INDEX person_identifiers_by_person ON person_identifiers (person, holder, lookup_hash);
 
--- Personal data, encrypted under the person's key.
+-- Personal data without the identifiers, encrypted under the person's key.
 CREATE TABLE person_data (
     person TEXT COLLATE "C" NOT NULL,
     ciphertext TEXT COLLATE "C" NOT NULL,
@@ -232,15 +260,19 @@ CREATE TABLE contracts (
     prepaid_months BIGINT NOT NULL,
     starts_on TEXT COLLATE "C" NOT NULL,
     ends_on TEXT COLLATE "C" NOT NULL,
+    documents TEXT COLLATE "C" NOT NULL,
     document_sha256 TEXT COLLATE "C" NOT NULL,
-    document_sm3 TEXT COLLATE "C",
     signatures TEXT COLLATE "C" NOT NULL,
     evidence TEXT COLLATE "C" NOT NULL CHECK (evidence IN ('NONE', 'ONLINE_FILED', 'REGION_ATTESTED')),
     filing_number TEXT COLLATE "C",
     filed_on TEXT COLLATE "C",
-    termination_reason TEXT COLLATE "C" CHECK (termination_reason IN ('AGREEMENT', 'ELDER_WITHDRAWAL', 'ARREARS', 'UNSUITABLE_LEVEL', 'DEATH',
-        'INSTITUTION_CLOSURE')),
+    attester TEXT COLLATE "C",
+    activated_on TEXT COLLATE "C",
+    termination_reason TEXT COLLATE "C" CHECK (termination_reason IN ('AGREEMENT', 'WITHDRAWAL', 'ARREARS', 'UNSUITABLE_LEVEL', 'DEATH', 'CLOSURE')),
     ended_on TEXT COLLATE "C",
+    reason TEXT COLLATE "C" NOT NULL,
+    document_number TEXT COLLATE "C" NOT NULL,
+    effective_on TEXT COLLATE "C" NOT NULL,
     recorded_at_us BIGINT NOT NULL,
     version BIGINT NOT NULL,
     PRIMARY KEY (contract)
@@ -249,19 +281,35 @@ CREATE TABLE contracts (
 CREATE INDEX contracts_by_person ON contracts (person, contract);
 -- Loaded and listed by institution, in the order of the key.
 CREATE INDEX contracts_by_institution ON contracts (institution, contract);
--- Loaded and listed by filing_number, in the order of the key.
-CREATE INDEX contracts_by_filing_number ON contracts (filing_number, contract);
+
+-- Filing numbers (备案号) given by a registrar, each once and for good.
+CREATE TABLE contract_filings (
+    registrar TEXT COLLATE "C" NOT NULL,
+    filing_number TEXT COLLATE "C" NOT NULL,
+    contract TEXT COLLATE "C" NOT NULL,
+    institution_region TEXT COLLATE "C" NOT NULL,
+    household_region TEXT COLLATE "C" NOT NULL,
+    contract_version BIGINT NOT NULL,
+    filed_on TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (registrar, filing_number)
+);
+-- Loaded and listed by contract, in the order of the key.
+CREATE INDEX contract_filings_by_contract ON contract_filings (contract, registrar, filing_number);
+CREATE TRIGGER contract_filings_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON contract_filings
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 -- Who stays where, from when, until when.
 CREATE TABLE stays (
     stay TEXT COLLATE "C" NOT NULL,
-    contract TEXT COLLATE "C" NOT NULL,
+    contract TEXT COLLATE "C",
     institution TEXT COLLATE "C" NOT NULL,
     person TEXT COLLATE "C" NOT NULL,
     institution_region TEXT COLLATE "C" NOT NULL,
     household_region TEXT COLLATE "C" NOT NULL,
     admitted_on TEXT COLLATE "C" NOT NULL,
     left_on TEXT COLLATE "C",
+    state TEXT COLLATE "C" NOT NULL CHECK (state IN ('ADMITTED', 'ENDED', 'VOIDED')),
+    end_reason TEXT COLLATE "C" CHECK (end_reason IN ('LEFT', 'TRANSFERRED', 'DEATH', 'CLOSURE')),
     reason TEXT COLLATE "C" NOT NULL,
     recorded_at_us BIGINT NOT NULL,
     version BIGINT NOT NULL,
@@ -280,8 +328,11 @@ CREATE TABLE bills (
     person TEXT COLLATE "C" NOT NULL,
     institution_region TEXT COLLATE "C" NOT NULL,
     household_region TEXT COLLATE "C" NOT NULL,
+    stay TEXT COLLATE "C",
     month TEXT COLLATE "C" NOT NULL,
-    state TEXT COLLATE "C" NOT NULL CHECK (state IN ('OPEN', 'VOIDED')),
+    bill_number TEXT COLLATE "C" NOT NULL,
+    state TEXT COLLATE "C" NOT NULL CHECK (state IN ('ISSUED', 'VOIDED')),
+    reason TEXT COLLATE "C" NOT NULL,
     recorded_at_us BIGINT NOT NULL,
     version BIGINT NOT NULL,
     PRIMARY KEY (bill)
@@ -309,6 +360,7 @@ CREATE TABLE mandates (
     mandate TEXT COLLATE "C" NOT NULL,
     person TEXT COLLATE "C" NOT NULL,
     contract TEXT COLLATE "C" NOT NULL,
+    institution_region TEXT COLLATE "C" NOT NULL,
     region TEXT COLLATE "C" NOT NULL,
     programme TEXT COLLATE "C" NOT NULL,
     channel TEXT COLLATE "C" NOT NULL,
@@ -317,6 +369,7 @@ CREATE TABLE mandates (
     valid_from TEXT COLLATE "C" NOT NULL,
     valid_until TEXT COLLATE "C" NOT NULL,
     state TEXT COLLATE "C" NOT NULL CHECK (state IN ('ACTIVE', 'REVOKED')),
+    reason TEXT COLLATE "C" NOT NULL,
     consent_sha256 TEXT COLLATE "C" NOT NULL,
     recorded_at_us BIGINT NOT NULL,
     version BIGINT NOT NULL,
@@ -340,9 +393,11 @@ CREATE TABLE grants (
     amount_fen BIGINT NOT NULL,
     basis TEXT COLLATE "C" NOT NULL,
     basis_version BIGINT NOT NULL,
-    state TEXT COLLATE "C" NOT NULL CHECK (state IN ('GRANTED', 'CREDITED', 'CREDIT_FAILED', 'CLAWED_BACK')),
+    state TEXT COLLATE "C" NOT NULL CHECK (state IN ('GRANTED', 'CREDITED', 'CREDIT_FAILED', 'CLAWBACK_REQUESTED', 'CLAWED_BACK')),
     credited_fen BIGINT NOT NULL,
     clawed_back_fen BIGINT NOT NULL,
+    returned_fen BIGINT NOT NULL,
+    reason TEXT COLLATE "C" NOT NULL,
     recorded_at_us BIGINT NOT NULL,
     version BIGINT NOT NULL,
     PRIMARY KEY ("grant")
@@ -359,20 +414,21 @@ CREATE TABLE money_events (
         'RECOVERED')),
     region TEXT COLLATE "C" NOT NULL,
     programme TEXT COLLATE "C" NOT NULL,
+    reporter TEXT COLLATE "C" NOT NULL,
     channel TEXT COLLATE "C",
     person TEXT COLLATE "C",
-    funder_division TEXT COLLATE "C",
+    funder_division TEXT COLLATE "C" NOT NULL,
     amount_fen BIGINT NOT NULL,
     occurred_on TEXT COLLATE "C" NOT NULL,
-    channel_reference TEXT COLLATE "C" NOT NULL,
+    reference TEXT COLLATE "C" NOT NULL,
     recorded_at_us BIGINT NOT NULL,
     version BIGINT NOT NULL,
     PRIMARY KEY (event)
 );
 -- Loaded and listed by region and programme, in the order of the key.
 CREATE INDEX money_events_by_region_programme ON money_events (region, programme, event);
--- Loaded and listed by channel and channel_reference, in the order of the key.
-CREATE INDEX money_events_by_channel_channel_reference ON money_events (channel, channel_reference, event);
+-- Loaded and listed by reporter and programme and kind and reference and funder_division, in the order of the key.
+CREATE INDEX money_events_by_reporter_programme_kind_reference_funder_divisi ON money_events (reporter, programme, kind, reference, funder_division, event);
 
 -- Payments of care fees from an entitlement.
 CREATE TABLE payments (
@@ -390,7 +446,8 @@ CREATE TABLE payments (
     region TEXT COLLATE "C" NOT NULL,
     programme TEXT COLLATE "C" NOT NULL,
     amount_fen BIGINT NOT NULL,
-    state TEXT COLLATE "C" NOT NULL CHECK (state IN ('RESERVED', 'CONFIRMED', 'REVERSED', 'REJECTED', 'EXPIRED', 'VOIDED', 'LATE')),
+    state TEXT COLLATE "C" NOT NULL CHECK (state IN ('RESERVED', 'CONFIRMED', 'REVERSED', 'REJECTED', 'CANCELLED', 'EXPIRED', 'VOIDED',
+        'LATE')),
     transaction_time_us BIGINT NOT NULL,
     clearing_date TEXT COLLATE "C" NOT NULL,
     authorised_on TEXT COLLATE "C" NOT NULL,
@@ -399,7 +456,9 @@ CREATE TABLE payments (
     unmet TEXT COLLATE "C" NOT NULL,
     consent_sha256 TEXT COLLATE "C",
     refunded_fen BIGINT NOT NULL,
+    kept_fen BIGINT NOT NULL,
     matched_by TEXT COLLATE "C",
+    reason TEXT COLLATE "C" NOT NULL,
     recorded_at_us BIGINT NOT NULL,
     version BIGINT NOT NULL,
     PRIMARY KEY (payment)
@@ -414,8 +473,10 @@ CREATE INDEX payments_by_bill ON payments (bill, payment);
 CREATE INDEX payments_by_contract ON payments (contract, payment);
 -- Loaded and listed by mandate, in the order of the key.
 CREATE INDEX payments_by_mandate ON payments (mandate, payment);
--- Loaded and listed by institution, in the order of the key.
-CREATE INDEX payments_by_institution ON payments (institution, payment);
+-- Loaded and listed by institution and authorised_on, in the order of the key.
+CREATE INDEX payments_by_institution_authorised_on ON payments (institution, authorised_on, payment);
+-- Loaded and listed by person and authorised_on, in the order of the key.
+CREATE INDEX payments_by_person_authorised_on ON payments (person, authorised_on, payment);
 
 -- Refunds (退货) of confirmed payments, partial or full.
 CREATE TABLE refunds (
@@ -431,6 +492,7 @@ CREATE TABLE refunds (
     transaction_time_us BIGINT NOT NULL,
     clearing_date TEXT COLLATE "C" NOT NULL,
     matched_by TEXT COLLATE "C",
+    reason TEXT COLLATE "C" NOT NULL,
     recorded_at_us BIGINT NOT NULL,
     version BIGINT NOT NULL,
     PRIMARY KEY (refund)
@@ -453,8 +515,8 @@ CREATE TABLE operating_subsidy_claims (
     stays TEXT COLLATE "C" NOT NULL,
     amount_fen BIGINT NOT NULL,
     state TEXT COLLATE "C" NOT NULL CHECK (state IN ('CLAIMED', 'APPROVED', 'DECLINED', 'PAID', 'ON_STATEMENT', 'RETURNED')),
-    funder_division TEXT COLLATE "C" NOT NULL,
-    channel TEXT COLLATE "C" NOT NULL,
+    funder_division TEXT COLLATE "C",
+    channel TEXT COLLATE "C",
     order_id TEXT COLLATE "C",
     clearing_date TEXT COLLATE "C",
     reason TEXT COLLATE "C" NOT NULL,
@@ -524,17 +586,23 @@ CREATE TRIGGER transfers_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON tran
 -- Settlement files as they arrived, encrypted under a key per file.
 CREATE TABLE files (
     file TEXT COLLATE "C" NOT NULL,
+    sender TEXT COLLATE "C" NOT NULL,
     channel TEXT COLLATE "C" NOT NULL,
     clearing_date TEXT COLLATE "C" NOT NULL,
-    format TEXT COLLATE "C" NOT NULL,
+    format TEXT COLLATE "C" NOT NULL CHECK (format IN ('CSV', 'UNIONPAY_ZIP', 'UNIONPAY_ZM', 'UNIONPAY_ZME', 'CAMT_053', 'CAMT_054')),
+    content TEXT COLLATE "C" NOT NULL CHECK (content IN ('SETTLEMENT', 'BALANCES', 'STATEMENT', 'REGIONAL_BOOK')),
+    merchant_id TEXT COLLATE "C" NOT NULL,
+    file_name TEXT COLLATE "C" NOT NULL,
     size_bytes BIGINT NOT NULL,
     sha256 TEXT COLLATE "C" NOT NULL,
     stored_sha256 TEXT COLLATE "C" NOT NULL,
     wrapped_key TEXT COLLATE "C" NOT NULL,
-    state TEXT COLLATE "C" NOT NULL CHECK (state IN ('RECEIVED', 'REFUSED', 'SUPERSEDED')),
+    state TEXT COLLATE "C" NOT NULL CHECK (state IN ('UPLOADING', 'RECEIVED', 'REFUSED', 'SUPERSEDED')),
     rows BIGINT NOT NULL,
     rejected_rows BIGINT NOT NULL,
+    rejections TEXT COLLATE "C" NOT NULL,
     refusal TEXT COLLATE "C",
+    superseded_by TEXT COLLATE "C",
     recorded_at_us BIGINT NOT NULL,
     version BIGINT NOT NULL,
     PRIMARY KEY (file)
@@ -549,11 +617,15 @@ CREATE TABLE runs (
     clearing_date TEXT COLLATE "C" NOT NULL,
     number BIGINT NOT NULL,
     state TEXT COLLATE "C" NOT NULL CHECK (state IN ('BALANCED', 'WITH_BREAKS', 'INCOMPLETE')),
-    files TEXT COLLATE "C" NOT NULL,
+    expected_files TEXT COLLATE "C" NOT NULL,
+    files_complete BIGINT NOT NULL,
     cut BIGINT NOT NULL,
     ledger_leg TEXT COLLATE "C" NOT NULL,
     channel_leg TEXT COLLATE "C" NOT NULL,
+    identities TEXT COLLATE "C" NOT NULL,
     breaks_opened BIGINT NOT NULL,
+    breaks_open BIGINT NOT NULL,
+    reservations_expired BIGINT NOT NULL,
     root TEXT COLLATE "C" NOT NULL,
     started_by TEXT COLLATE "C" NOT NULL,
     recorded_at_us BIGINT NOT NULL,
@@ -568,9 +640,11 @@ CREATE TABLE run_views (
     run TEXT COLLATE "C" NOT NULL,
     participant TEXT COLLATE "C" NOT NULL,
     rows BIGINT NOT NULL,
-    amount_fen BIGINT NOT NULL,
+    debit_fen BIGINT NOT NULL,
+    credit_fen BIGINT NOT NULL,
     root TEXT COLLATE "C" NOT NULL,
-    state TEXT COLLATE "C" NOT NULL CHECK (state IN ('UNSIGNED', 'SIGNED', 'DISPUTED')),
+    state TEXT COLLATE "C" NOT NULL CHECK (state IN ('OPEN', 'AGREED', 'DISPUTED', 'UNSIGNED')),
+    sign_by TEXT COLLATE "C" NOT NULL,
     signed_by TEXT COLLATE "C",
     signed_at_us BIGINT,
     differences TEXT COLLATE "C" NOT NULL,
@@ -588,29 +662,42 @@ CREATE TABLE breaks (
         'PAID_WITHOUT_CONTRACT', 'CONDITION_UNMET', 'LATE_CONFIRMATION', 'OVERSPENT',
         'BILL_EXCEEDED', 'GRANT_WITHOUT_BASIS', 'CREDIT_FAILED', 'FILE_MISSING',
         'CONTROL_TOTAL', 'BALANCE_MISMATCH', 'MISSING_FIELD')),
+    condition TEXT COLLATE "C" CHECK (condition IN ('CONTRACT', 'CONTRACT_EVIDENCE', 'STAY', 'RATING', 'BASIS', 'FEE_TYPE', 'BILL',
+        'FUNDS')),
     priority BIGINT NOT NULL,
-    state TEXT COLLATE "C" NOT NULL CHECK (state IN ('OPEN', 'PROPOSED', 'RESOLVED')),
+    state TEXT COLLATE "C" NOT NULL CHECK (state IN ('NEW', 'ASSIGNED', 'PROPOSED', 'RESOLVED')),
     channel TEXT COLLATE "C",
     clearing_date TEXT COLLATE "C" NOT NULL,
     region TEXT COLLATE "C",
+    programme TEXT COLLATE "C",
     institution_region TEXT COLLATE "C",
     subject TEXT COLLATE "C" NOT NULL,
-    detail TEXT COLLATE "C" NOT NULL,
+    person TEXT COLLATE "C",
+    fields TEXT COLLATE "C" NOT NULL,
+    rows TEXT COLLATE "C" NOT NULL,
+    rule TEXT COLLATE "C" NOT NULL,
     amount_fen BIGINT NOT NULL,
-    opened_by TEXT COLLATE "C" NOT NULL,
+    stakes TEXT COLLATE "C" NOT NULL,
+    opened_by TEXT COLLATE "C",
+    seen_by TEXT COLLATE "C",
     opened_at_us BIGINT NOT NULL,
     due_on TEXT COLLATE "C" NOT NULL,
-    resolution TEXT COLLATE "C",
+    assignee TEXT COLLATE "C",
+    resolution TEXT COLLATE "C" CHECK (resolution IN ('ACCEPT', 'REPAY', 'RELEASE', 'INSTITUTION_BEARS', 'WRITE_OFF', 'CORRECT_RECORD',
+        'JUSTIFIED', 'CLEARED')),
     proposed_by TEXT COLLATE "C",
     proposal_reason TEXT COLLATE "C",
     decided_by TEXT COLLATE "C",
     decision_reason TEXT COLLATE "C",
     resolved_at_us BIGINT,
+    entries TEXT COLLATE "C" NOT NULL,
     version BIGINT NOT NULL,
     PRIMARY KEY (break_name)
 );
 -- Loaded and listed by channel and clearing_date, in the order of the key.
 CREATE INDEX breaks_by_channel_clearing_date ON breaks (channel, clearing_date, break_name);
+-- Loaded and listed by channel and state, in the order of the key.
+CREATE INDEX breaks_by_channel_state ON breaks (channel, state, break_name);
 -- Loaded and listed by subject, in the order of the key.
 CREATE INDEX breaks_by_subject ON breaks (subject, break_name);
 

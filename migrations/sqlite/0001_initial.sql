@@ -8,6 +8,9 @@ CREATE TABLE participants (
     kind TEXT NOT NULL CHECK (kind IN ('REGION', 'CHANNEL', 'GATEWAY')),
     display_name TEXT NOT NULL,
     standing TEXT NOT NULL CHECK (standing IN ('ACTIVE', 'SUSPENDED', 'REMOVED')),
+    standing_reason TEXT NOT NULL,
+    confirmed_by TEXT NOT NULL,
+    recorded_at_us INTEGER NOT NULL,
     version INTEGER NOT NULL,
     PRIMARY KEY (participant)
 ) STRICT, WITHOUT ROWID;
@@ -17,8 +20,12 @@ CREATE TABLE authorities (
     participant TEXT NOT NULL,
     fingerprint TEXT NOT NULL,
     certificate_pem TEXT NOT NULL,
+    not_before_us INTEGER NOT NULL,
+    not_after_us INTEGER NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('ACTIVE', 'RETIRED', 'WITHDRAWN')),
     ended_at_us INTEGER,
+    reason TEXT NOT NULL,
+    recorded_at_us INTEGER NOT NULL,
     version INTEGER NOT NULL,
     PRIMARY KEY (participant, fingerprint)
 ) STRICT, WITHOUT ROWID;
@@ -31,6 +38,8 @@ CREATE TABLE keys (
     state TEXT NOT NULL CHECK (state IN ('ACTIVE', 'RETIRED', 'WITHDRAWN')),
     added_at_us INTEGER NOT NULL,
     ended_at_us INTEGER,
+    suspect_from_us INTEGER,
+    reason TEXT NOT NULL,
     version INTEGER NOT NULL,
     PRIMARY KEY (kid)
 ) STRICT, WITHOUT ROWID;
@@ -41,7 +50,10 @@ CREATE INDEX keys_by_holder ON keys (holder, kid);
 CREATE TABLE administrators (
     administrator TEXT NOT NULL,
     participant TEXT NOT NULL,
+    display_name TEXT NOT NULL,
     standing TEXT NOT NULL CHECK (standing IN ('ACTIVE', 'SUSPENDED', 'REMOVED')),
+    reason TEXT NOT NULL,
+    recorded_at_us INTEGER NOT NULL,
     version INTEGER NOT NULL,
     PRIMARY KEY (administrator)
 ) STRICT, WITHOUT ROWID;
@@ -71,7 +83,9 @@ CREATE TABLE institutions (
     region TEXT NOT NULL,
     beds INTEGER NOT NULL,
     residents INTEGER NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('OPERATING', 'CLOSED')),
+    state TEXT NOT NULL CHECK (state IN ('OPERATING', 'SUSPENDED', 'CLOSED')),
+    reason TEXT NOT NULL,
+    recorded_at_us INTEGER NOT NULL,
     version INTEGER NOT NULL,
     PRIMARY KEY (institution)
 ) STRICT, WITHOUT ROWID;
@@ -83,6 +97,8 @@ CREATE TABLE signing_scope (
     institution TEXT NOT NULL,
     entered_on TEXT NOT NULL,
     left_on TEXT,
+    document_number TEXT NOT NULL,
+    recorded_at_us INTEGER NOT NULL,
     version INTEGER NOT NULL,
     PRIMARY KEY (institution, entered_on)
 ) STRICT, WITHOUT ROWID;
@@ -92,20 +108,26 @@ CREATE TABLE settlement_accounts (
     account TEXT NOT NULL,
     institution TEXT NOT NULL,
     region TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    merchant_id TEXT NOT NULL,
+    account_holder TEXT NOT NULL,
+    bank_code TEXT NOT NULL,
     account_token TEXT NOT NULL,
-    last4 TEXT NOT NULL,
-    bank_name TEXT NOT NULL,
+    account_last4 TEXT NOT NULL,
     effective_from TEXT NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('PROPOSED', 'APPROVED', 'DECLINED')),
     proposed_by TEXT NOT NULL,
     decided_by TEXT,
-    decision_reason TEXT,
+    reason TEXT NOT NULL,
     usable_from_us INTEGER,
+    recorded_at_us INTEGER NOT NULL,
     version INTEGER NOT NULL,
     PRIMARY KEY (account)
 ) STRICT, WITHOUT ROWID;
 -- Loaded and listed by institution, in the order of the key.
 CREATE INDEX settlement_accounts_by_institution ON settlement_accounts (institution, account);
+-- Loaded and listed by channel and merchant_id, in the order of the key.
+CREATE INDEX settlement_accounts_by_channel_merchant_id ON settlement_accounts (channel, merchant_id, account);
 
 -- Persons by pseudonym. Nothing here names anybody.
 CREATE TABLE persons (
@@ -117,23 +139,29 @@ CREATE TABLE persons (
     state TEXT NOT NULL CHECK (state IN ('ACTIVE', 'DECEASED', 'MERGED', 'ERASED')),
     merged_into TEXT,
     died_on TEXT,
+    reason TEXT NOT NULL,
+    recorded_at_us INTEGER NOT NULL,
     version INTEGER NOT NULL,
     PRIMARY KEY (person)
 ) STRICT, WITHOUT ROWID;
 -- Loaded and listed by region, in the order of the key.
 CREATE INDEX persons_by_region ON persons (region, person);
+-- Loaded and listed by merged_into, in the order of the key.
+CREATE INDEX persons_by_merged_into ON persons (merged_into, person);
 
 -- Keyed hashes by which a person is found; erased with the person.
 CREATE TABLE person_identifiers (
     person TEXT NOT NULL,
+    holder TEXT NOT NULL CHECK (holder IN ('ELDER', 'PARTY')),
     lookup_hash TEXT NOT NULL,
     kind TEXT NOT NULL CHECK (kind IN ('RESIDENT_ID', 'SOCIAL_SECURITY_CARD', 'SENIOR_DISABILITY_CARD')),
-    PRIMARY KEY (lookup_hash)
+    ciphertext TEXT NOT NULL,
+    PRIMARY KEY (holder, lookup_hash)
 ) STRICT, WITHOUT ROWID;
 -- Loaded and listed by person, in the order of the key.
-CREATE INDEX person_identifiers_by_person ON person_identifiers (person, lookup_hash);
+CREATE INDEX person_identifiers_by_person ON person_identifiers (person, holder, lookup_hash);
 
--- Personal data, encrypted under the person's key.
+-- Personal data without the identifiers, encrypted under the person's key.
 CREATE TABLE person_data (
     person TEXT NOT NULL,
     ciphertext TEXT NOT NULL,
@@ -225,15 +253,19 @@ CREATE TABLE contracts (
     prepaid_months INTEGER NOT NULL,
     starts_on TEXT NOT NULL,
     ends_on TEXT NOT NULL,
+    documents TEXT NOT NULL,
     document_sha256 TEXT NOT NULL,
-    document_sm3 TEXT,
     signatures TEXT NOT NULL,
     evidence TEXT NOT NULL CHECK (evidence IN ('NONE', 'ONLINE_FILED', 'REGION_ATTESTED')),
     filing_number TEXT,
     filed_on TEXT,
-    termination_reason TEXT CHECK (termination_reason IN ('AGREEMENT', 'ELDER_WITHDRAWAL', 'ARREARS', 'UNSUITABLE_LEVEL', 'DEATH',
-        'INSTITUTION_CLOSURE')),
+    attester TEXT,
+    activated_on TEXT,
+    termination_reason TEXT CHECK (termination_reason IN ('AGREEMENT', 'WITHDRAWAL', 'ARREARS', 'UNSUITABLE_LEVEL', 'DEATH', 'CLOSURE')),
     ended_on TEXT,
+    reason TEXT NOT NULL,
+    document_number TEXT NOT NULL,
+    effective_on TEXT NOT NULL,
     recorded_at_us INTEGER NOT NULL,
     version INTEGER NOT NULL,
     PRIMARY KEY (contract)
@@ -242,19 +274,37 @@ CREATE TABLE contracts (
 CREATE INDEX contracts_by_person ON contracts (person, contract);
 -- Loaded and listed by institution, in the order of the key.
 CREATE INDEX contracts_by_institution ON contracts (institution, contract);
--- Loaded and listed by filing_number, in the order of the key.
-CREATE INDEX contracts_by_filing_number ON contracts (filing_number, contract);
+
+-- Filing numbers (备案号) given by a registrar, each once and for good.
+CREATE TABLE contract_filings (
+    registrar TEXT NOT NULL,
+    filing_number TEXT NOT NULL,
+    contract TEXT NOT NULL,
+    institution_region TEXT NOT NULL,
+    household_region TEXT NOT NULL,
+    contract_version INTEGER NOT NULL,
+    filed_on TEXT NOT NULL,
+    PRIMARY KEY (registrar, filing_number)
+) STRICT, WITHOUT ROWID;
+-- Loaded and listed by contract, in the order of the key.
+CREATE INDEX contract_filings_by_contract ON contract_filings (contract, registrar, filing_number);
+CREATE TRIGGER contract_filings_no_update BEFORE UPDATE ON contract_filings
+BEGIN SELECT RAISE(ABORT, 'contract_filings is append-only'); END;
+CREATE TRIGGER contract_filings_no_delete BEFORE DELETE ON contract_filings
+BEGIN SELECT RAISE(ABORT, 'contract_filings is append-only'); END;
 
 -- Who stays where, from when, until when.
 CREATE TABLE stays (
     stay TEXT NOT NULL,
-    contract TEXT NOT NULL,
+    contract TEXT,
     institution TEXT NOT NULL,
     person TEXT NOT NULL,
     institution_region TEXT NOT NULL,
     household_region TEXT NOT NULL,
     admitted_on TEXT NOT NULL,
     left_on TEXT,
+    state TEXT NOT NULL CHECK (state IN ('ADMITTED', 'ENDED', 'VOIDED')),
+    end_reason TEXT CHECK (end_reason IN ('LEFT', 'TRANSFERRED', 'DEATH', 'CLOSURE')),
     reason TEXT NOT NULL,
     recorded_at_us INTEGER NOT NULL,
     version INTEGER NOT NULL,
@@ -273,8 +323,11 @@ CREATE TABLE bills (
     person TEXT NOT NULL,
     institution_region TEXT NOT NULL,
     household_region TEXT NOT NULL,
+    stay TEXT,
     month TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('OPEN', 'VOIDED')),
+    bill_number TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('ISSUED', 'VOIDED')),
+    reason TEXT NOT NULL,
     recorded_at_us INTEGER NOT NULL,
     version INTEGER NOT NULL,
     PRIMARY KEY (bill)
@@ -302,6 +355,7 @@ CREATE TABLE mandates (
     mandate TEXT NOT NULL,
     person TEXT NOT NULL,
     contract TEXT NOT NULL,
+    institution_region TEXT NOT NULL,
     region TEXT NOT NULL,
     programme TEXT NOT NULL,
     channel TEXT NOT NULL,
@@ -310,6 +364,7 @@ CREATE TABLE mandates (
     valid_from TEXT NOT NULL,
     valid_until TEXT NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('ACTIVE', 'REVOKED')),
+    reason TEXT NOT NULL,
     consent_sha256 TEXT NOT NULL,
     recorded_at_us INTEGER NOT NULL,
     version INTEGER NOT NULL,
@@ -333,9 +388,11 @@ CREATE TABLE grants (
     amount_fen INTEGER NOT NULL,
     basis TEXT NOT NULL,
     basis_version INTEGER NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('GRANTED', 'CREDITED', 'CREDIT_FAILED', 'CLAWED_BACK')),
+    state TEXT NOT NULL CHECK (state IN ('GRANTED', 'CREDITED', 'CREDIT_FAILED', 'CLAWBACK_REQUESTED', 'CLAWED_BACK')),
     credited_fen INTEGER NOT NULL,
     clawed_back_fen INTEGER NOT NULL,
+    returned_fen INTEGER NOT NULL,
+    reason TEXT NOT NULL,
     recorded_at_us INTEGER NOT NULL,
     version INTEGER NOT NULL,
     PRIMARY KEY ("grant")
@@ -352,20 +409,21 @@ CREATE TABLE money_events (
         'RECOVERED')),
     region TEXT NOT NULL,
     programme TEXT NOT NULL,
+    reporter TEXT NOT NULL,
     channel TEXT,
     person TEXT,
-    funder_division TEXT,
+    funder_division TEXT NOT NULL,
     amount_fen INTEGER NOT NULL,
     occurred_on TEXT NOT NULL,
-    channel_reference TEXT NOT NULL,
+    reference TEXT NOT NULL,
     recorded_at_us INTEGER NOT NULL,
     version INTEGER NOT NULL,
     PRIMARY KEY (event)
 ) STRICT, WITHOUT ROWID;
 -- Loaded and listed by region and programme, in the order of the key.
 CREATE INDEX money_events_by_region_programme ON money_events (region, programme, event);
--- Loaded and listed by channel and channel_reference, in the order of the key.
-CREATE INDEX money_events_by_channel_channel_reference ON money_events (channel, channel_reference, event);
+-- Loaded and listed by reporter and programme and kind and reference and funder_division, in the order of the key.
+CREATE INDEX money_events_by_reporter_programme_kind_reference_funder_divisi ON money_events (reporter, programme, kind, reference, funder_division, event);
 
 -- Payments of care fees from an entitlement.
 CREATE TABLE payments (
@@ -383,7 +441,8 @@ CREATE TABLE payments (
     region TEXT NOT NULL,
     programme TEXT NOT NULL,
     amount_fen INTEGER NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('RESERVED', 'CONFIRMED', 'REVERSED', 'REJECTED', 'EXPIRED', 'VOIDED', 'LATE')),
+    state TEXT NOT NULL CHECK (state IN ('RESERVED', 'CONFIRMED', 'REVERSED', 'REJECTED', 'CANCELLED', 'EXPIRED', 'VOIDED',
+        'LATE')),
     transaction_time_us INTEGER NOT NULL,
     clearing_date TEXT NOT NULL,
     authorised_on TEXT NOT NULL,
@@ -392,7 +451,9 @@ CREATE TABLE payments (
     unmet TEXT NOT NULL,
     consent_sha256 TEXT,
     refunded_fen INTEGER NOT NULL,
+    kept_fen INTEGER NOT NULL,
     matched_by TEXT,
+    reason TEXT NOT NULL,
     recorded_at_us INTEGER NOT NULL,
     version INTEGER NOT NULL,
     PRIMARY KEY (payment)
@@ -407,8 +468,10 @@ CREATE INDEX payments_by_bill ON payments (bill, payment);
 CREATE INDEX payments_by_contract ON payments (contract, payment);
 -- Loaded and listed by mandate, in the order of the key.
 CREATE INDEX payments_by_mandate ON payments (mandate, payment);
--- Loaded and listed by institution, in the order of the key.
-CREATE INDEX payments_by_institution ON payments (institution, payment);
+-- Loaded and listed by institution and authorised_on, in the order of the key.
+CREATE INDEX payments_by_institution_authorised_on ON payments (institution, authorised_on, payment);
+-- Loaded and listed by person and authorised_on, in the order of the key.
+CREATE INDEX payments_by_person_authorised_on ON payments (person, authorised_on, payment);
 
 -- Refunds (退货) of confirmed payments, partial or full.
 CREATE TABLE refunds (
@@ -424,6 +487,7 @@ CREATE TABLE refunds (
     transaction_time_us INTEGER NOT NULL,
     clearing_date TEXT NOT NULL,
     matched_by TEXT,
+    reason TEXT NOT NULL,
     recorded_at_us INTEGER NOT NULL,
     version INTEGER NOT NULL,
     PRIMARY KEY (refund)
@@ -446,8 +510,8 @@ CREATE TABLE operating_subsidy_claims (
     stays TEXT NOT NULL,
     amount_fen INTEGER NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('CLAIMED', 'APPROVED', 'DECLINED', 'PAID', 'ON_STATEMENT', 'RETURNED')),
-    funder_division TEXT NOT NULL,
-    channel TEXT NOT NULL,
+    funder_division TEXT,
+    channel TEXT,
     order_id TEXT,
     clearing_date TEXT,
     reason TEXT NOT NULL,
@@ -519,17 +583,23 @@ BEGIN SELECT RAISE(ABORT, 'transfers is append-only'); END;
 -- Settlement files as they arrived, encrypted under a key per file.
 CREATE TABLE files (
     file TEXT NOT NULL,
+    sender TEXT NOT NULL,
     channel TEXT NOT NULL,
     clearing_date TEXT NOT NULL,
-    format TEXT NOT NULL,
+    format TEXT NOT NULL CHECK (format IN ('CSV', 'UNIONPAY_ZIP', 'UNIONPAY_ZM', 'UNIONPAY_ZME', 'CAMT_053', 'CAMT_054')),
+    content TEXT NOT NULL CHECK (content IN ('SETTLEMENT', 'BALANCES', 'STATEMENT', 'REGIONAL_BOOK')),
+    merchant_id TEXT NOT NULL,
+    file_name TEXT NOT NULL,
     size_bytes INTEGER NOT NULL,
     sha256 TEXT NOT NULL,
     stored_sha256 TEXT NOT NULL,
     wrapped_key TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('RECEIVED', 'REFUSED', 'SUPERSEDED')),
+    state TEXT NOT NULL CHECK (state IN ('UPLOADING', 'RECEIVED', 'REFUSED', 'SUPERSEDED')),
     rows INTEGER NOT NULL,
     rejected_rows INTEGER NOT NULL,
+    rejections TEXT NOT NULL,
     refusal TEXT,
+    superseded_by TEXT,
     recorded_at_us INTEGER NOT NULL,
     version INTEGER NOT NULL,
     PRIMARY KEY (file)
@@ -544,11 +614,15 @@ CREATE TABLE runs (
     clearing_date TEXT NOT NULL,
     number INTEGER NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('BALANCED', 'WITH_BREAKS', 'INCOMPLETE')),
-    files TEXT NOT NULL,
+    expected_files TEXT NOT NULL,
+    files_complete INTEGER NOT NULL,
     cut INTEGER NOT NULL,
     ledger_leg TEXT NOT NULL,
     channel_leg TEXT NOT NULL,
+    identities TEXT NOT NULL,
     breaks_opened INTEGER NOT NULL,
+    breaks_open INTEGER NOT NULL,
+    reservations_expired INTEGER NOT NULL,
     root TEXT NOT NULL,
     started_by TEXT NOT NULL,
     recorded_at_us INTEGER NOT NULL,
@@ -563,9 +637,11 @@ CREATE TABLE run_views (
     run TEXT NOT NULL,
     participant TEXT NOT NULL,
     rows INTEGER NOT NULL,
-    amount_fen INTEGER NOT NULL,
+    debit_fen INTEGER NOT NULL,
+    credit_fen INTEGER NOT NULL,
     root TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('UNSIGNED', 'SIGNED', 'DISPUTED')),
+    state TEXT NOT NULL CHECK (state IN ('OPEN', 'AGREED', 'DISPUTED', 'UNSIGNED')),
+    sign_by TEXT NOT NULL,
     signed_by TEXT,
     signed_at_us INTEGER,
     differences TEXT NOT NULL,
@@ -583,29 +659,42 @@ CREATE TABLE breaks (
         'PAID_WITHOUT_CONTRACT', 'CONDITION_UNMET', 'LATE_CONFIRMATION', 'OVERSPENT',
         'BILL_EXCEEDED', 'GRANT_WITHOUT_BASIS', 'CREDIT_FAILED', 'FILE_MISSING',
         'CONTROL_TOTAL', 'BALANCE_MISMATCH', 'MISSING_FIELD')),
+    condition TEXT CHECK (condition IN ('CONTRACT', 'CONTRACT_EVIDENCE', 'STAY', 'RATING', 'BASIS', 'FEE_TYPE', 'BILL',
+        'FUNDS')),
     priority INTEGER NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('OPEN', 'PROPOSED', 'RESOLVED')),
+    state TEXT NOT NULL CHECK (state IN ('NEW', 'ASSIGNED', 'PROPOSED', 'RESOLVED')),
     channel TEXT,
     clearing_date TEXT NOT NULL,
     region TEXT,
+    programme TEXT,
     institution_region TEXT,
     subject TEXT NOT NULL,
-    detail TEXT NOT NULL,
+    person TEXT,
+    fields TEXT NOT NULL,
+    rows TEXT NOT NULL,
+    rule TEXT NOT NULL,
     amount_fen INTEGER NOT NULL,
-    opened_by TEXT NOT NULL,
+    stakes TEXT NOT NULL,
+    opened_by TEXT,
+    seen_by TEXT,
     opened_at_us INTEGER NOT NULL,
     due_on TEXT NOT NULL,
-    resolution TEXT,
+    assignee TEXT,
+    resolution TEXT CHECK (resolution IN ('ACCEPT', 'REPAY', 'RELEASE', 'INSTITUTION_BEARS', 'WRITE_OFF', 'CORRECT_RECORD',
+        'JUSTIFIED', 'CLEARED')),
     proposed_by TEXT,
     proposal_reason TEXT,
     decided_by TEXT,
     decision_reason TEXT,
     resolved_at_us INTEGER,
+    entries TEXT NOT NULL,
     version INTEGER NOT NULL,
     PRIMARY KEY (break_name)
 ) STRICT, WITHOUT ROWID;
 -- Loaded and listed by channel and clearing_date, in the order of the key.
 CREATE INDEX breaks_by_channel_clearing_date ON breaks (channel, clearing_date, break_name);
+-- Loaded and listed by channel and state, in the order of the key.
+CREATE INDEX breaks_by_channel_state ON breaks (channel, state, break_name);
 -- Loaded and listed by subject, in the order of the key.
 CREATE INDEX breaks_by_subject ON breaks (subject, break_name);
 

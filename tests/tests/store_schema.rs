@@ -1,7 +1,7 @@
 //! The schema is what the tables' declarations say, on both databases, and every
 //! generated statement of every table runs.
 
-use jjj_domain::decision::Write;
+use jjj_domain::decision::{Erasure, Write};
 use jjj_domain::row::{ColumnSpec, TableKind, TableSpec};
 use jjj_domain::snapshot::Load;
 use jjj_domain::value::{ColumnType, Value};
@@ -30,6 +30,7 @@ both_databases!(
     every_statement_of_every_table_runs,
     append_only_tables_refuse_change,
     every_load_goes_by_an_index,
+    private_rows_can_be_erased,
 );
 
 async fn migrated(db: &TestDatabase) -> Store {
@@ -246,5 +247,21 @@ async fn plan(db: &TestDatabase, sql: &str, columns: usize) -> String {
         let sql = format!("EXPLAIN QUERY PLAN {sql}");
         let rows = sqlx::query(AssertSqlSafe(sql)).bind("[]").fetch_all(&mut connection).await.unwrap();
         rows.iter().map(|row| row.get::<String, _>(3)).collect::<Vec<_>>().join("\n")
+    }
+}
+
+async fn private_rows_can_be_erased(db: TestDatabase) {
+    let store = migrated(&db).await;
+    let private: Vec<_> = tables().into_iter().filter(|spec| spec.kind == TableKind::Private).collect();
+    assert!(!private.is_empty());
+    for spec in private {
+        let rows = [1, 2, 3].map(|n| sample(spec, n, false));
+        write(&store, spec, &rows).await.unwrap();
+        let erasure = |row: &Vec<Value>| Erasure { spec, key: spec.key_of(row), person: "elders/1".into() };
+        let mut tx = store.begin_write().await.unwrap();
+        let erasures = vec![erasure(&rows[2]), erasure(&rows[0]), erasure(&sample(spec, 9, false))];
+        tx.write(&Effects { erasures, ..Effects::default() }).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(store.read().await.unwrap().scan(spec, None, 9).await.unwrap(), rows[1..2], "{}", spec.name);
     }
 }

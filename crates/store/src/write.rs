@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use jjj_domain::decision::{Topic, Write};
+use jjj_domain::decision::{Erasure, Topic, Write};
 use jjj_domain::ledger::{Account, AccountRow, Layer, TransferRow};
 use jjj_domain::names::{Participant, RequestId};
 use jjj_domain::row::{Row, TableKind, TableSpec};
@@ -58,7 +58,7 @@ pub struct Effects {
     pub tokens: Vec<TokenRow>,
     pub chunks: Vec<FileChunkRow>,
     /// Private rows to delete by key, after everything is written.
-    pub erasures: Vec<(&'static TableSpec, Vec<Value>)>,
+    pub erasures: Vec<Erasure>,
 }
 
 /// A leaf and whom to deliver it to once numbered.
@@ -187,8 +187,8 @@ impl WriteTx {
             }
         }
         let mut erased: BTreeMap<&str, (&'static TableSpec, Vec<Vec<Value>>)> = BTreeMap::new();
-        for (spec, key) in &effects.erasures {
-            erased.entry(spec.name).or_insert_with(|| (spec, Vec::new())).1.push(key.clone());
+        for Erasure { spec, key, .. } in &effects.erasures {
+            erased.entry(spec.name).or_insert_with(|| (*spec, Vec::new())).1.push(key.clone());
         }
         for (spec, keys) in erased.into_values() {
             self.delete(spec, keys).await?;
