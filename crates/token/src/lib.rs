@@ -5,6 +5,7 @@
 //! - [`request`]: the token that authenticates one call and binds its content.
 //! - [`receipt`]: the gateway's promise, one signature for a whole batch of answers.
 //! - [`recognition`]: a recognition as a JWT.
+//! - [`confirmation`]: an administrator's word that a key's fingerprint was confirmed out of band.
 //! - [`merkle`]: the RFC 6962 tree: hashes, proofs, append, tiles.
 //! - [`note`]: C2SP signed notes and checkpoints.
 //! - [`seal`]: encryption of personal data, keyed look-up, salted commitments.
@@ -16,6 +17,7 @@
 //! Every error enum has `reason()`, a stable `UPPER_SNAKE_CASE` name of what was wrong, which
 //! becomes part of the gateway's API. No error carries personal data or key material.
 
+pub mod confirmation;
 mod encoding;
 mod jws;
 pub mod merkle;
