@@ -1,0 +1,210 @@
+//! The configuration file: TOML, strict. Unknown members are refused by name;
+//! relative paths are relative to the file.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// Everything the gateway is told from outside the database.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The gateway's name: audience of request tokens, origin of the log and of receipts.
+    /// A key name of C2SP notes: no space, no plus.
+    pub origin: String,
+    /// Allows what only a sandbox may do, such as a clock that can be moved. Default false.
+    #[serde(default)]
+    pub sandbox: bool,
+    /// Seconds by which the gateway's time runs ahead of the real one; sandbox only. Default 0.
+    #[serde(default)]
+    pub clock_offset_s: i64,
+    pub database: Database,
+    pub grpc: TlsListener,
+    /// Public, read-only HTTPS. Absent: not served.
+    pub public: Option<TlsListener>,
+    /// Metrics over plain HTTP, loopback addresses only. Absent: not served.
+    pub metrics: Option<PlainListener>,
+    pub keys: Keys,
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    /// `sqlite:PATH` or `postgres://…`.
+    pub url: String,
+}
+
+/// The URL may hold a password.
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let scheme = self.url.split(':').next().unwrap_or_default();
+        f.debug_struct("Database").field("url", &format!("{scheme}:[redacted]")).finish()
+    }
+}
+
+/// A listener with a server certificate; both files are read again when they change.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsListener {
+    /// Address and port; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// PEM, leaf first.
+    pub certificate: PathBuf,
+    /// PEM; mode 0600.
+    pub key: PathBuf,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlainListener {
+    pub listen: SocketAddr,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Keys {
+    /// The gateway's Ed25519 signing key, PKCS#8 in PEM; mode 0600.
+    pub signing: PathBuf,
+    /// The master key, 64 hexadecimal digits; mode 0600.
+    pub master: PathBuf,
+}
+
+/// Bounds of the write path.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Mutations waiting or under way; beyond, RESOURCE_EXHAUSTED. 1,000 to 1,000,000, default 8,192.
+    pub queue_items: usize,
+    /// Mutations in one transaction, unless one batch call has more. 1 to 10,000, default 512.
+    pub batch_items: usize,
+    /// Transactions at once on PostgreSQL; SQLite has one writer. 1 to 8, default 2.
+    pub writers: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { queue_items: 8_192, batch_items: 512, writers: 2 }
+    }
+}
+
+/// What is wrong with a configuration, naming the member.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("{}: cannot be read", path.display())]
+    Unreadable { path: PathBuf, source: std::io::Error },
+    /// The text names line, column and member.
+    #[error("{}: {problem}", path.display())]
+    Malformed { path: PathBuf, problem: String },
+    #[error("{member}: {problem}")]
+    Member { member: &'static str, problem: String },
+}
+
+pub(crate) fn fault(member: &'static str, problem: impl ToString) -> ConfigError {
+    ConfigError::Member { member, problem: problem.to_string() }
+}
+
+impl Config {
+    /// Reads and checks a file.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        Self::parse(&text, path)
+    }
+
+    fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let mut config: Self = toml::from_str(text)
+            .map_err(|e| ConfigError::Malformed { path: path.to_owned(), problem: e.to_string() })?;
+        config.root_paths(path.parent().unwrap_or(Path::new("")));
+        config.check()?;
+        Ok(config)
+    }
+
+    fn root_paths(&mut self, dir: &Path) {
+        let listeners = [Some(&mut self.grpc), self.public.as_mut()];
+        for listener in listeners.into_iter().flatten() {
+            listener.certificate = dir.join(&listener.certificate);
+            listener.key = dir.join(&listener.key);
+        }
+        self.keys.signing = dir.join(&self.keys.signing);
+        self.keys.master = dir.join(&self.keys.master);
+        if let Some(file) = self.database.url.strip_prefix("sqlite:").filter(|f| !f.starts_with('/')) {
+            self.database.url = format!("sqlite:{}", dir.join(file.trim_start_matches("./")).display());
+        }
+    }
+
+    /// Checks what the types do not. [`crate::run`] does so again, for configurations made in code.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let is_key_name = !self.origin.is_empty() && !self.origin.contains(|c: char| c.is_whitespace() || c == '+');
+        if !is_key_name {
+            return Err(fault("origin", "must be a name without spaces and plus signs"));
+        }
+        if self.clock_offset_s != 0 && !self.sandbox {
+            return Err(fault("clock_offset_s", "only a sandbox has a clock of its own"));
+        }
+        if let Some(metrics) = &self.metrics
+            && !metrics.listen.ip().is_loopback()
+        {
+            return Err(fault("metrics.listen", "must be a loopback address"));
+        }
+        let Limits { queue_items, batch_items, writers } = self.limits;
+        for (member, value, range) in [
+            ("limits.queue_items", queue_items, 1_000..=1_000_000),
+            ("limits.batch_items", batch_items, 1..=10_000),
+            ("limits.writers", writers, 1..=8),
+        ] {
+            if !range.contains(&value) {
+                return Err(fault(member, format!("must be {} to {}", range.start(), range.end())));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+        origin = "gateway.test"
+        [database]
+        url = "sqlite:gateway.db"
+        [grpc]
+        listen = "127.0.0.1:0"
+        certificate = "server.pem"
+        key = "server.key"
+        [keys]
+        signing = "gateway.key"
+        master = "master.key"
+    "#;
+
+    fn problem(text: &str) -> String {
+        Config::parse(text, Path::new("/etc/jjj/jjj.toml")).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_file() {
+        let config = Config::parse(GOOD, Path::new("/etc/jjj/jjj.toml")).unwrap();
+        assert_eq!(config.grpc.key, Path::new("/etc/jjj/server.key"));
+        assert_eq!(config.database.url, "sqlite:/etc/jjj/gateway.db");
+        assert!(!format!("{:?}", config.database).contains("gateway.db"));
+    }
+
+    #[test]
+    fn errors_name_the_member() {
+        for (change, named) in [
+            (GOOD.replace("origin = \"gateway.test\"", ""), "origin"),
+            (GOOD.replace("gateway.test", "a b"), "origin"),
+            (format!("grace = 1\n{GOOD}"), "grace"),
+            (format!("clock_offset_s = 5\n{GOOD}"), "clock_offset_s"),
+            (format!("{GOOD}\n[limits]\nqueue_items = 10"), "limits.queue_items"),
+            (format!("{GOOD}\n[metrics]\nlisten = \"0.0.0.0:9\""), "metrics.listen"),
+            (GOOD.replace("127.0.0.1:0", "here"), "listen"),
+        ] {
+            let problem = problem(&change);
+            assert!(problem.contains(named), "{problem}");
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! One batch, one transaction:
+//!
+//! | Step | On SQLite | On PostgreSQL |
+//! |---|---|---|
+//! | claim the request ids | under the one writer's lock | waits for a concurrent claim of the same id |
+//! | decide each command, loading what it misses | set-based rounds | the same, unlocked |
+//! | lock | nothing to do | rows by table and key, then everything is read again |
+//! | decide in order with the database's time | each sees those before it | the same |
+//! | write, release refused claims, commit | a statement per table | a statement per table |
+//!
+//! Nothing is answered until the commit has succeeded.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jjj_domain::rejection::Reason;
+use jjj_domain::row::StoredFault;
+use jjj_domain::snapshot::{Load, Snapshot};
+use jjj_domain::time::Timestamp;
+use jjj_store::dialect::Dialect;
+use jjj_store::{Claim, RequestClaim, Store, StoreError, WriteTx};
+use jjj_token::receipt::Receipt;
+
+use super::decide::{Verdict, explore, in_order};
+use super::effects::{EffectsError, prepare};
+use super::job::{Accepted, Job, Outcome};
+use super::leaf::LeafView;
+use super::locks::Locks;
+use crate::clock::Clock;
+use crate::keys::GatewayKeys;
+use crate::registry::Registry;
+use crate::status::Refused;
+
+/// More rounds than any chain of reads is long: a rule that asks without end is a bug.
+const MAX_ROUNDS: usize = 64;
+
+/// What batches are run with.
+pub(super) struct Writer {
+    pub store: Store,
+    pub clock: Clock,
+    pub keys: GatewayKeys,
+    pub origin: String,
+}
+
+/// What a batch came to.
+pub(super) struct Done {
+    pub outcomes: Vec<Outcome>,
+    /// Whether leaves wait for their number.
+    pub wrote: bool,
+    pub changed_registry: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BatchError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Effects(#[from] EffectsError),
+    #[error("decisions did not come to an end in {MAX_ROUNDS} rounds of loading")]
+    Endless,
+}
+
+impl From<StoredFault> for BatchError {
+    fn from(fault: StoredFault) -> Self {
+        Self::Store(fault.into())
+    }
+}
+
+/// A batch whose commit was sent and not answered.
+pub(super) struct InDoubt {
+    pub done: Done,
+    pub claims: Vec<RequestClaim>,
+    pub error: StoreError,
+}
+
+pub(super) enum Attempt {
+    Done(Done),
+    InDoubt(Box<InDoubt>),
+}
+
+impl Writer {
+    pub async fn attempt(&self, jobs: &[&Job]) -> Result<Attempt, BatchError> {
+        let mut tx = self.store.begin_write().await?;
+        let claims: Vec<RequestClaim> = jobs.iter().map(|job| job.claim()).collect();
+        let claimed = tx.claim_requests(&claims).await?;
+        let new: Vec<&Job> = jobs.iter().zip(&claimed).filter(|(_, c)| **c == Claim::New).map(|(j, _)| *j).collect();
+
+        let (verdicts, now) = self.decide(&mut tx, &new).await?;
+        let mut pairs = Vec::new();
+        let mut refused = Vec::new();
+        for (job, verdict) in new.iter().zip(&verdicts) {
+            match verdict {
+                Verdict::Accepted(ruling) => pairs.push((*job, ruling.as_ref())),
+                Verdict::Refused(_) => refused.push((job.actor.participant().clone(), job.request_id)),
+                Verdict::Missed => return Err(BatchError::Endless),
+            }
+        }
+        let prepared = prepare(&pairs, now, &self.origin, &self.keys)?;
+        let earlier = self.earlier_answers(&mut tx, &claims, &claimed).await?;
+
+        let wrote = !pairs.is_empty();
+        let changed_registry = prepared.effects.writes.iter().any(|w| Registry::is_made_of(w.spec.name));
+        if wrote {
+            tx.write(&prepared.effects).await?;
+            for upload in pairs.iter().filter_map(|(job, _)| job.completes_upload.as_ref()) {
+                tx.finish_upload(upload).await?;
+            }
+            tx.release_requests(&refused).await?;
+        }
+        drop(pairs);
+        let outcomes = answers(&claims, claimed, verdicts, prepared.answers, earlier);
+        let done = Done { outcomes, wrote, changed_registry };
+        if !wrote {
+            tx.rollback().await?;
+            return Ok(Attempt::Done(done));
+        }
+        match tx.commit().await {
+            Ok(()) => Ok(Attempt::Done(done)),
+            Err(error @ StoreError::UnknownCommit(_)) => {
+                Ok(Attempt::InDoubt(Box::new(InDoubt { done, claims, error })))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Decides what is new, for good: locked where the database needs it.
+    async fn decide(&self, tx: &mut WriteTx, jobs: &[&Job]) -> Result<(Vec<Verdict>, Timestamp), BatchError> {
+        if jobs.is_empty() {
+            return Ok((Vec::new(), Timestamp(0)));
+        }
+        let mut snapshot = Snapshot::default();
+        let mut now = self.now(tx).await?;
+        let mut explored = self.load_all(tx, &mut snapshot, jobs, now).await?;
+        let is_locking = self.store.dialect() == Dialect::Postgres;
+        let mut locks = Locks::default();
+        for _ in 0..MAX_ROUNDS {
+            if is_locking {
+                let needed = Locks::of(snapshot.loads(), &explored);
+                if !locks.cover(&needed) {
+                    locks.extend(needed);
+                    tx.lock(&locks.share(), &locks.update()).await?;
+                }
+                // Read in statements that begin after the locks are held.
+                let loads = snapshot.loads().to_vec();
+                snapshot = Snapshot::default();
+                tx.load(&loads, &mut snapshot).await?;
+                now = self.now(tx).await?;
+            }
+            let loads = snapshot.loads().to_vec();
+            match in_order(jobs, &mut snapshot, now)? {
+                Ok(verdicts) if !is_locking || locks.cover(&Locks::of(&loads, &verdicts)) => {
+                    return Ok((verdicts, now));
+                }
+                // What was decided under the locks writes other rows than what was explored before them.
+                Ok(verdicts) => {
+                    explored = verdicts;
+                    snapshot = self.fresh(tx, loads).await?;
+                }
+                // A command reads something else because of what came before it in the batch.
+                Err(misses) => {
+                    snapshot = self.fresh(tx, loads.into_iter().chain(misses).collect()).await?;
+                    explored = self.load_all(tx, &mut snapshot, jobs, now).await?;
+                }
+            }
+        }
+        Err(BatchError::Endless)
+    }
+
+    async fn now(&self, tx: &mut WriteTx) -> Result<Timestamp, StoreError> {
+        Ok(self.clock.shift(tx.now().await?))
+    }
+
+    async fn fresh(&self, tx: &mut WriteTx, loads: Vec<Load>) -> Result<Snapshot, BatchError> {
+        let mut snapshot = Snapshot::default();
+        tx.load(&loads, &mut snapshot).await?;
+        Ok(snapshot)
+    }
+
+    /// Loads until every command, decided by itself, comes to an end.
+    async fn load_all(
+        &self,
+        tx: &mut WriteTx,
+        snapshot: &mut Snapshot,
+        jobs: &[&Job],
+        now: Timestamp,
+    ) -> Result<Vec<Verdict>, BatchError> {
+        for _ in 0..MAX_ROUNDS {
+            let verdicts = explore(jobs, snapshot, now);
+            let misses = snapshot.take_misses();
+            if misses.is_empty() {
+                return Ok(verdicts);
+            }
+            tx.load(&misses, snapshot).await?;
+        }
+        Err(BatchError::Endless)
+    }
+
+    /// The first answers of requests that were accepted in earlier transactions, by leaf.
+    async fn earlier_answers(
+        &self,
+        tx: &mut WriteTx,
+        claims: &[RequestClaim],
+        claimed: &[Claim],
+    ) -> Result<HashMap<String, Accepted>, BatchError> {
+        let mut answers = HashMap::new();
+        for claim in claimed {
+            let Claim::SameContent { leaf_id } = claim else { continue };
+            let is_ours = claims.iter().zip(claimed).any(|(c, state)| *state == Claim::New && c.leaf_id == *leaf_id);
+            if !is_ours && !answers.contains_key(leaf_id) {
+                answers.insert(leaf_id.clone(), stored_answer(tx, leaf_id).await?);
+            }
+        }
+        Ok(answers)
+    }
+}
+
+/// An answer rebuilt from what was stored with it.
+async fn stored_answer(tx: &mut WriteTx, leaf_id: &str) -> Result<Accepted, BatchError> {
+    let lost = |table, problem: &str| StoredFault { table, column: "leaf_id", problem: format!("{leaf_id} {problem}") };
+    let leaf = tx.session().leaf(leaf_id).await?.ok_or_else(|| lost("leaves", "was answered and is not there"))?;
+    let receipt = match tx.session().evidence(leaf_id).await? {
+        None => None,
+        Some(row) => {
+            let receipt = Receipt::from_json(row.receipt.as_bytes());
+            Some(Arc::new(receipt.map_err(|_| lost("evidence", "has a receipt that cannot be read"))?))
+        }
+    };
+    Ok(Accepted { leaf: Arc::new(LeafView::stored(&leaf)?), receipt })
+}
+
+/// One outcome per claim, in order.
+fn answers(
+    claims: &[RequestClaim],
+    claimed: Vec<Claim>,
+    verdicts: Vec<Verdict>,
+    accepted: Vec<Accepted>,
+    earlier: HashMap<String, Accepted>,
+) -> Vec<Outcome> {
+    let (mut verdicts, mut accepted) = (verdicts.into_iter(), accepted.into_iter());
+    // Also answers later duplicates within the batch.
+    let mut by_leaf: HashMap<&str, Outcome> = HashMap::new();
+    let mut outcomes = Vec::with_capacity(claims.len());
+    for (claim, state) in claims.iter().zip(claimed) {
+        let outcome = match state {
+            Claim::New => match verdicts.next() {
+                Some(Verdict::Accepted(_)) => accepted.next().ok_or(Refused::Internal),
+                Some(Verdict::Refused(refused)) => Err(refused),
+                Some(Verdict::Missed) | None => Err(Refused::Internal),
+            },
+            Claim::SameContent { leaf_id } => match (by_leaf.get(leaf_id.as_str()), earlier.get(&leaf_id)) {
+                (Some(outcome), _) => outcome.clone(),
+                (None, Some(accepted)) => Ok(accepted.clone()),
+                (None, None) => Err(Refused::Internal),
+            },
+            Claim::OtherContent => Err(Refused::from(jjj_domain::rejection::Rejection::from(Reason::RequestIdReused))),
+        };
+        by_leaf.entry(&claim.leaf_id).or_insert_with(|| outcome.clone());
+        outcomes.push(outcome);
+    }
+    outcomes
+}

@@ -1,0 +1,105 @@
+//! Deciding a batch in memory: no IO, no time but the one given.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use jjj_domain::decision::Decision;
+use jjj_domain::key;
+use jjj_domain::person::PersonKeyRow;
+use jjj_domain::row::{Row, StoredFault};
+use jjj_domain::snapshot::{Load, Snapshot, Stop};
+use jjj_domain::time::Timestamp;
+use jjj_token::seal::SALT_LEN;
+
+use super::job::{Job, SealedFor};
+use super::leaf::Salts;
+use crate::status::Refused;
+
+/// What became of one command.
+pub(super) enum Verdict {
+    Accepted(Box<Ruling>),
+    Refused(Refused),
+    /// Something it reads is not loaded.
+    Missed,
+}
+
+/// An accepted decision with what its leaves and evidence need beside it.
+pub(super) struct Ruling {
+    pub decision: Decision,
+    pub salts: Salts,
+    /// The wrapped key of the known person whose key encrypts the request.
+    pub sealing_key: Option<PersonKeyRow>,
+}
+
+/// Decides each command by itself, as if the others were not there: what does the batch read?
+pub(super) fn explore(jobs: &[&Job], snapshot: &Snapshot, now: Timestamp) -> Vec<Verdict> {
+    jobs.iter().map(|job| decide(job, snapshot, now)).collect()
+}
+
+/// Decides the commands in order, each seeing what those before it did. `Err` holds what
+/// turned out to be missing: load it and decide again from the unchanged rows.
+pub(super) fn in_order(
+    jobs: &[&Job],
+    snapshot: &mut Snapshot,
+    now: Timestamp,
+) -> Result<Result<Vec<Verdict>, Vec<Load>>, StoredFault> {
+    let mut verdicts = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        let verdict = decide(job, snapshot, now);
+        if let Verdict::Accepted(ruling) = &verdict {
+            snapshot.apply(&ruling.decision.leaves)?;
+        }
+        verdicts.push(verdict);
+    }
+    let misses = snapshot.take_misses();
+    Ok(if misses.is_empty() { Ok(verdicts) } else { Err(misses) })
+}
+
+fn decide(job: &Job, snapshot: &Snapshot, now: Timestamp) -> Verdict {
+    // A rule that panics is our bug. It must cost its own caller an answer, and nobody else.
+    let decided = catch_unwind(AssertUnwindSafe(|| rule(job, snapshot, now)));
+    match decided {
+        Ok(Ok(ruling)) => Verdict::Accepted(Box::new(ruling)),
+        Ok(Err(Stop::Miss)) => Verdict::Missed,
+        Ok(Err(Stop::Reject(rejection))) => Verdict::Refused(Refused::Rejected(rejection)),
+        Err(_) => {
+            tracing::error!(request_id = %job.request_id, "a decision panicked");
+            Verdict::Refused(Refused::Internal)
+        }
+    }
+}
+
+fn rule(job: &Job, snapshot: &Snapshot, now: Timestamp) -> Result<Ruling, Stop> {
+    let decision = job.command.decide(snapshot, &job.call(now))?;
+    let salts = salts(&decision, snapshot)?;
+    let sealing_key = match &job.sealed_for {
+        Some(SealedFor::Known { person }) => {
+            snapshot.get::<PersonKeyRow>(key![person.clone()])?.map(|row| (*row).clone())
+        }
+        Some(SealedFor::New { .. }) | None => None,
+    };
+    Ok(Ruling { decision, salts, sealing_key })
+}
+
+/// The salt of every person whose private rows are written: from a key row written here, or stored.
+fn salts(decision: &Decision, snapshot: &Snapshot) -> Result<Salts, Stop> {
+    let mut salts = Salts::new();
+    let writes = || decision.leaves.iter().flat_map(|leaf| &leaf.writes);
+    for write in writes().filter(|w| w.spec.name == PersonKeyRow::spec().name) {
+        let row = PersonKeyRow::from_values(write.values.clone()).expect("a row of ours reads back");
+        salts.insert(row.person.clone(), salt(&row));
+    }
+    for person in writes().filter_map(|w| w.person.as_ref()) {
+        if !salts.contains_key(person) {
+            let row = snapshot.get::<PersonKeyRow>(key![person.clone()])?;
+            let row = row.expect("private rows are written for persons who have a key");
+            salts.insert(person.clone(), salt(&row));
+        }
+    }
+    Ok(salts)
+}
+
+fn salt(row: &PersonKeyRow) -> [u8; SALT_LEN] {
+    let mut salt = [0; SALT_LEN];
+    hex::decode_to_slice(&row.salt, &mut salt).expect("a stored salt is 32 bytes in hex");
+    salt
+}

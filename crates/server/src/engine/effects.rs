@@ -1,0 +1,157 @@
+//! From accepted decisions to everything their transaction writes.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jjj_domain::time::Timestamp;
+use jjj_store::log_tables::{EvidenceRow, LeafRow, TokenRow};
+use jjj_store::{Effects, NewLeaf};
+use jjj_token::Hash;
+use jjj_token::receipt::{Receipt, ReceiptBody, ReceiptError, sign_receipts};
+use jjj_token::seal::{self, DataKey, MasterKey, SealError};
+use sha2::{Digest, Sha256};
+
+use super::decide::Ruling;
+use super::job::{Accepted, Evidence, Job, SealedFor};
+use super::leaf::{Context, EvidenceDigests, LeafView, leaf_row};
+use crate::keys::{GatewayKeys, random};
+
+/// The gateway logs within this time of accepting; receipts promise it.
+pub const LOG_DEADLINE_US: i64 = 10_000_000;
+
+/// Why a batch cannot be written: our fault, never a caller's.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum EffectsError {
+    #[error("a request could not be sealed")]
+    Seal(#[from] SealError),
+    #[error("the person's key is gone or cannot be read")]
+    PersonKey,
+    #[error("receipts could not be signed")]
+    Receipt(#[from] ReceiptError),
+}
+
+/// The rows of a batch, and the answers to give once they are durable.
+pub(super) struct Prepared {
+    pub effects: Effects,
+    /// In the order of the rulings.
+    pub answers: Vec<Accepted>,
+}
+
+/// The associated data of a sealed request: it stands for this leaf's request and no other.
+pub fn evidence_aad(leaf_id: &str) -> Vec<u8> {
+    format!("jjj-evidence-v1\n{leaf_id}").into_bytes()
+}
+
+/// The associated data of a person's wrapped key.
+pub fn person_key_aad(person: &str) -> Vec<u8> {
+    format!("jjj-person-key-v1\n{person}").into_bytes()
+}
+
+pub(super) fn prepare(
+    accepted: &[(&Job, &Ruling)],
+    now: Timestamp,
+    origin: &str,
+    keys: &GatewayKeys,
+) -> Result<Prepared, EffectsError> {
+    let mut effects = Effects::default();
+    let mut bodies = Vec::new();
+    let mut first_leaves = Vec::with_capacity(accepted.len());
+    let mut stored_items = Vec::with_capacity(accepted.len());
+    for (job, ruling) in accepted {
+        let context = Context { actor: &job.actor, request_id: job.request_id, recorded_at: now, salts: &ruling.salts };
+        let leaves = &ruling.decision.leaves;
+        let stored =
+            job.evidence().map(|e| stored_bytes(job, e, ruling, &leaves[0].leaf_id, &keys.master)).transpose()?;
+        for (n, leaf) in leaves.iter().enumerate() {
+            let digests = job.evidence().filter(|_| n == 0).zip(stored.as_ref()).map(|(e, s)| digests(e, s));
+            let row = leaf_row(leaf, &context, digests.as_ref());
+            if n == 0 {
+                if job.evidence().is_some() {
+                    bodies.push(receipt_body(&row, now));
+                }
+                first_leaves.push(Arc::new(LeafView::fresh(leaf, &row)));
+            }
+            effects.leaves.push(NewLeaf { row, audience: leaf.audience.clone() });
+            effects.writes.extend(leaf.writes.iter().cloned());
+            effects.erasures.extend(leaf.erasures.iter().cloned());
+            effects.transfers.extend(leaf.transfers.iter().cloned());
+        }
+        stored_items.push(stored);
+    }
+
+    let mut receipts = sign_receipts(&keys.signing, origin, &bodies)?.into_iter();
+    let mut answers = Vec::with_capacity(accepted.len());
+    for (((job, _), leaf), stored) in accepted.iter().zip(first_leaves).zip(stored_items) {
+        let receipt = match (job.evidence(), stored) {
+            (Some(evidence), Some(item)) => {
+                let receipt = receipts.next().expect("one body was signed for each signed request");
+                let row = evidence_row(job, evidence, &leaf.leaf_id, item, &receipt);
+                let token = TokenRow { token_digest: row.token_digest.clone(), token: evidence.token.to_string() };
+                // Items of one batch call share their token.
+                if effects.tokens.last().is_none_or(|last| last.token_digest != token.token_digest) {
+                    effects.tokens.push(token);
+                }
+                effects.evidence.push(row);
+                Some(Arc::new(receipt))
+            }
+            _ => None,
+        };
+        answers.push(Accepted { leaf, receipt });
+    }
+    Ok(Prepared { effects, answers })
+}
+
+/// The request's bytes as they are stored: sealed, where they hold personal data.
+fn stored_bytes(
+    job: &Job,
+    evidence: &Evidence,
+    ruling: &Ruling,
+    leaf_id: &str,
+    master: &MasterKey,
+) -> Result<Vec<u8>, EffectsError> {
+    let seal = |key: &DataKey| seal::encrypt(key, &evidence_aad(leaf_id), random(), &evidence.item);
+    match (&job.sealed_for, &ruling.sealing_key) {
+        (None, _) => Ok(evidence.item.to_vec()),
+        (Some(SealedFor::New { key, .. }), _) => Ok(seal(key)?),
+        (Some(SealedFor::Known { person }), Some(row)) => {
+            let wrapped = STANDARD.decode(&row.wrapped_key).map_err(|_| EffectsError::PersonKey)?;
+            Ok(seal(&seal::unwrap_key(master, &person_key_aad(person), &wrapped)?)?)
+        }
+        (Some(SealedFor::Known { .. }), None) => Err(EffectsError::PersonKey),
+    }
+}
+
+fn digests(evidence: &Evidence, stored: &[u8]) -> EvidenceDigests {
+    EvidenceDigests {
+        path: evidence.path,
+        item: evidence.item_hash,
+        index: evidence.index,
+        count: evidence.count,
+        token: evidence.token_digest.clone(),
+        stored: hex::encode(Sha256::digest(stored)),
+    }
+}
+
+fn receipt_body(row: &LeafRow, now: Timestamp) -> ReceiptBody {
+    ReceiptBody {
+        record: row.record.clone(),
+        version: row.version,
+        leaf_hash: jjj_token::merkle::leaf_hash(row.body.as_bytes()),
+        log_deadline_us: now.plus_us(LOG_DEADLINE_US).0,
+    }
+}
+
+fn evidence_row(job: &Job, evidence: &Evidence, leaf_id: &str, item: Vec<u8>, receipt: &Receipt) -> EvidenceRow {
+    EvidenceRow {
+        leaf_id: leaf_id.to_owned(),
+        method_path: evidence.path.to_owned(),
+        item,
+        sealed_for: job.sealed_for.as_ref().map(|s| s.person().to_owned()),
+        token_digest: evidence.token_digest.clone(),
+        item_index: i64::from(evidence.index),
+        item_count: i64::from(evidence.count),
+        item_path: evidence.item_path.iter().map(|hash: &Hash| hex::encode(hash)).collect(),
+        receipt: serde_json::to_string(receipt).expect("a receipt is plain data"),
+    }
+}

@@ -1,0 +1,243 @@
+//! What a leaf of the log commits to, as canonical JSON (RFC 8785), and its way back
+//! into rows. The format is API: `"v":"1"`.
+//!
+//! | Member | Value |
+//! |---|---|
+//! | `v` | `"1"` |
+//! | `id` | the leaf's id |
+//! | `kind`, `record`, `version` | what happened to which version of what |
+//! | `author` | the actor who signed, or `gateway` |
+//! | `request_id` | of the request that this leaf or its cause answers |
+//! | `recorded_at_us` | UTC microseconds |
+//! | `cause` | the leaf that caused a leaf of the gateway's, else null |
+//! | `evidence` | of a leaf with a signed request: `path` (method), `item` (RFC 6962 leaf hash of the request's bytes), `index` and `count` (its place in the signed call), `token` and `stored` (SHA-256 of the token's text and of the bytes as stored); else null |
+//! | `audience` | `TOPIC participant`, sorted |
+//! | `rows` | each written row: `t` its table, `r` its columns. Of a private row `k` and `c` instead: salted commitments over its key and over its columns |
+//! | `erased` | `t` and `person` of each erased private row |
+//! | `transfers` | columns of each booked transfer |
+//!
+//! Integers are decimal strings, hashes lower-case hex, absent values null.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::LazyLock;
+
+use jjj_domain::decision::{Leaf, Write};
+use jjj_domain::ledger::TransferRow;
+use jjj_domain::names::{Actor, RequestId};
+use jjj_domain::row::{Row, StoredFault, TableSpec};
+use jjj_domain::time::Timestamp;
+use jjj_domain::value::{Value, canonical_json};
+use jjj_store::log_tables::LeafRow;
+use jjj_token::Hash;
+use jjj_token::merkle::leaf_hash;
+use jjj_token::seal::{SALT_LEN, commitment};
+use serde_json::{Map, Value as Json, json};
+
+/// Digests of a leaf's evidence.
+#[derive(Clone, Debug)]
+pub struct EvidenceDigests {
+    pub path: &'static str,
+    /// RFC 6962 leaf hash of the request's bytes: what the token's root covers.
+    pub item: Hash,
+    pub index: u32,
+    pub count: u32,
+    /// SHA-256 of the token, hex.
+    pub token: String,
+    /// SHA-256 of the bytes as stored, sealed where they are personal, hex.
+    pub stored: String,
+}
+
+/// The salts of the persons whose private rows a decision writes.
+pub type Salts = HashMap<String, [u8; SALT_LEN]>;
+
+/// What a leaf commits to beside itself.
+pub struct Context<'a> {
+    pub actor: &'a Actor,
+    pub request_id: RequestId,
+    pub recorded_at: Timestamp,
+    pub salts: &'a Salts,
+}
+
+/// The row to store for a leaf.
+pub fn leaf_row(leaf: &Leaf, context: &Context<'_>, evidence: Option<&EvidenceDigests>) -> LeafRow {
+    let author = if leaf.by_gateway { "gateway".to_owned() } else { context.actor.to_string() };
+    let body = canonical_json(&json!({
+        "v": "1",
+        "id": leaf.leaf_id,
+        "kind": leaf.kind,
+        "record": leaf.record,
+        "version": leaf.version.to_string(),
+        "author": author,
+        "request_id": context.request_id.to_string(),
+        "recorded_at_us": context.recorded_at.0.to_string(),
+        "cause": leaf.cause,
+        "evidence": evidence.map(|e| json!({
+            "path": e.path,
+            "item": hex::encode(e.item),
+            "index": e.index.to_string(),
+            "count": e.count.to_string(),
+            "token": e.token,
+            "stored": e.stored,
+        })),
+        "audience": leaf.audience.iter().map(|(to, topic)| format!("{topic} {to}")).collect::<Vec<_>>(),
+        "rows": leaf.writes.iter().map(|write| row_json(write, context.salts)).collect::<Vec<_>>(),
+        "erased": leaf.erasures.iter().map(|e| json!({"t": e.spec.name, "person": e.person})).collect::<Vec<_>>(),
+        "transfers": leaf.transfers.iter().map(|t| columns(TransferRow::spec(), &t.to_values())).collect::<Vec<_>>(),
+    }));
+    let leaf_hash = hex::encode(leaf_hash(body.as_bytes()));
+    LeafRow {
+        leaf_id: leaf.leaf_id.clone(),
+        record: leaf.record.clone(),
+        version: leaf.version,
+        kind: leaf.kind.to_owned(),
+        author,
+        recorded_at_us: context.recorded_at,
+        body,
+        leaf_hash,
+    }
+}
+
+fn columns(spec: &TableSpec, values: &[Value]) -> Json {
+    Json::Object(spec.columns.iter().zip(values).map(|(c, v)| (c.name.to_owned(), v.to_json())).collect())
+}
+
+fn row_json(write: &Write, salts: &Salts) -> Json {
+    match &write.person {
+        None => json!({"t": write.spec.name, "r": columns(write.spec, &write.values)}),
+        Some(person) => {
+            let commitments = private_commitments(write.spec, &write.values, &salts[person]);
+            json!({"t": write.spec.name, "k": hex::encode(commitments.0), "c": hex::encode(commitments.1)})
+        }
+    }
+}
+
+/// What a leaf holds of a private row: commitments over its key and over all of it. `jjj verify`
+/// recomputes them while the person's salt exists.
+pub fn private_commitments(spec: &TableSpec, values: &[Value], salt: &[u8; SALT_LEN]) -> (Hash, Hash) {
+    let key: Map<String, Json> =
+        spec.key.iter().zip(spec.key_of(values)).map(|(name, v)| ((*name).to_owned(), v.to_json())).collect();
+    let key = canonical_json(&json!({"t": spec.name, "k": key}));
+    let row = canonical_json(&json!({"t": spec.name, "r": columns(spec, values)}));
+    (commitment(salt, key.as_bytes()), commitment(salt, row.as_bytes()))
+}
+
+/// An accepted command's first leaf, as answers are rendered from it: fresh and stored read alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeafView {
+    pub leaf_id: String,
+    pub kind: String,
+    pub record: String,
+    pub version: i64,
+    pub author: String,
+    pub recorded_at: Timestamp,
+    /// Rows by table; private ones are not among them.
+    rows: Vec<(&'static TableSpec, Vec<Value>)>,
+    pub transfers: Vec<TransferRow>,
+}
+
+impl LeafView {
+    pub fn fresh(leaf: &Leaf, row: &LeafRow) -> Self {
+        let public = leaf.writes.iter().filter(|w| w.person.is_none());
+        Self {
+            leaf_id: leaf.leaf_id.clone(),
+            kind: row.kind.clone(),
+            record: leaf.record.clone(),
+            version: leaf.version,
+            author: row.author.clone(),
+            recorded_at: row.recorded_at_us,
+            rows: public.map(|w| (w.spec, w.values.clone())).collect(),
+            transfers: leaf.transfers.clone(),
+        }
+    }
+
+    pub fn stored(row: &LeafRow) -> Result<Self, StoredFault> {
+        let body: Json = serde_json::from_str(&row.body).map_err(|e| fault(e.to_string()))?;
+        if body["v"] != "1" {
+            return Err(fault("has an unknown version"));
+        }
+        let list = |name: &str| body[name].as_array().ok_or_else(|| fault(format!("lacks {name}")));
+        let mut rows = Vec::new();
+        for row in list("rows")? {
+            if row.get("r").is_none() {
+                continue;
+            }
+            let table = row["t"].as_str().unwrap_or_default();
+            let spec = *TABLES.get(table).ok_or_else(|| fault(format!("names the table {table}")))?;
+            rows.push((spec, values(spec, &row["r"])?));
+        }
+        let transfers = list("transfers")?
+            .iter()
+            .map(|t| TransferRow::from_values(values(TransferRow::spec(), t)?))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            leaf_id: row.leaf_id.clone(),
+            kind: row.kind.clone(),
+            record: row.record.clone(),
+            version: row.version,
+            author: row.author.clone(),
+            recorded_at: row.recorded_at_us,
+            rows,
+            transfers,
+        })
+    }
+
+    /// The leaf's row of a table. A fault when it has none: the method's rendering does not fit its command.
+    pub fn row<T: Row>(&self) -> Result<T, StoredFault> {
+        self.rows::<T>()?.pop().ok_or_else(|| fault(format!("{} has no row of {}", self.kind, T::spec().name)))
+    }
+
+    /// The leaf's rows of a table, in the order in which they were written.
+    pub fn rows<T: Row>(&self) -> Result<Vec<T>, StoredFault> {
+        let of_table = self.rows.iter().filter(|(spec, _)| spec.name == T::spec().name);
+        of_table.map(|(_, values)| T::from_values(values.clone())).collect()
+    }
+}
+
+static TABLES: LazyLock<BTreeMap<&'static str, &'static TableSpec>> =
+    LazyLock::new(|| jjj_domain::tables::all().into_iter().map(|spec| (spec.name, spec)).collect());
+
+fn values(spec: &'static TableSpec, row: &Json) -> Result<Vec<Value>, StoredFault> {
+    let value = |column: &jjj_domain::row::ColumnSpec| {
+        let json = row.get(column.name).unwrap_or(&Json::Null);
+        Value::from_json(json, column.ty).map_err(|problem| StoredFault {
+            table: spec.name,
+            column: column.name,
+            problem: format!("in a leaf: {problem}"),
+        })
+    };
+    spec.columns.iter().map(value).collect()
+}
+
+fn fault(problem: impl Into<String>) -> StoredFault {
+    StoredFault { table: "leaves", column: "body", problem: problem.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use jjj_domain::decision::{Call, Command};
+    use jjj_domain::names::Participant;
+    use jjj_domain::policy::{self, PolicyRow};
+    use jjj_domain::sim::Sim;
+
+    use super::*;
+
+    #[test]
+    fn a_leaf_reads_back_as_it_was_written() {
+        let request_id = "01939d0c-5a00-7000-8000-000000000001".parse().unwrap();
+        let now = Timestamp(1_763_700_000_000_000);
+        let actor = Actor::system(Participant::gateway());
+        let call = Call { actor: actor.clone(), request_id, now };
+        let command = policy::defaults().remove(0);
+        let decision = Sim::default().execute(&call, &command as &dyn Command).unwrap();
+        let salts = Salts::new();
+        let context = Context { actor: &actor, request_id, recorded_at: now, salts: &salts };
+        let row = leaf_row(&decision.leaves[0], &context, None);
+        let (fresh, stored) = (LeafView::fresh(&decision.leaves[0], &row), LeafView::stored(&row).unwrap());
+        assert_eq!(fresh, stored);
+        let policy: PolicyRow = stored.row().unwrap();
+        assert_eq!(policy.recorded_at_us, now);
+        let canonical: Json = serde_json::from_str(&row.body).unwrap();
+        assert_eq!(canonical_json(&canonical), row.body);
+        assert!(row.body.contains(r#""evidence":null"#));
+    }
+}

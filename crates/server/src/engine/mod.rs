@@ -1,0 +1,152 @@
+//! The write path. Concurrent mutations are drained into one batch, decided in order
+//! in memory, written in a handful of statements, and answered when they are durable.
+
+mod batch;
+mod decide;
+pub mod effects;
+pub mod job;
+pub mod leaf;
+mod locks;
+mod read;
+mod worker;
+
+use std::sync::Arc;
+
+use jjj_domain::rejection::{Reason, Rejection};
+use jjj_store::Store;
+use jjj_store::dialect::Dialect;
+use tokio::sync::{Mutex, Notify, Semaphore, TryAcquireError, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+use crate::clock::Clock;
+use crate::config::Limits;
+use crate::keys::GatewayKeys;
+use crate::registry::Registry;
+use crate::status::Refused;
+
+pub use job::{Accepted, Evidence, Job, Origin, Outcome, SealedFor};
+pub use leaf::LeafView;
+
+use batch::Writer;
+use worker::{Group, Worker};
+
+/// Request ids older than this are refused: their partition may be gone.
+const MAX_AGE_US: i64 = 35 * jjj_domain::time::DAY_US;
+/// How far a client's clock may run ahead.
+const MAX_AHEAD_US: i64 = 5 * 60 * 1_000_000;
+
+/// Takes mutations in. Clones share the queue.
+#[derive(Clone)]
+pub struct Engine {
+    queue: mpsc::UnboundedSender<Group>,
+    /// Bounds the queue by items; the channel itself is unbounded.
+    room: Arc<Semaphore>,
+    clock: Clock,
+    store: Store,
+}
+
+/// The tasks behind an [`Engine`].
+pub struct Workers {
+    tasks: JoinSet<()>,
+    room: Arc<Semaphore>,
+    close: watch::Sender<bool>,
+}
+
+impl Workers {
+    /// Takes nothing more in, and returns when everything taken in is answered.
+    pub async fn finish(mut self) {
+        self.room.close();
+        self.close.send_replace(true);
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// What the engine works with.
+pub struct Parts {
+    pub store: Store,
+    pub clock: Clock,
+    pub keys: GatewayKeys,
+    pub origin: String,
+    pub limits: Limits,
+    /// Refreshed before the answer to a mutation that changes it.
+    pub registry: Option<Arc<Registry>>,
+    /// Told when leaves wait for their number.
+    pub committed: Arc<Notify>,
+}
+
+impl Engine {
+    pub fn start(parts: Parts) -> (Self, Workers) {
+        let Parts { store, clock, keys, origin, limits, registry, committed } = parts;
+        let (queue, groups) = mpsc::unbounded_channel();
+        let writer = Writer { store: store.clone(), clock: clock.clone(), keys, origin };
+        let (close, closed) = watch::channel(false);
+        let worker = Arc::new(Worker {
+            writer,
+            closed,
+            groups: Mutex::new(groups),
+            batch_items: limits.batch_items,
+            registry,
+            committed,
+        });
+        let count = match store.dialect() {
+            Dialect::Sqlite => 1,
+            Dialect::Postgres => limits.writers,
+        };
+        let mut tasks = JoinSet::new();
+        for _ in 0..count {
+            tasks.spawn(worker.clone().run());
+        }
+        let room = Arc::new(Semaphore::new(limits.queue_items));
+        (Self { queue, room: room.clone(), clock, store }, Workers { tasks, room, close })
+    }
+
+    /// Records one mutation, or says why not.
+    pub async fn submit(&self, job: Job) -> Outcome {
+        self.submit_all(vec![job]).await.pop().unwrap_or(Err(Refused::Internal))
+    }
+
+    /// Records mutations in their order, each with its own outcome. They stay together in one transaction.
+    pub async fn submit_all(&self, jobs: Vec<Job>) -> Vec<Outcome> {
+        let ages: Vec<Result<(), Rejection>> = jobs.iter().map(|job| self.check_age(job)).collect();
+        let fit: Vec<Job> = jobs.into_iter().zip(&ages).filter(|(_, age)| age.is_ok()).map(|(job, _)| job).collect();
+        let mut outcomes = self.enqueue(fit).await.into_iter();
+        ages.into_iter()
+            .map(|age| match age {
+                Ok(()) => outcomes.next().unwrap_or(Err(Refused::Internal)),
+                Err(rejection) => Err(rejection.into()),
+            })
+            .collect()
+    }
+
+    /// How many mutations can still be taken.
+    pub fn room(&self) -> usize {
+        self.room.available_permits()
+    }
+
+    fn check_age(&self, job: &Job) -> Result<(), Rejection> {
+        let age_us = self.clock.now().0 - job.request_id.unix_ms().saturating_mul(1_000);
+        if (-MAX_AHEAD_US..=MAX_AGE_US).contains(&age_us) {
+            Ok(())
+        } else {
+            Err(Reason::RequestIdAge.field("request_id"))
+        }
+    }
+
+    async fn enqueue(&self, jobs: Vec<Job>) -> Vec<Outcome> {
+        let count = jobs.len();
+        if count == 0 {
+            return Vec::new();
+        }
+        let refuse = |refused: Refused| vec![Err(refused); count];
+        let room = match self.room.clone().try_acquire_many_owned(count as u32) {
+            Ok(room) => room,
+            Err(TryAcquireError::NoPermits) => return refuse(Refused::Busy),
+            Err(TryAcquireError::Closed) => return refuse(Refused::Stopping),
+        };
+        let (answer, answered) = oneshot::channel();
+        if self.queue.send(Group { jobs, answer, _room: room }).is_err() {
+            return refuse(Refused::Stopping);
+        }
+        answered.await.unwrap_or_else(|_| refuse(Refused::Internal))
+    }
+}

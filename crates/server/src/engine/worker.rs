@@ -1,0 +1,203 @@
+//! Drains the queue into batches, and sees each batch to an end: retried, halved
+//! until a guilty command stands alone, looked up when its commit is in doubt.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jjj_domain::key;
+use jjj_domain::names::RequestId;
+use jjj_store::log_tables::RequestRow;
+use jjj_store::{ConflictKind, StoreError};
+use tokio::sync::{Mutex, Notify, OwnedSemaphorePermit, mpsc, oneshot};
+
+use super::batch::{Attempt, BatchError, Done, InDoubt, Writer};
+use super::job::{Job, Outcome};
+use crate::registry::Registry;
+use crate::status::Refused;
+use crate::stop::{Stop, stopped};
+
+/// How often a batch that lost against another one is decided anew before it is divided.
+const TRIES: u32 = 4;
+/// How long a batch in doubt is looked up before its callers are told to ask again.
+const DOUBT_TRIES: u32 = 40;
+const DOUBT_PAUSE: Duration = Duration::from_millis(250);
+
+/// The jobs of one call; they are never separated.
+pub(super) struct Group {
+    pub jobs: Vec<Job>,
+    pub answer: oneshot::Sender<Vec<Outcome>>,
+    /// Room in the queue, given back when answered.
+    pub _room: OwnedSemaphorePermit,
+}
+
+pub(super) struct Worker {
+    pub writer: Writer,
+    pub groups: Mutex<mpsc::UnboundedReceiver<Group>>,
+    pub closed: Stop,
+    pub batch_items: usize,
+    pub registry: Option<Arc<Registry>>,
+    pub committed: Arc<Notify>,
+}
+
+impl Worker {
+    /// Works until the queue is closed and empty.
+    pub async fn run(self: Arc<Self>) {
+        while let Some(groups) = self.drain().await {
+            let jobs: Vec<&Job> = groups.iter().flat_map(|group| &group.jobs).collect();
+            let mut outcomes = self.process(&jobs).await.into_iter();
+            for group in groups {
+                let answers = outcomes.by_ref().take(group.jobs.len()).collect();
+                // A caller who has gone asks again with the same id.
+                let _ = group.answer.send(answers);
+            }
+        }
+    }
+
+    /// Waits for work and takes as much as a batch holds. Callers who have gone are left out: nothing
+    /// was begun for them.
+    async fn drain(&self) -> Option<Vec<Group>> {
+        let mut queue = self.groups.lock().await;
+        let mut taken = Vec::new();
+        let mut count = 0;
+        loop {
+            let next = match taken.is_empty() {
+                true => Some(self.next(&mut queue).await?),
+                false => queue.try_recv().ok(),
+            };
+            let Some(group) = next else { return Some(taken) };
+            if group.answer.is_closed() {
+                continue;
+            }
+            count += group.jobs.len();
+            taken.push(group);
+            if count >= self.batch_items {
+                return Some(taken);
+            }
+        }
+    }
+
+    /// The next group; `None` when the queue is closed and empty.
+    async fn next(&self, queue: &mut mpsc::UnboundedReceiver<Group>) -> Option<Group> {
+        let mut closed = self.closed.clone();
+        tokio::select! {
+            biased;
+            group = queue.recv() => return group,
+            () = stopped(&mut closed) => queue.close(),
+        }
+        queue.recv().await
+    }
+
+    async fn process(&self, jobs: &[&Job]) -> Vec<Outcome> {
+        let mut outcomes: Vec<Option<Outcome>> = jobs.iter().map(|_| None).collect();
+        let mut rest: Vec<Range<usize>> = vec![0..jobs.len()];
+        while let Some(range) = rest.pop() {
+            match self.see_through(&jobs[range.clone()]).await {
+                Ok(done) => {
+                    self.announce(&done).await;
+                    for (slot, outcome) in outcomes[range].iter_mut().zip(done.outcomes) {
+                        *slot = Some(outcome);
+                    }
+                }
+                Err(error) if range.len() > 1 && divides(&error) => {
+                    let middle = range.start + range.len() / 2;
+                    rest.push(middle..range.end);
+                    rest.push(range.start..middle);
+                }
+                Err(error) => {
+                    let refused = refuse(&error);
+                    for slot in &mut outcomes[range] {
+                        *slot = Some(Err(refused.clone()));
+                    }
+                }
+            }
+        }
+        outcomes.into_iter().map(|outcome| outcome.unwrap_or(Err(Refused::Internal))).collect()
+    }
+
+    /// Tells those who live off the log, before anybody is answered.
+    async fn announce(&self, done: &Done) {
+        if !done.wrote {
+            return;
+        }
+        self.committed.notify_one();
+        if let (true, Some(registry)) = (done.changed_registry, &self.registry)
+            && let Err(error) = registry.refresh().await
+        {
+            // The poll will see it within a second.
+            tracing::warn!(cause = crate::status::chain(&error), "the registry could not be read after its change");
+        }
+    }
+
+    /// One batch until it is committed, refused, or must be divided.
+    async fn see_through(&self, jobs: &[&Job]) -> Result<Done, BatchError> {
+        let mut tries = 0;
+        loop {
+            let error = match self.writer.attempt(jobs).await {
+                Ok(Attempt::Done(done)) => return Ok(done),
+                Ok(Attempt::InDoubt(doubt)) => match self.resolve(*doubt).await {
+                    Ok(Some(done)) => return Ok(done),
+                    Ok(None) => continue,
+                    Err(error) => return Err(error.into()),
+                },
+                Err(error) => error,
+            };
+            tries += 1;
+            let again = matches!(&error, BatchError::Store(e) if e.retryable()) && tries < TRIES;
+            if !again {
+                return Err(error);
+            }
+            tracing::debug!(cause = crate::status::chain(&error), tries, "a batch is decided anew");
+            tokio::time::sleep(Duration::from_millis(2u64 << tries)).await;
+        }
+    }
+
+    /// Whether a batch in doubt was committed: `Some` with its answers, `None` to decide it anew.
+    async fn resolve(&self, doubt: InDoubt) -> Result<Option<Done>, StoreError> {
+        let InDoubt { done, claims, error } = doubt;
+        let accepted = claims.iter().zip(&done.outcomes).find(|(_, outcome)| outcome.is_ok());
+        let Some((claim, _)) = accepted else { return Ok(Some(done)) };
+        tracing::warn!(cause = crate::status::chain(&error), "a commit was not answered; looking it up");
+        for _ in 0..DOUBT_TRIES {
+            tokio::time::sleep(DOUBT_PAUSE).await;
+            match self.is_recorded(claim.participant.clone(), claim.request_id).await {
+                Ok(true) => return Ok(Some(done)),
+                Ok(false) => return Ok(None),
+                Err(_) => {}
+            }
+        }
+        Err(error)
+    }
+
+    /// A transaction is all or nothing, so one of its requests tells for all. The look-up goes
+    /// through a transaction that writes: a lagging reader may not know yet.
+    async fn is_recorded(
+        &self,
+        participant: jjj_domain::names::Participant,
+        request_id: RequestId,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.writer.store.begin_write().await?;
+        let found: Option<RequestRow> = tx.session().get(key![participant, request_id]).await?;
+        tx.rollback().await?;
+        Ok(found.is_some())
+    }
+}
+
+/// Whether a smaller batch may fare better: not when the database is away.
+fn divides(error: &BatchError) -> bool {
+    match error {
+        BatchError::Store(StoreError::Unavailable(_) | StoreError::UnknownCommit(_)) => false,
+        BatchError::Store(_) | BatchError::Effects(_) | BatchError::Endless => true,
+    }
+}
+
+fn refuse(error: &BatchError) -> Refused {
+    match error {
+        // Alone, and still against a constraint: no other transaction is to blame.
+        BatchError::Store(e @ StoreError::Conflict { kind: ConflictKind::Rule | ConflictKind::Unique, .. }) => {
+            Refused::internal("writing", e)
+        }
+        BatchError::Store(e) => Refused::store("writing", e),
+        BatchError::Effects(_) | BatchError::Endless => Refused::internal("writing", error),
+    }
+}

@@ -1,0 +1,212 @@
+//! The running gateway: everything put together, started, and stopped in the right order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use jjj_store::{Store, StoreError};
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Server;
+
+use crate::clock::Clock;
+use crate::config::{Config, ConfigError};
+use crate::engine::{Engine, Parts, Workers};
+use crate::identity::IdentifyLayer;
+use crate::keys::GatewayKeys;
+use crate::registry::Registry;
+use crate::seal::{LogWatch, Sealer};
+use crate::stop::{Stop, stopped};
+use crate::tls::{Acceptor, ServerFiles};
+use crate::{loopback, public, rpc};
+
+/// What the services share.
+pub struct Gateway {
+    pub store: Store,
+    pub engine: Engine,
+    pub registry: Arc<Registry>,
+    pub clock: Clock,
+    pub keys: GatewayKeys,
+    /// The gateway's name: audience of tokens, origin of receipts and of the log.
+    pub origin: String,
+    log: LogWatch,
+    stop: Stop,
+}
+
+impl Gateway {
+    /// Tells when the log has grown.
+    pub fn log(&self) -> LogWatch {
+        self.log.clone()
+    }
+
+    /// Returns when the gateway begins to stop.
+    pub async fn stopping(&self) {
+        stopped(&mut self.stop.clone()).await;
+    }
+}
+
+/// Why the gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("the database")]
+    Store(#[from] StoreError),
+    #[error("{member}: cannot listen on {address}")]
+    Listen { member: &'static str, address: SocketAddr, source: std::io::Error },
+    #[error("the reflection service's descriptors cannot be read")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
+
+/// A started gateway.
+pub struct Handle {
+    pub grpc: SocketAddr,
+    pub public: Option<SocketAddr>,
+    pub metrics: Option<SocketAddr>,
+    pub gateway: Arc<Gateway>,
+    join: JoinHandle<()>,
+}
+
+impl Handle {
+    /// Returns when everything accepted is answered, numbered and sealed. The gateway stops when
+    /// the future given to [`run`] completes.
+    pub async fn join(self) {
+        // A panic while stopping has been printed by its own task.
+        let _ = self.join.await;
+    }
+}
+
+/// Starts a gateway on a prepared database (see [`crate::bootstrap`]); it stops when `shutdown` completes.
+pub async fn run(
+    config: Config,
+    clock: Clock,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<Handle, StartError> {
+    config.check()?;
+    if config.clock_offset_s != 0 {
+        clock.advance_us(config.clock_offset_s.saturating_mul(1_000_000));
+    }
+    let keys = GatewayKeys::load(&config.keys)?;
+    let store = Store::open(&config.database.url).await?;
+    store.check_schema().await?;
+    let registry = Registry::load(&store).await?;
+
+    let (stop_sender, stop) = watch::channel(false);
+    let committed = Arc::new(Notify::new());
+    let sealer =
+        Sealer::new(store.clone(), clock.clone(), keys.signing.clone(), config.origin.clone(), committed.clone());
+    let log = sealer.watch();
+    let (engine, workers) = Engine::start(Parts {
+        store: store.clone(),
+        clock: clock.clone(),
+        keys: keys.clone(),
+        origin: config.origin.clone(),
+        limits: config.limits,
+        registry: Some(registry.clone()),
+        committed,
+    });
+    let gateway = Arc::new(Gateway {
+        store,
+        engine,
+        registry: registry.clone(),
+        clock: clock.clone(),
+        keys,
+        origin: config.origin.clone(),
+        log,
+        stop: stop.clone(),
+    });
+
+    let acceptor = Acceptor::new(ServerFiles::new("grpc", &config.grpc), &registry, &clock)?;
+    let (listener, grpc) = listen("grpc.listen", config.grpc.listen).await?;
+    let public = match &config.public {
+        None => None,
+        Some(files) => {
+            let (listener, address) = listen("public.listen", files.listen).await?;
+            let tls = crate::tls::public(files)?;
+            tokio::spawn(public::serve(listener, tls, gateway.clone(), stop.clone()));
+            Some(address)
+        }
+    };
+    let metrics = match &config.metrics {
+        None => None,
+        Some(plain) => {
+            let (listener, address) = listen("metrics.listen", plain.listen).await?;
+            tokio::spawn(loopback::serve(listener, gateway.clone(), stop.clone()));
+            Some(address)
+        }
+    };
+    tokio::spawn(registry.clone().keep_current(stop.clone()));
+    tokio::spawn(acceptor.clone().keep_current(registry, stop.clone()));
+
+    let connections = acceptor.accept(listener, stop.clone());
+    let server = serve(&gateway, connections, stop.clone())?;
+    let (seal_stop, seal_stopped) = watch::channel(false);
+    let sealing = tokio::spawn(sealer.run(seal_stopped));
+    let join = tokio::spawn(stop_in_order(shutdown, stop_sender, server, gateway.clone(), workers, seal_stop, sealing));
+    Ok(Handle { grpc, public, metrics, gateway, join })
+}
+
+async fn listen(member: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Listen { member, address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+/// Every service behind the identity layer.
+fn serve(
+    gateway: &Arc<Gateway>,
+    connections: tokio::sync::mpsc::Receiver<std::io::Result<crate::tls::Connection>>,
+    mut stop: Stop,
+) -> Result<JoinHandle<()>, StartError> {
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(jjj_wire::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let (health_reporter, health) = tonic_health::server::health_reporter();
+    let layer = IdentifyLayer::new(gateway.registry.clone(), gateway.clock.clone(), gateway.origin.clone());
+    let routes = rpc::routes(gateway)
+        .add_service(health)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?);
+    let mut server = Server::builder()
+        .layer(layer)
+        .http2_keepalive_interval(Some(std::time::Duration::from_secs(30)))
+        .http2_keepalive_timeout(Some(std::time::Duration::from_secs(20)))
+        .max_concurrent_streams(Some(2_048))
+        .initial_stream_window_size(Some(1 << 20))
+        .initial_connection_window_size(Some(4 << 20));
+    let stopped = async move {
+        stopped(&mut stop).await;
+        health_reporter.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+    };
+    Ok(tokio::spawn(async move {
+        let served =
+            server.add_routes(routes).serve_with_incoming_shutdown(ReceiverStream::new(connections), stopped).await;
+        if let Err(error) = served {
+            tracing::error!(cause = crate::status::chain(&error), "the gRPC server ended");
+        }
+    }))
+}
+
+/// Calls are answered before the engine goes, and numbered and sealed before the process does.
+async fn stop_in_order(
+    shutdown: impl Future<Output = ()> + Send + 'static,
+    stop: watch::Sender<bool>,
+    server: JoinHandle<()>,
+    gateway: Arc<Gateway>,
+    workers: Workers,
+    seal_stop: watch::Sender<bool>,
+    sealing: JoinHandle<()>,
+) {
+    shutdown.await;
+    stop.send_replace(true);
+    // The server waits for its calls; a client that holds an idle connection open is not waited for.
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(20), server).await;
+    workers.finish().await;
+    seal_stop.send_replace(true);
+    let _ = sealing.await;
+    gateway.store.close().await;
+}

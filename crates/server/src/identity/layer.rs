@@ -1,0 +1,90 @@
+//! The tower layer itself.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use tonic::body::Body;
+use tower::{Layer, Service};
+
+use super::verify::{self, Door};
+use super::{Refusal, body};
+use crate::status;
+use crate::tls::Peer;
+
+/// Puts [`Identify`] before services.
+#[derive(Clone)]
+pub struct IdentifyLayer {
+    door: Arc<Door>,
+}
+
+impl IdentifyLayer {
+    pub fn new(registry: Arc<crate::registry::Registry>, clock: crate::Clock, audience: String) -> Self {
+        Self { door: Arc::new(Door { registry, clock, audience }) }
+    }
+}
+
+impl<S> Layer<S> for IdentifyLayer {
+    type Service = Identify<S>;
+    fn layer(&self, inner: S) -> Identify<S> {
+        Identify { door: self.door.clone(), inner }
+    }
+}
+
+/// Passes on verified calls, with a [`super::Caller`] in their extensions.
+#[derive(Clone)]
+pub struct Identify<S> {
+    door: Arc<Door>,
+    inner: S,
+}
+
+/// What the certificate alone opens.
+const CERTIFICATE_ONLY: [&str; 2] = ["/grpc.health.v1.", "/grpc.reflection."];
+
+impl<S> Service<Request<Body>> for Identify<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let door = self.door.clone();
+        // The instance that was polled ready takes the call; its clone waits for the next.
+        let next = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, next);
+        Box::pin(async move {
+            match admit(&door, request).await {
+                Ok(request) => inner.call(request).await,
+                Err(refusal) => {
+                    tracing::debug!(reason = refusal.reason(), "refused");
+                    Ok(status::refused(&refusal).into_http())
+                }
+            }
+        })
+    }
+}
+
+async fn admit(door: &Door, request: Request<Body>) -> Result<Request<Body>, Refusal> {
+    let (mut parts, body) = request.into_parts();
+    let peer = parts.extensions.get::<Arc<Peer>>().ok_or(Refusal::CertificateNotInDate)?.clone();
+    door.check_certificate(&peer)?;
+    let path = parts.uri.path();
+    if CERTIFICATE_ONLY.iter().any(|open| path.starts_with(open)) {
+        return Ok(Request::from_parts(parts, body));
+    }
+    let method = verify::method(path)?;
+    let message = body::read_message(&parts.headers, body).await?;
+    let token = verify::bearer(&parts.headers)?;
+    let caller = door.verify(&peer, method, token, &message)?;
+    parts.extensions.insert(caller);
+    Ok(Request::from_parts(parts, body::framed(&message)))
+}

@@ -1,0 +1,219 @@
+//! Participants, authorities, keys and administrators in memory. The database is the
+//! truth: read again when a leaf of these tables commits here, and every second for
+//! what other replicas commit.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use jjj_domain::names::{Actor, Participant};
+use jjj_domain::participant::{AdministratorRow, AuthorityRow, KeyRow, KeyState, ParticipantRow, Standing};
+use jjj_domain::row::Row;
+use jjj_store::{Session, Store};
+use jjj_token::{Jwk, VerifyingKey};
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use tokio::sync::{Mutex, watch};
+
+use crate::stop::{Stop, stopped};
+use crate::tls::{Peer, provider};
+
+/// How long another replica's change may go unseen.
+const POLL: Duration = Duration::from_millis(900);
+const PAGE: i64 = 1_000;
+/// The tables that the view is made of.
+const TABLES: [&str; 4] = ["participants", "authorities", "keys", "administrators"];
+
+/// A public key as registered.
+pub struct RegisteredKey {
+    pub key: VerifyingKey,
+    pub holder: Actor,
+    pub state: KeyState,
+}
+
+/// The registry at one moment.
+#[derive(Default)]
+pub struct View {
+    /// Grows with every change seen here; not the same on two replicas.
+    version: u64,
+    digest: u64,
+    participants: HashMap<Participant, Standing>,
+    administrators: HashMap<Actor, Standing>,
+    keys: HashMap<String, RegisteredKey>,
+    verifiers: HashMap<Participant, Arc<dyn ClientCertVerifier>>,
+    any: Option<Arc<dyn ClientCertVerifier>>,
+}
+
+impl View {
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    pub fn key(&self, kid: &str) -> Option<&RegisteredKey> {
+        self.keys.get(kid)
+    }
+
+    /// Keys that may sign, for the public key set.
+    pub fn keys_in_force(&self) -> impl Iterator<Item = &RegisteredKey> {
+        self.keys.values().filter(|k| k.state == KeyState::Active)
+    }
+
+    pub fn participant(&self, participant: &Participant) -> Option<Standing> {
+        self.participants.get(participant).copied()
+    }
+
+    pub fn administrator(&self, administrator: &Actor) -> Option<Standing> {
+        self.administrators.get(administrator).copied()
+    }
+
+    /// Accepts a client certificate of any authority in force; `None` without one.
+    pub(crate) fn any_authority(&self) -> Option<Arc<dyn ClientCertVerifier>> {
+        self.any.clone()
+    }
+
+    /// Whether the peer's certificate chains to the participant's own authorities.
+    pub(crate) fn chains_to(&self, peer: &Peer, participant: &Participant, now: UnixTime) -> bool {
+        let wanted = (self.version, participant.clone());
+        if peer.chained_to.lock().expect("no panic while held").as_ref() == Some(&wanted) {
+            return true;
+        }
+        let Some(verifier) = self.verifiers.get(participant) else { return false };
+        let good = verifier.verify_client_cert(&peer.chain[0], &peer.chain[1..], now).is_ok();
+        if good {
+            *peer.chained_to.lock().expect("no panic while held") = Some(wanted);
+        }
+        good
+    }
+
+    async fn read(store: &Store) -> jjj_store::Result<Self> {
+        let mut session = store.read_at_once().await?;
+        let mut view = Self::default();
+        let mut digest = DefaultHasher::new();
+        for row in all::<ParticipantRow>(&mut session, &mut digest).await? {
+            view.participants.insert(row.participant, row.standing);
+        }
+        for row in all::<AdministratorRow>(&mut session, &mut digest).await? {
+            view.administrators.insert(row.administrator, row.standing);
+        }
+        for row in all::<KeyRow>(&mut session, &mut digest).await? {
+            match Jwk::from_json(row.jwk.as_bytes()).and_then(|jwk| VerifyingKey::from_jwk(&jwk)) {
+                Ok(key) => {
+                    view.keys.insert(row.kid, RegisteredKey { key, holder: row.holder, state: row.state });
+                }
+                Err(error) => tracing::error!(kid = row.kid, %error, "a registered key cannot be read"),
+            }
+        }
+        let mut roots: HashMap<Participant, RootCertStore> = HashMap::new();
+        let mut any = RootCertStore::empty();
+        for row in all::<AuthorityRow>(&mut session, &mut digest).await? {
+            if row.state != KeyState::Active {
+                continue;
+            }
+            let added = CertificateDer::from_pem_slice(row.certificate_pem.as_bytes()).is_ok_and(|certificate| {
+                any.add(certificate.clone()).is_ok()
+                    && roots
+                        .entry(row.participant.clone())
+                        .or_insert_with(RootCertStore::empty)
+                        .add(certificate)
+                        .is_ok()
+            });
+            if !added {
+                tracing::error!(fingerprint = row.fingerprint, "a registered authority cannot be read");
+            }
+        }
+        view.any = verifier(any);
+        view.verifiers = roots.into_iter().filter_map(|(p, roots)| Some((p, verifier(roots)?))).collect();
+        view.digest = digest.finish();
+        Ok(view)
+    }
+}
+
+fn verifier(roots: RootCertStore) -> Option<Arc<dyn ClientCertVerifier>> {
+    // Fails without roots only.
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider()).build().ok()
+}
+
+async fn all<T: Row>(session: &mut Session, digest: &mut DefaultHasher) -> jjj_store::Result<Vec<T>> {
+    let mut rows = Vec::new();
+    let mut after = None;
+    loop {
+        let page = session.scan(T::spec(), after, PAGE).await?;
+        let is_last = (page.len() as i64) < PAGE;
+        after = page.last().map(|values| T::spec().key_of(values));
+        for values in page {
+            values.hash(digest);
+            rows.push(T::from_values(values)?);
+        }
+        if is_last {
+            return Ok(rows);
+        }
+    }
+}
+
+/// The current view, and who waits for the next.
+pub struct Registry {
+    store: Store,
+    view: ArcSwap<View>,
+    changed: watch::Sender<u64>,
+    /// One reading at a time, or an older one could replace a newer.
+    reading: Mutex<()>,
+}
+
+impl Registry {
+    pub async fn load(store: &Store) -> jjj_store::Result<Arc<Self>> {
+        let mut view = View::read(store).await?;
+        view.version = 1;
+        let (changed, _) = watch::channel(1);
+        Ok(Arc::new(Self { store: store.clone(), view: ArcSwap::from_pointee(view), changed, reading: Mutex::new(()) }))
+    }
+
+    pub fn view(&self) -> Arc<View> {
+        self.view.load_full()
+    }
+
+    /// Wakes on every change.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Whether writes to this table change the view.
+    pub fn is_made_of(table: &str) -> bool {
+        TABLES.contains(&table)
+    }
+
+    /// Reads the tables again.
+    pub async fn refresh(&self) -> jjj_store::Result<()> {
+        let _one = self.reading.lock().await;
+        let mut view = View::read(&self.store).await?;
+        let old = self.view();
+        if view.digest == old.digest {
+            return Ok(());
+        }
+        view.version = old.version + 1;
+        let version = view.version;
+        self.view.store(Arc::new(view));
+        self.changed.send_replace(version);
+        Ok(())
+    }
+
+    /// Polls until shutdown.
+    pub async fn keep_current(self: Arc<Self>, mut stop: Stop) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(POLL) => {}
+                () = stopped(&mut stop) => return,
+            }
+            if let Err(error) = self.refresh().await {
+                tracing::warn!(
+                    cause = crate::status::chain(&error),
+                    "the registry could not be read; the last view stays"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! One thin file per service: parse, hand to the engine or the store, render.
+//!
+//! A mutation is [`support::mutate`] with a parser and a renderer; a bulk method is
+//! [`support::batch`] with the same two. Reads are in [`read`].
+
+pub mod envelope;
+pub mod fields;
+pub mod filter;
+pub mod page;
+mod policy;
+mod rating;
+pub mod read;
+pub mod support;
+
+use std::sync::Arc;
+
+use tonic::service::Routes;
+
+use crate::gateway::Gateway;
+use crate::identity::MAX_MESSAGE_LEN;
+
+/// Every service of the package.
+pub(crate) fn routes(gateway: &Arc<Gateway>) -> Routes {
+    macro_rules! add {
+        ($routes:expr; $($server:path => $api:path),+ $(,)?) => {
+            $routes$(.add_service($server($api(gateway.clone())).max_decoding_message_size(MAX_MESSAGE_LEN)))+
+        };
+    }
+    use jjj_wire::pb::{policy_service_server as policy, rating_service_server as rating};
+    add!(Routes::default();
+        policy::PolicyServiceServer::new => self::policy::PolicyApi,
+        rating::RatingServiceServer::new => self::rating::RatingApi,
+    )
+}
