@@ -36,7 +36,6 @@ enum_texts! {
     PaymentState "PAYMENT_STATE_";
     GateCondition "GATE_CONDITION_";
     GateMode "GATE_MODE_";
-    PaymentOutcome "PAYMENT_OUTCOME_";
     RefundState "REFUND_STATE_";
     RatingScheme "RATING_SCHEME_";
     RecordKind "RECORD_KIND_";

@@ -2569,8 +2569,8 @@ pub struct Instruction {
     /// Version of that record.
     #[prost(int64, tag = "5")]
     pub version: i64,
-    /// Stable order id, 8 to 32 of 0-9, a-f; the same however often it is delivered. Empty for CREDIT
-    /// and PAY_OUT.
+    /// Stable order id, 8 to 32 of 0-9, a-f; the same however often it is delivered. Empty for CREDIT,
+    /// CLAW_BACK and PAY_OUT.
     #[prost(string, tag = "6")]
     pub order_id: ::prost::alloc::string::String,
     /// Merchant number to be used; may be empty.
@@ -2611,12 +2611,14 @@ pub enum InstructionKind {
     Pay = 1,
     /// Forget an instruction that was not acted upon.
     Cancel = 2,
-    /// Say what became of a payment: AnswerQuery.
+    /// Say what became of a payment: confirm, reverse or reject it.
     Query = 3,
     /// Credit a grant: ReportCredit.
     Credit = 4,
-    /// Transfer an operating subsidy: ConfirmPayout.
-    PayOut = 5,
+    /// Return a credited month: ReportClawbackReturn.
+    ClawBack = 5,
+    /// Transfer an operating subsidy, or transfer it again after a return: ConfirmPayout.
+    PayOut = 6,
 }
 impl InstructionKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -2630,6 +2632,7 @@ impl InstructionKind {
             Self::Cancel => "INSTRUCTION_KIND_CANCEL",
             Self::Query => "INSTRUCTION_KIND_QUERY",
             Self::Credit => "INSTRUCTION_KIND_CREDIT",
+            Self::ClawBack => "INSTRUCTION_KIND_CLAW_BACK",
             Self::PayOut => "INSTRUCTION_KIND_PAY_OUT",
         }
     }
@@ -2641,6 +2644,7 @@ impl InstructionKind {
             "INSTRUCTION_KIND_CANCEL" => Some(Self::Cancel),
             "INSTRUCTION_KIND_QUERY" => Some(Self::Query),
             "INSTRUCTION_KIND_CREDIT" => Some(Self::Credit),
+            "INSTRUCTION_KIND_CLAW_BACK" => Some(Self::ClawBack),
             "INSTRUCTION_KIND_PAY_OUT" => Some(Self::PayOut),
             _ => None,
         }
@@ -3972,6 +3976,9 @@ pub struct Contract {
     /// When this version was recorded, UTC microseconds since 1970.
     #[prost(int64, tag = "26")]
     pub recorded_time_us: i64,
+    /// Number of the decision that voided it; may be empty.
+    #[prost(string, tag = "27")]
+    pub document_number: ::prost::alloc::string::String,
 }
 /// Role of a contract party. One person may have several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -7251,7 +7258,7 @@ pub enum IdentifierKind {
     ResidentId = 1,
     /// Social-security card number, 9 characters.
     SocialSecurityCard = 2,
-    /// Beijing senior-disability card (养老助残卡) number, 16 to 19 digits.
+    /// Beijing senior-disability card (养老助残卡) number, 6 to 32 letters and digits.
     SeniorDisabilityCard = 3,
 }
 impl IdentifierKind {
@@ -7376,17 +7383,14 @@ pub struct Elder {
     /// YYYY-MM-DD when known.
     #[prost(string, tag = "7")]
     pub died_on: ::prost::alloc::string::String,
-    /// Kinds of the identifiers known, without their values.
-    #[prost(enumeration = "IdentifierKind", repeated, tag = "8")]
-    pub identifier_kinds: ::prost::alloc::vec::Vec<i32>,
     /// Why merged or erased, or the number of the death certificate's file; nothing personal.
-    #[prost(string, tag = "9")]
+    #[prost(string, tag = "8")]
     pub reason: ::prost::alloc::string::String,
     /// Version, from 1.
-    #[prost(int64, tag = "10")]
+    #[prost(int64, tag = "9")]
     pub version: i64,
     /// When this version was recorded, UTC microseconds since 1970.
-    #[prost(int64, tag = "11")]
+    #[prost(int64, tag = "10")]
     pub recorded_time_us: i64,
 }
 /// A contract-party person, pseudonymous.
@@ -7401,17 +7405,14 @@ pub struct Party {
     /// ACTIVE or ERASED.
     #[prost(enumeration = "PersonState", tag = "3")]
     pub state: i32,
-    /// Kinds of the identifiers known, without their values.
-    #[prost(enumeration = "IdentifierKind", repeated, tag = "4")]
-    pub identifier_kinds: ::prost::alloc::vec::Vec<i32>,
     /// Why merged or erased, or the number of the death certificate's file; nothing personal.
-    #[prost(string, tag = "5")]
+    #[prost(string, tag = "4")]
     pub reason: ::prost::alloc::string::String,
     /// Version, from 1.
-    #[prost(int64, tag = "6")]
+    #[prost(int64, tag = "5")]
     pub version: i64,
     /// When this version was recorded, UTC microseconds since 1970.
-    #[prost(int64, tag = "7")]
+    #[prost(int64, tag = "6")]
     pub recorded_time_us: i64,
 }
 /// A new elder.
@@ -9279,14 +9280,20 @@ pub struct Grant {
     /// Credited so far, fen.
     #[prost(int64, tag = "13")]
     pub credited_fen: i64,
-    /// Clawed back so far, fen.
+    /// Clawed back, fen: all of it or nothing.
     #[prost(int64, tag = "14")]
     pub clawed_back_fen: i64,
-    /// Version, from 1.
+    /// Of that, returned by the channel, fen; the rest of a credited month is owed by the elder.
     #[prost(int64, tag = "15")]
+    pub returned_fen: i64,
+    /// The channel's reason when CREDIT_FAILED, the region's when clawed back; up to 1,000 characters.
+    #[prost(string, tag = "16")]
+    pub reason: ::prost::alloc::string::String,
+    /// Version, from 1.
+    #[prost(int64, tag = "17")]
     pub version: i64,
     /// When this version was recorded, UTC microseconds since 1970.
-    #[prost(int64, tag = "16")]
+    #[prost(int64, tag = "18")]
     pub recorded_time_us: i64,
 }
 /// A movement of programme money that is no payment. Written once.
@@ -9328,6 +9335,9 @@ pub struct MoneyEvent {
     /// When it was recorded, UTC microseconds since 1970.
     #[prost(int64, tag = "12")]
     pub recorded_time_us: i64,
+    /// Who reported it, `regions/{code}` or `channels/{id}`.
+    #[prost(string, tag = "13")]
+    pub reporter: ::prost::alloc::string::String,
 }
 /// What an elder has in one programme at one channel, fen, by the gateway's ledger.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -9372,8 +9382,10 @@ pub enum GrantState {
     Credited = 2,
     /// The channel could not credit it; it stays granted and can be credited later.
     CreditFailed = 3,
-    /// Taken back. Final.
-    ClawedBack = 4,
+    /// Credited, to be taken back: the channel has to say what it returned.
+    ClawbackRequested = 4,
+    /// Taken back; the month can be granted anew. Final.
+    ClawedBack = 5,
 }
 impl GrantState {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -9386,6 +9398,7 @@ impl GrantState {
             Self::Granted => "GRANT_STATE_GRANTED",
             Self::Credited => "GRANT_STATE_CREDITED",
             Self::CreditFailed => "GRANT_STATE_CREDIT_FAILED",
+            Self::ClawbackRequested => "GRANT_STATE_CLAWBACK_REQUESTED",
             Self::ClawedBack => "GRANT_STATE_CLAWED_BACK",
         }
     }
@@ -9396,6 +9409,7 @@ impl GrantState {
             "GRANT_STATE_GRANTED" => Some(Self::Granted),
             "GRANT_STATE_CREDITED" => Some(Self::Credited),
             "GRANT_STATE_CREDIT_FAILED" => Some(Self::CreditFailed),
+            "GRANT_STATE_CLAWBACK_REQUESTED" => Some(Self::ClawbackRequested),
             "GRANT_STATE_CLAWED_BACK" => Some(Self::ClawedBack),
             _ => None,
         }
@@ -9623,7 +9637,7 @@ pub struct ReportOutsideSpendingRequest {
     /// Required. `elders/{uuid}`.
     #[prost(string, tag = "2")]
     pub elder: ::prost::alloc::string::String,
-    /// Required. Programme of the elder's household region.
+    /// Required.
     #[prost(string, tag = "3")]
     pub programme: ::prost::alloc::string::String,
     /// Required. From 1, fen.
@@ -9632,10 +9646,13 @@ pub struct ReportOutsideSpendingRequest {
     /// Required. The channel's clearing date, YYYY-MM-DD.
     #[prost(string, tag = "5")]
     pub occurred_on: ::prost::alloc::string::String,
-    /// Required. The channel's reference, unique per channel, up to 64 characters. RECORD_EXISTS
-    /// otherwise.
+    /// Required. The channel's reference, up to 64 characters, once per programme and method.
+    /// RECORD_EXISTS otherwise.
     #[prost(string, tag = "6")]
     pub reference: ::prost::alloc::string::String,
+    /// Paying region, `regions/{code}`; its programme it is. Default: the elder's household region.
+    #[prost(string, tag = "7")]
+    pub region: ::prost::alloc::string::String,
 }
 /// Answer to ReportOutsideSpending.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -9658,7 +9675,7 @@ pub struct ReportEstatePayoutRequest {
     /// Required. `elders/{uuid}`, DECEASED.
     #[prost(string, tag = "2")]
     pub elder: ::prost::alloc::string::String,
-    /// Required. Programme of the elder's household region.
+    /// Required.
     #[prost(string, tag = "3")]
     pub programme: ::prost::alloc::string::String,
     /// Required. From 1, fen.
@@ -9667,10 +9684,13 @@ pub struct ReportEstatePayoutRequest {
     /// Required. The channel's clearing date, YYYY-MM-DD.
     #[prost(string, tag = "5")]
     pub occurred_on: ::prost::alloc::string::String,
-    /// Required. The channel's reference, unique per channel, up to 64 characters. RECORD_EXISTS
-    /// otherwise.
+    /// Required. The channel's reference, up to 64 characters, once per programme and method.
+    /// RECORD_EXISTS otherwise.
     #[prost(string, tag = "6")]
     pub reference: ::prost::alloc::string::String,
+    /// Paying region, `regions/{code}`; its programme it is. Default: the elder's household region.
+    #[prost(string, tag = "7")]
+    pub region: ::prost::alloc::string::String,
 }
 /// Answer to ReportEstatePayout.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -9693,16 +9713,38 @@ pub struct ClawBackGrantRequest {
     /// Required. `grants/{uuid}`, of the caller.
     #[prost(string, tag = "2")]
     pub grant: ::prost::alloc::string::String,
-    /// What the channel returned from the restricted account, fen, from 0; 0 for an uncredited grant.
-    #[prost(int64, tag = "3")]
-    pub returned_fen: i64,
     /// Required. Up to 1,000 characters; nothing personal.
-    #[prost(string, tag = "4")]
+    #[prost(string, tag = "3")]
     pub reason: ::prost::alloc::string::String,
 }
 /// Answer to ClawBackGrant.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ClawBackGrantResponse {
+    /// The record as this request left it.
+    #[prost(message, optional, tag = "1")]
+    pub grant: ::core::option::Option<Grant>,
+    /// The gateway's signed promise to log it.
+    #[prost(message, optional, tag = "2")]
+    pub receipt: ::core::option::Option<Receipt>,
+}
+/// What was returned; the caller is the grant's channel.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReportClawbackReturnRequest {
+    /// Required. UUIDv7, made and persisted by the caller before sending, unique per participant. The
+    /// same id with the same bytes returns the first answer; with other bytes REQUEST_ID_REUSED; older
+    /// than 35 days or from the future REQUEST_ID_AGE.
+    #[prost(string, tag = "1")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Required. `grants/{uuid}`, CLAWBACK_REQUESTED, at the caller.
+    #[prost(string, tag = "2")]
+    pub grant: ::prost::alloc::string::String,
+    /// Returned from the restricted account, fen, 0 to what was credited.
+    #[prost(int64, tag = "3")]
+    pub returned_fen: i64,
+}
+/// Answer to ReportClawbackReturn.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReportClawbackReturnResponse {
     /// The record as this request left it.
     #[prost(message, optional, tag = "1")]
     pub grant: ::core::option::Option<Grant>,
@@ -9721,9 +9763,9 @@ pub struct RecordRecoveryRequest {
     /// Required. Programme of the caller's.
     #[prost(string, tag = "2")]
     pub programme: ::prost::alloc::string::String,
-    /// Required. Who repaid, e.g. `elders/{uuid}`.
+    /// Required. Who owed it, `elders/{uuid}`.
     #[prost(string, tag = "3")]
-    pub party: ::prost::alloc::string::String,
+    pub elder: ::prost::alloc::string::String,
     /// Required. From 1, fen, at most what is owed.
     #[prost(int64, tag = "4")]
     pub amount_fen: i64,
@@ -9962,7 +10004,7 @@ pub mod entitlement_service_client {
         }
         /// Grants a month on an eligibility basis; the amount comes from the rate table in force.
         /// BASIS_NOT_VALID, NO_RATE, ALREADY_GRANTED, BACK_PAY_TOO_OLD, MONTH_IN_FUTURE, PERSON_DECEASED,
-        /// PERSON_MERGED.
+        /// PERSON_ERASED, PARTICIPANT_NOT_ACTIVE.
         pub async fn grant_entitlement(
             &mut self,
             request: impl tonic::IntoRequest<super::GrantEntitlementRequest>,
@@ -10177,8 +10219,8 @@ pub mod entitlement_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Takes back a wrongly granted month: uncredited, it ends; credited, what the channel returned
-        /// goes back and the rest is owed by the elder. STATE_NOT_ALLOWED, FIELD_OUT_OF_RANGE.
+        /// Takes back a wrongly granted month. Uncredited, it ends (CLAWED_BACK). Credited, the channel is
+        /// asked to return it (CLAWBACK_REQUESTED). STATE_NOT_ALLOWED.
         pub async fn claw_back_grant(
             &mut self,
             request: impl tonic::IntoRequest<super::ClawBackGrantRequest>,
@@ -10205,7 +10247,38 @@ pub mod entitlement_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// The region records that a receivable was repaid. STATE_NOT_ALLOWED, AMOUNT_MISMATCH.
+        /// The channel reports what it returned of a month that the region claws back; the rest was spent
+        /// and is owed by the elder. One report ends it. STATE_NOT_ALLOWED.
+        pub async fn report_clawback_return(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReportClawbackReturnRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReportClawbackReturnResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/jjj.gateway.v1.EntitlementService/ReportClawbackReturn",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "jjj.gateway.v1.EntitlementService",
+                        "ReportClawbackReturn",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// The region records that a receivable was repaid. RECORD_EXISTS for a reference used before.
         pub async fn record_recovery(
             &mut self,
             request: impl tonic::IntoRequest<super::RecordRecoveryRequest>,
@@ -10374,7 +10447,7 @@ pub mod entitlement_service_server {
         >;
         /// Grants a month on an eligibility basis; the amount comes from the rate table in force.
         /// BASIS_NOT_VALID, NO_RATE, ALREADY_GRANTED, BACK_PAY_TOO_OLD, MONTH_IN_FUTURE, PERSON_DECEASED,
-        /// PERSON_MERGED.
+        /// PERSON_ERASED, PARTICIPANT_NOT_ACTIVE.
         async fn grant_entitlement(
             &self,
             request: tonic::Request<super::GrantEntitlementRequest>,
@@ -10438,8 +10511,8 @@ pub mod entitlement_service_server {
             tonic::Response<super::ReportEstatePayoutResponse>,
             tonic::Status,
         >;
-        /// Takes back a wrongly granted month: uncredited, it ends; credited, what the channel returned
-        /// goes back and the rest is owed by the elder. STATE_NOT_ALLOWED, FIELD_OUT_OF_RANGE.
+        /// Takes back a wrongly granted month. Uncredited, it ends (CLAWED_BACK). Credited, the channel is
+        /// asked to return it (CLAWBACK_REQUESTED). STATE_NOT_ALLOWED.
         async fn claw_back_grant(
             &self,
             request: tonic::Request<super::ClawBackGrantRequest>,
@@ -10447,7 +10520,16 @@ pub mod entitlement_service_server {
             tonic::Response<super::ClawBackGrantResponse>,
             tonic::Status,
         >;
-        /// The region records that a receivable was repaid. STATE_NOT_ALLOWED, AMOUNT_MISMATCH.
+        /// The channel reports what it returned of a month that the region claws back; the rest was spent
+        /// and is owed by the elder. One report ends it. STATE_NOT_ALLOWED.
+        async fn report_clawback_return(
+            &self,
+            request: tonic::Request<super::ReportClawbackReturnRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReportClawbackReturnResponse>,
+            tonic::Status,
+        >;
+        /// The region records that a receivable was repaid. RECORD_EXISTS for a reference used before.
         async fn record_recovery(
             &self,
             request: tonic::Request<super::RecordRecoveryRequest>,
@@ -11025,6 +11107,55 @@ pub mod entitlement_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ClawBackGrantSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/jjj.gateway.v1.EntitlementService/ReportClawbackReturn" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReportClawbackReturnSvc<T: EntitlementService>(pub Arc<T>);
+                    impl<
+                        T: EntitlementService,
+                    > tonic::server::UnaryService<super::ReportClawbackReturnRequest>
+                    for ReportClawbackReturnSvc<T> {
+                        type Response = super::ReportClawbackReturnResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReportClawbackReturnRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as EntitlementService>::report_clawback_return(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReportClawbackReturnSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -11800,10 +11931,12 @@ pub struct Institution {
     /// Why the last version was made; up to 1,000 characters.
     #[prost(string, tag = "12")]
     pub reason: ::prost::alloc::string::String,
-    /// Output: its ratings in force on the day of the answer.
+    /// Output of GetInstitution and ListInstitutions alone: its ratings in force on the day of the
+    /// answer.
     #[prost(message, repeated, tag = "13")]
     pub ratings: ::prost::alloc::vec::Vec<InstitutionRating>,
-    /// Every period in the online-signing scope (网签范围), oldest first.
+    /// Output of GetInstitution and ListInstitutions alone: every period in the online-signing scope
+    /// (网签范围), oldest first.
     #[prost(message, repeated, tag = "14")]
     pub signing_scope: ::prost::alloc::vec::Vec<SigningScopeMembership>,
 }
@@ -11854,6 +11987,9 @@ pub struct SigningScopeMembership {
     /// Number of the document of the last change; may be empty.
     #[prost(string, tag = "3")]
     pub document_number: ::prost::alloc::string::String,
+    /// `institutions/{uscc}`.
+    #[prost(string, tag = "4")]
+    pub institution: ::prost::alloc::string::String,
 }
 /// What the institution is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -12120,11 +12256,11 @@ pub struct SetSigningScopeRequest {
     pub document_number: ::prost::alloc::string::String,
 }
 /// Answer to SetSigningScope.
-#[derive(Clone, PartialEq, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SetSigningScopeResponse {
-    /// The record as this request left it.
+    /// The period that this request began or ended.
     #[prost(message, optional, tag = "1")]
-    pub institution: ::core::option::Option<Institution>,
+    pub membership: ::core::option::Option<SigningScopeMembership>,
     /// The gateway's signed promise to log it.
     #[prost(message, optional, tag = "2")]
     pub receipt: ::core::option::Option<Receipt>,
@@ -15500,10 +15636,10 @@ pub struct OperatingSubsidyClaim {
     /// State.
     #[prost(enumeration = "ClaimState", tag = "9")]
     pub state: i32,
-    /// Division that bears the cost, 6 digits.
+    /// Division that bears the cost, 6 digits; empty before approval.
     #[prost(string, tag = "10")]
     pub funder_division: ::prost::alloc::string::String,
-    /// `channels/{id}` of the bank that pays.
+    /// `channels/{id}` of the bank that pays; empty before approval.
     #[prost(string, tag = "11")]
     pub channel: ::prost::alloc::string::String,
     /// The bank's order id, from its confirmation; empty before.
@@ -15538,7 +15674,7 @@ pub enum ClaimState {
     Paid = 4,
     /// The bank's statement shows it. Final but for a return.
     OnStatement = 5,
-    /// The transfer came back. Final.
+    /// The transfer came back. It is still owed: the bank transfers again and confirms again.
     Returned = 6,
 }
 impl ClaimState {
@@ -15589,12 +15725,6 @@ pub struct CreateClaimRequest {
     /// Required. YYYY-MM, past.
     #[prost(string, tag = "4")]
     pub month: ::prost::alloc::string::String,
-    /// Required. `channels/{id}` of the bank that shall pay.
-    #[prost(string, tag = "5")]
-    pub channel: ::prost::alloc::string::String,
-    /// Required. Division of the payer whose budget pays, 6 digits.
-    #[prost(string, tag = "6")]
-    pub funder_division: ::prost::alloc::string::String,
 }
 /// Answer to CreateClaim.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -15617,9 +15747,15 @@ pub struct ApproveClaimRequest {
     /// Required. `operatingSubsidyClaims/{uuid}`, CLAIMED.
     #[prost(string, tag = "2")]
     pub claim: ::prost::alloc::string::String,
-    /// Up to 1,000 characters; nothing personal. Optional.
-    #[prost(string, tag = "3")]
-    pub reason: ::prost::alloc::string::String,
+    /// Required. The claim's amount, fen.
+    #[prost(int64, tag = "3")]
+    pub amount_fen: i64,
+    /// Required. Division whose budget pays, 6 digits.
+    #[prost(string, tag = "4")]
+    pub funder_division: ::prost::alloc::string::String,
+    /// Required. `channels/{id}` of the bank that shall pay.
+    #[prost(string, tag = "5")]
+    pub channel: ::prost::alloc::string::String,
 }
 /// Answer to ApproveClaim.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -15664,13 +15800,13 @@ pub struct ConfirmPayoutRequest {
     /// than 35 days or from the future REQUEST_ID_AGE.
     #[prost(string, tag = "1")]
     pub request_id: ::prost::alloc::string::String,
-    /// Required. `operatingSubsidyClaims/{uuid}`, APPROVED, at the caller.
+    /// Required. `operatingSubsidyClaims/{uuid}`, APPROVED or RETURNED, at the caller.
     #[prost(string, tag = "2")]
     pub claim: ::prost::alloc::string::String,
     /// Required. Amount transferred, fen.
     #[prost(int64, tag = "3")]
     pub amount_fen: i64,
-    /// Required. The bank's order id, 8 to 32 of 0-9, A-Z, a-z.
+    /// Required. The bank's order id, 8 to 32 of 0-9, A-Z, a-z; another one for each transfer.
     #[prost(string, tag = "4")]
     pub order_id: ::prost::alloc::string::String,
     /// Required. The bank's clearing date, YYYY-MM-DD.
@@ -15839,7 +15975,7 @@ pub mod operating_subsidy_service_client {
             self
         }
         /// Claims a month. Idempotent by request id. RECORD_EXISTS for the same institution, month and
-        /// payer, MONTH_IN_FUTURE, POLICY_MISSING, NO_RATE.
+        /// payer unless declined, MONTH_IN_FUTURE, POLICY_MISSING, NO_RATE.
         pub async fn create_claim(
             &mut self,
             request: impl tonic::IntoRequest<super::CreateClaimRequest>,
@@ -15901,7 +16037,9 @@ pub mod operating_subsidy_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Approves a claim. STATE_NOT_ALLOWED.
+        /// Approves a claim and has the bank pay it. The stays are counted anew: AMOUNT_MISMATCH when the
+        /// records no longer say what the claim says; decline it, to be claimed again. STATE_NOT_ALLOWED,
+        /// PARTICIPANT_NOT_ACTIVE.
         pub async fn approve_claim(
             &mut self,
             request: impl tonic::IntoRequest<super::ApproveClaimRequest>,
@@ -15963,7 +16101,7 @@ pub mod operating_subsidy_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Declines a claim. STATE_NOT_ALLOWED.
+        /// Declines a claim; the month can be claimed again. STATE_NOT_ALLOWED.
         pub async fn decline_claim(
             &mut self,
             request: impl tonic::IntoRequest<super::DeclineClaimRequest>,
@@ -15993,7 +16131,8 @@ pub mod operating_subsidy_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// The bank made the transfer. STATE_NOT_ALLOWED, AMOUNT_MISMATCH, ORDER_ID_TAKEN.
+        /// The bank made the transfer, or made it again after a return. STATE_NOT_ALLOWED,
+        /// AMOUNT_MISMATCH, ORDER_ID_TAKEN.
         pub async fn confirm_payout(
             &mut self,
             request: impl tonic::IntoRequest<super::ConfirmPayoutRequest>,
@@ -16055,7 +16194,8 @@ pub mod operating_subsidy_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// The transfer came back; what was booked is reversed. STATE_NOT_ALLOWED.
+        /// The transfer came back: what was booked of it is reversed, and it is owed again.
+        /// STATE_NOT_ALLOWED.
         pub async fn return_payout(
             &mut self,
             request: impl tonic::IntoRequest<super::ReturnPayoutRequest>,
@@ -16190,7 +16330,7 @@ pub mod operating_subsidy_service_server {
     #[async_trait]
     pub trait OperatingSubsidyService: std::marker::Send + std::marker::Sync + 'static {
         /// Claims a month. Idempotent by request id. RECORD_EXISTS for the same institution, month and
-        /// payer, MONTH_IN_FUTURE, POLICY_MISSING, NO_RATE.
+        /// payer unless declined, MONTH_IN_FUTURE, POLICY_MISSING, NO_RATE.
         async fn create_claim(
             &self,
             request: tonic::Request<super::CreateClaimRequest>,
@@ -16208,7 +16348,9 @@ pub mod operating_subsidy_service_server {
             tonic::Response<super::BatchMutateResponse>,
             tonic::Status,
         >;
-        /// Approves a claim. STATE_NOT_ALLOWED.
+        /// Approves a claim and has the bank pay it. The stays are counted anew: AMOUNT_MISMATCH when the
+        /// records no longer say what the claim says; decline it, to be claimed again. STATE_NOT_ALLOWED,
+        /// PARTICIPANT_NOT_ACTIVE.
         async fn approve_claim(
             &self,
             request: tonic::Request<super::ApproveClaimRequest>,
@@ -16226,7 +16368,7 @@ pub mod operating_subsidy_service_server {
             tonic::Response<super::BatchMutateResponse>,
             tonic::Status,
         >;
-        /// Declines a claim. STATE_NOT_ALLOWED.
+        /// Declines a claim; the month can be claimed again. STATE_NOT_ALLOWED.
         async fn decline_claim(
             &self,
             request: tonic::Request<super::DeclineClaimRequest>,
@@ -16234,7 +16376,8 @@ pub mod operating_subsidy_service_server {
             tonic::Response<super::DeclineClaimResponse>,
             tonic::Status,
         >;
-        /// The bank made the transfer. STATE_NOT_ALLOWED, AMOUNT_MISMATCH, ORDER_ID_TAKEN.
+        /// The bank made the transfer, or made it again after a return. STATE_NOT_ALLOWED,
+        /// AMOUNT_MISMATCH, ORDER_ID_TAKEN.
         async fn confirm_payout(
             &self,
             request: tonic::Request<super::ConfirmPayoutRequest>,
@@ -16252,7 +16395,8 @@ pub mod operating_subsidy_service_server {
             tonic::Response<super::BatchMutateResponse>,
             tonic::Status,
         >;
-        /// The transfer came back; what was booked is reversed. STATE_NOT_ALLOWED.
+        /// The transfer came back: what was booked of it is reversed, and it is owed again.
+        /// STATE_NOT_ALLOWED.
         async fn return_payout(
             &self,
             request: tonic::Request<super::ReturnPayoutRequest>,
@@ -17051,7 +17195,7 @@ pub struct Administrator {
     /// Why removed; up to 1,000 characters.
     #[prost(string, tag = "5")]
     pub reason: ::prost::alloc::string::String,
-    /// Keys, newest first.
+    /// Keys, newest first; in the answer to a mutation those that it added or retired.
     #[prost(message, repeated, tag = "6")]
     pub keys: ::prost::alloc::vec::Vec<Key>,
     /// Version, from 1.
@@ -17061,19 +17205,21 @@ pub struct Administrator {
     #[prost(int64, tag = "8")]
     pub recorded_time_us: i64,
 }
-/// One person's statement that a key's fingerprint was confirmed out of band.
+/// One person's statement that a key's fingerprint was confirmed out of band. Whoever signs the call
+/// confirms thereby; this is for everybody else.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct KeyConfirmation {
-    /// `gateway/admins/{id}` who confirmed.
+    /// Required. `gateway/admins/{id}` who confirmed.
     #[prost(string, tag = "1")]
     pub administrator: ::prost::alloc::string::String,
-    /// The thumbprint that was read out, RFC 7638, 43 characters.
+    /// Required. Thumbprint of a key of theirs that is in force, RFC 7638, 43 characters.
     #[prost(string, tag = "2")]
-    pub fingerprint: ::prost::alloc::string::String,
-    /// Compact JWS by that administrator's key over participant and fingerprint; may be empty for the
-    /// one who signs the call.
-    #[prost(string, tag = "3")]
-    pub statement: ::prost::alloc::string::String,
+    pub kid: ::prost::alloc::string::String,
+    /// Required. Signature by that key over the UTF-8 bytes of `jjj-key-confirmation-v1`, a line feed,
+    /// the holder that the new key is for, a line feed, and the new key's thumbprint: 64 bytes
+    /// (EdDSA, or ES256 as R and S). SIGNATURE_INVALID if it is not.
+    #[prost(bytes = "vec", tag = "3")]
+    pub signature: ::prost::alloc::vec::Vec<u8>,
 }
 /// What a participant is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -17212,8 +17358,8 @@ pub struct CreateParticipantRequest {
     /// Required. RFC 7638 thumbprint as confirmed out of band; must be that of `first_key_jwk`.
     #[prost(string, tag = "7")]
     pub first_key_fingerprint: ::prost::alloc::string::String,
-    /// Statements of those who confirmed it: two different people where policy asks for two (default:
-    /// the caller and one more).
+    /// Required. Statements of those who confirmed it beside the caller: at least one more
+    /// administrator of the gateway (CONFIRMATION_MISSING).
     #[prost(message, repeated, tag = "8")]
     pub confirmations: ::prost::alloc::vec::Vec<KeyConfirmation>,
 }
@@ -17381,7 +17527,7 @@ pub struct ListAuthoritiesResponse {
     pub next_page_token: ::prost::alloc::string::String,
 }
 /// One more key.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AddKeyRequest {
     /// Required. UUIDv7, made and persisted by the caller before sending, unique per participant. The
     /// same id with the same bytes returns the first answer; with other bytes REQUEST_ID_REUSED; older
@@ -17398,6 +17544,10 @@ pub struct AddKeyRequest {
     /// Required. RFC 7638 thumbprint of it.
     #[prost(string, tag = "4")]
     pub fingerprint: ::prost::alloc::string::String,
+    /// Statements of administrators of the gateway, beside the caller. Needed unless the holder adds a
+    /// key of its own, or an administrator one of their participant (CONFIRMATION_MISSING).
+    #[prost(message, repeated, tag = "5")]
+    pub confirmations: ::prost::alloc::vec::Vec<KeyConfirmation>,
 }
 /// Answer to AddKey.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -17661,7 +17811,8 @@ pub mod participant_service_client {
             self
         }
         /// Enrols a region or a channel with its first authority and key, by an administrator of the
-        /// gateway. Idempotent by request id. RECORD_EXISTS, KEY_KNOWN, FINGERPRINT_MISMATCH, SAME_PERSON.
+        /// gateway. Idempotent by request id. RECORD_EXISTS, KEY_KNOWN, FINGERPRINT_MISMATCH,
+        /// CONFIRMATION_MISSING, SIGNATURE_INVALID.
         pub async fn create_participant(
             &mut self,
             request: impl tonic::IntoRequest<super::CreateParticipantRequest>,
@@ -17835,7 +17986,7 @@ pub mod participant_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Withdraws an authority; connections under it end. STATE_NOT_ALLOWED; the last one cannot go.
+        /// Withdraws an authority; connections under it end. STATE_NOT_ALLOWED, LAST_AUTHORITY.
         pub async fn withdraw_authority(
             &mut self,
             request: impl tonic::IntoRequest<super::WithdrawAuthorityRequest>,
@@ -17895,7 +18046,8 @@ pub mod participant_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Adds a key; it can be used at once. KEY_KNOWN, FINGERPRINT_MISMATCH.
+        /// Adds a key; it can be used at once. KEY_KNOWN, FINGERPRINT_MISMATCH, CONFIRMATION_MISSING,
+        /// SIGNATURE_INVALID.
         pub async fn add_key(
             &mut self,
             request: impl tonic::IntoRequest<super::AddKeyRequest>,
@@ -18028,7 +18180,7 @@ pub mod participant_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Removes an administrator and retires their keys. STATE_NOT_ALLOWED.
+        /// Removes an administrator and retires their keys. STATE_NOT_ALLOWED, SELF_REMOVAL.
         pub async fn remove_administrator(
             &mut self,
             request: impl tonic::IntoRequest<super::RemoveAdministratorRequest>,
@@ -18104,7 +18256,8 @@ pub mod participant_service_server {
     #[async_trait]
     pub trait ParticipantService: std::marker::Send + std::marker::Sync + 'static {
         /// Enrols a region or a channel with its first authority and key, by an administrator of the
-        /// gateway. Idempotent by request id. RECORD_EXISTS, KEY_KNOWN, FINGERPRINT_MISMATCH, SAME_PERSON.
+        /// gateway. Idempotent by request id. RECORD_EXISTS, KEY_KNOWN, FINGERPRINT_MISMATCH,
+        /// CONFIRMATION_MISSING, SIGNATURE_INVALID.
         async fn create_participant(
             &self,
             request: tonic::Request<super::CreateParticipantRequest>,
@@ -18149,7 +18302,7 @@ pub mod participant_service_server {
             tonic::Response<super::AddAuthorityResponse>,
             tonic::Status,
         >;
-        /// Withdraws an authority; connections under it end. STATE_NOT_ALLOWED; the last one cannot go.
+        /// Withdraws an authority; connections under it end. STATE_NOT_ALLOWED, LAST_AUTHORITY.
         async fn withdraw_authority(
             &self,
             request: tonic::Request<super::WithdrawAuthorityRequest>,
@@ -18165,7 +18318,8 @@ pub mod participant_service_server {
             tonic::Response<super::ListAuthoritiesResponse>,
             tonic::Status,
         >;
-        /// Adds a key; it can be used at once. KEY_KNOWN, FINGERPRINT_MISMATCH.
+        /// Adds a key; it can be used at once. KEY_KNOWN, FINGERPRINT_MISMATCH, CONFIRMATION_MISSING,
+        /// SIGNATURE_INVALID.
         async fn add_key(
             &self,
             request: tonic::Request<super::AddKeyRequest>,
@@ -18202,7 +18356,7 @@ pub mod participant_service_server {
             tonic::Response<super::AddAdministratorResponse>,
             tonic::Status,
         >;
-        /// Removes an administrator and retires their keys. STATE_NOT_ALLOWED.
+        /// Removes an administrator and retires their keys. STATE_NOT_ALLOWED, SELF_REMOVAL.
         async fn remove_administrator(
             &self,
             request: tonic::Request<super::RemoveAdministratorRequest>,
@@ -19089,7 +19243,7 @@ pub struct UnmetCondition {
     /// Condition.
     #[prost(enumeration = "GateCondition", tag = "1")]
     pub condition: i32,
-    /// What was lacking.
+    /// What was lacking, e.g. `NO_STAY_IN_MONTH (2026-11)`.
     #[prost(string, tag = "2")]
     pub detail: ::prost::alloc::string::String,
 }
@@ -19108,13 +19262,15 @@ pub struct Payment {
     /// `channels/{id}`.
     #[prost(string, tag = "4")]
     pub channel: ::prost::alloc::string::String,
-    /// Merchant number at the channel, up to 15 characters.
+    /// Merchant number at the channel, up to 15 characters; empty when instructed to an institution
+    /// without one.
     #[prost(string, tag = "5")]
     pub merchant_id: ::prost::alloc::string::String,
     /// Order id: the channel's own, or for an instructed payment the request id as 32 hex digits.
     #[prost(string, tag = "6")]
     pub order_id: ::prost::alloc::string::String,
-    /// Transaction time, UTC microseconds since 1970. With merchant and order id the end-to-end key.
+    /// The channel's transaction time, UTC microseconds since 1970; of an instructed payment the time
+    /// of the instruction until it is confirmed. With merchant and order id the end-to-end key.
     #[prost(int64, tag = "7")]
     pub transaction_time_us: i64,
     /// The channel's clearing date, YYYY-MM-DD: from its confirmation, else from its time.
@@ -19168,11 +19324,14 @@ pub struct Payment {
     /// Settlement-file row that matched it, `files/{uuid}#{line}`; empty before.
     #[prost(string, tag = "24")]
     pub matched_by: ::prost::alloc::string::String,
+    /// Why REVERSED, REJECTED, CANCELLED or VOIDED, up to 200 characters.
+    #[prost(string, tag = "25")]
+    pub reason: ::prost::alloc::string::String,
     /// Version, from 1.
-    #[prost(int64, tag = "25")]
+    #[prost(int64, tag = "26")]
     pub version: i64,
     /// When this version was recorded, UTC microseconds since 1970.
-    #[prost(int64, tag = "26")]
+    #[prost(int64, tag = "27")]
     pub recorded_time_us: i64,
 }
 /// That an elder may pay, for channels that cannot ask in real time. Not a reservation.
@@ -19253,19 +19412,22 @@ pub enum PaymentState {
     Reserved = 1,
     /// Debited by the channel; posted. Refunds do not change the state.
     Confirmed = 2,
-    /// Reversed by the channel before confirmation; the reservation is gone. Final but for a late
-    /// confirmation.
+    /// Declined or undone by the channel before confirmation; the reservation is gone. Final but for a
+    /// late confirmation.
     Reversed = 3,
-    /// The channel rejected the instruction, or the region cancelled it; the reservation is gone.
-    /// Final but for a late confirmation.
+    /// The channel rejected the instruction; the reservation is gone. Final but for a late
+    /// confirmation.
     Rejected = 4,
+    /// The region withdrew its instruction; the reservation is gone. Final but for a late
+    /// confirmation.
+    Cancelled = 5,
     /// Complete files of the clearing date and of the next lack it; the reservation is gone. Final but
     /// for a late confirmation.
-    Expired = 5,
-    /// Confirmed when nothing was held any more; in suspense until resolved.
-    Late = 6,
-    /// Voided on the same clearing date; the money is back. Final.
+    Expired = 6,
+    /// Voided on its clearing date; the money is back. Final.
     Voided = 7,
+    /// Confirmed when nothing was held any more; in suspense until resolved.
+    Late = 8,
 }
 impl PaymentState {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -19279,9 +19441,10 @@ impl PaymentState {
             Self::Confirmed => "PAYMENT_STATE_CONFIRMED",
             Self::Reversed => "PAYMENT_STATE_REVERSED",
             Self::Rejected => "PAYMENT_STATE_REJECTED",
+            Self::Cancelled => "PAYMENT_STATE_CANCELLED",
             Self::Expired => "PAYMENT_STATE_EXPIRED",
-            Self::Late => "PAYMENT_STATE_LATE",
             Self::Voided => "PAYMENT_STATE_VOIDED",
+            Self::Late => "PAYMENT_STATE_LATE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -19292,9 +19455,10 @@ impl PaymentState {
             "PAYMENT_STATE_CONFIRMED" => Some(Self::Confirmed),
             "PAYMENT_STATE_REVERSED" => Some(Self::Reversed),
             "PAYMENT_STATE_REJECTED" => Some(Self::Rejected),
+            "PAYMENT_STATE_CANCELLED" => Some(Self::Cancelled),
             "PAYMENT_STATE_EXPIRED" => Some(Self::Expired),
-            "PAYMENT_STATE_LATE" => Some(Self::Late),
             "PAYMENT_STATE_VOIDED" => Some(Self::Voided),
+            "PAYMENT_STATE_LATE" => Some(Self::Late),
             _ => None,
         }
     }
@@ -19305,7 +19469,7 @@ impl PaymentState {
 pub enum GateCondition {
     /// Not given; refused on input with ENUM_UNSPECIFIED.
     Unspecified = 0,
-    /// A contract between elder and institution is in force.
+    /// A contract between elder and institution is in force on some day of the bill's month.
     Contract = 1,
     /// Its evidence is of an accepted kind.
     ContractEvidence = 2,
@@ -19313,7 +19477,7 @@ pub enum GateCondition {
     Stay = 3,
     /// The institution's rating is recognized by the paying region, or is its own.
     Rating = 4,
-    /// The eligibility basis still holds for the paying region.
+    /// The paying region relies on an eligibility basis that earns a rate of the programme.
     Basis = 5,
     /// The programme may pay this fee type.
     FeeType = 6,
@@ -19393,43 +19557,6 @@ impl GateMode {
         }
     }
 }
-/// What a channel knows of a payment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum PaymentOutcome {
-    /// Not given; refused on input with ENUM_UNSPECIFIED.
-    Unspecified = 0,
-    /// The payer was debited.
-    Debited = 1,
-    /// The payer was not and will not be debited.
-    NotDebited = 2,
-    /// Not known yet; the gateway will ask again.
-    Unknown = 3,
-}
-impl PaymentOutcome {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "PAYMENT_OUTCOME_UNSPECIFIED",
-            Self::Debited => "PAYMENT_OUTCOME_DEBITED",
-            Self::NotDebited => "PAYMENT_OUTCOME_NOT_DEBITED",
-            Self::Unknown => "PAYMENT_OUTCOME_UNKNOWN",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "PAYMENT_OUTCOME_UNSPECIFIED" => Some(Self::Unspecified),
-            "PAYMENT_OUTCOME_DEBITED" => Some(Self::Debited),
-            "PAYMENT_OUTCOME_NOT_DEBITED" => Some(Self::NotDebited),
-            "PAYMENT_OUTCOME_UNKNOWN" => Some(Self::Unknown),
-            _ => None,
-        }
-    }
-}
 /// Money of one payment back to the account it came from.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Refund {
@@ -19445,7 +19572,7 @@ pub struct Refund {
     /// `channels/{id}`.
     #[prost(string, tag = "4")]
     pub channel: ::prost::alloc::string::String,
-    /// Merchant number at the channel.
+    /// Merchant number at the channel: the payment's.
     #[prost(string, tag = "5")]
     pub merchant_id: ::prost::alloc::string::String,
     /// The refund's own order id.
@@ -19469,11 +19596,14 @@ pub struct Refund {
     /// Settlement-file row that matched it, `files/{uuid}#{line}`; empty before.
     #[prost(string, tag = "12")]
     pub matched_by: ::prost::alloc::string::String,
+    /// Why it was made, up to 200 characters; may be empty.
+    #[prost(string, tag = "13")]
+    pub reason: ::prost::alloc::string::String,
     /// Version, from 1.
-    #[prost(int64, tag = "13")]
+    #[prost(int64, tag = "14")]
     pub version: i64,
     /// When this version was recorded, UTC microseconds since 1970.
-    #[prost(int64, tag = "14")]
+    #[prost(int64, tag = "15")]
     pub recorded_time_us: i64,
 }
 /// Where a refund stands.
@@ -19518,7 +19648,7 @@ pub struct CheckPaymentRequest {
     /// Required. A line of the bill.
     #[prost(enumeration = "FeeType", tag = "2")]
     pub fee_type: i32,
-    /// Required. Programme of the elder's household region.
+    /// Required. Programme that pays.
     #[prost(string, tag = "3")]
     pub programme: ::prost::alloc::string::String,
     /// `channels/{id}`. Required for a region; a channel's own otherwise.
@@ -19527,6 +19657,10 @@ pub struct CheckPaymentRequest {
     /// Amount to check, fen; 0: as much as possible.
     #[prost(int64, tag = "5")]
     pub amount_fen: i64,
+    /// Paying region, `regions/{code}`; its programme it is. Default: the elder's household region. An
+    /// elder who has moved may still spend what the former region granted.
+    #[prost(string, tag = "6")]
+    pub region: ::prost::alloc::string::String,
 }
 /// The answer as of now.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -19560,7 +19694,7 @@ pub struct ListEligibilityRequest {
     /// Required. Day to compute it for, YYYY-MM-DD, not before today.
     #[prost(string, tag = "3")]
     pub date: ::prost::alloc::string::String,
-    /// Filter, see paging.proto. Fields: elder, institution, bill, fee_type.
+    /// Filter, see paging.proto. Fields: bill, fee_type, institution_region.
     #[prost(string, tag = "4")]
     pub filter: ::prost::alloc::string::String,
     /// Most items wanted, 0 to 1,000; 0 means 50. FIELD_OUT_OF_RANGE beyond.
@@ -19594,8 +19728,7 @@ pub struct AuthorizePaymentRequest {
     /// Required. A line of the bill.
     #[prost(enumeration = "FeeType", tag = "3")]
     pub fee_type: i32,
-    /// Required. Programme of the elder's household region, which pays; one payment draws on one
-    /// programme.
+    /// Required. Programme that pays; one payment draws on one programme.
     #[prost(string, tag = "4")]
     pub programme: ::prost::alloc::string::String,
     /// Required. From 1, fen; part-payment is the normal case.
@@ -19608,12 +19741,16 @@ pub struct AuthorizePaymentRequest {
     /// otherwise.
     #[prost(string, tag = "7")]
     pub order_id: ::prost::alloc::string::String,
-    /// Required. The channel's transaction time, UTC microseconds since 1970.
+    /// Required. The channel's transaction time, UTC microseconds since 1970; less than a day old.
     #[prost(int64, tag = "8")]
     pub transaction_time_us: i64,
     /// Required. SHA-256 of the payer's consent, 64 lower-case hex digits.
     #[prost(string, tag = "9")]
     pub consent_sha256: ::prost::alloc::string::String,
+    /// Paying region, `regions/{code}`; its programme it is. Default: the elder's household region. An
+    /// elder who has moved may still spend what the former region granted.
+    #[prost(string, tag = "10")]
+    pub region: ::prost::alloc::string::String,
 }
 /// Answer to AuthorizePayment.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -19643,6 +19780,10 @@ pub struct ConfirmPaymentRequest {
     /// cut-off.
     #[prost(string, tag = "4")]
     pub clearing_date: ::prost::alloc::string::String,
+    /// The channel's transaction time, UTC microseconds since 1970. Required of an instructed payment,
+    /// whose end-to-end key it completes; else 0, or the payment's own.
+    #[prost(int64, tag = "5")]
+    pub transaction_time_us: i64,
 }
 /// Answer to ConfirmPayment.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -19714,15 +19855,9 @@ pub struct GetPaymentRequest {
 /// Question for a payment by the channel's own key; a channel asks for its own.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct QueryPaymentRequest {
-    /// Required.
+    /// Required. 8 to 32 of 0-9, A-Z, a-z; unique per channel.
     #[prost(string, tag = "1")]
     pub order_id: ::prost::alloc::string::String,
-    /// Required.
-    #[prost(string, tag = "2")]
-    pub merchant_id: ::prost::alloc::string::String,
-    /// Required. UTC microseconds since 1970.
-    #[prost(int64, tag = "3")]
-    pub transaction_time_us: i64,
 }
 /// A payment made without asking; the caller is the channel.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -19738,8 +19873,7 @@ pub struct AdvisePaymentRequest {
     /// Required. A line of the bill.
     #[prost(enumeration = "FeeType", tag = "3")]
     pub fee_type: i32,
-    /// Required. Programme of the elder's household region, which pays; one payment draws on one
-    /// programme.
+    /// Required. Programme that pays; one payment draws on one programme.
     #[prost(string, tag = "4")]
     pub programme: ::prost::alloc::string::String,
     /// Required. Amount debited, from 1, fen.
@@ -19759,6 +19893,10 @@ pub struct AdvisePaymentRequest {
     /// cut-off.
     #[prost(string, tag = "9")]
     pub clearing_date: ::prost::alloc::string::String,
+    /// Paying region, `regions/{code}`; its programme it is. Default: the elder's household region. An
+    /// elder who has moved may still spend what the former region granted.
+    #[prost(string, tag = "10")]
+    pub region: ::prost::alloc::string::String,
 }
 /// Answer to AdvisePayment.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -19787,12 +19925,10 @@ pub struct InstructPaymentRequest {
     /// Required. One that the mandate names.
     #[prost(enumeration = "FeeType", tag = "4")]
     pub fee_type: i32,
-    /// Required. From 1, fen; with the month's other payments within the cap.
+    /// Required. From 1, fen; with the bill month's other payments within the cap. Paid to the
+    /// institution's settlement account in use.
     #[prost(int64, tag = "5")]
     pub amount_fen: i64,
-    /// Required. Merchant number of the institution at the channel, 1 to 15 of 0-9, A-Z, a-z.
-    #[prost(string, tag = "6")]
-    pub merchant_id: ::prost::alloc::string::String,
 }
 /// Answer to InstructPayment.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -19854,41 +19990,6 @@ pub struct CancelInstructionResponse {
     #[prost(message, optional, tag = "2")]
     pub receipt: ::core::option::Option<Receipt>,
 }
-/// The channel's answer to a query.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct AnswerQueryRequest {
-    /// Required. UUIDv7, made and persisted by the caller before sending, unique per participant. The
-    /// same id with the same bytes returns the first answer; with other bytes REQUEST_ID_REUSED; older
-    /// than 35 days or from the future REQUEST_ID_AGE.
-    #[prost(string, tag = "1")]
-    pub request_id: ::prost::alloc::string::String,
-    /// Required. `payments/{uuid}`, at the caller.
-    #[prost(string, tag = "2")]
-    pub payment: ::prost::alloc::string::String,
-    /// Required.
-    #[prost(enumeration = "PaymentOutcome", tag = "3")]
-    pub outcome: i32,
-    /// Amount debited, fen. Required when DEBITED, else 0.
-    #[prost(int64, tag = "4")]
-    pub amount_fen: i64,
-    /// The channel's clearing date, YYYY-MM-DD, only when DEBITED. Default: from the transaction time
-    /// with the 23:00 cut-off.
-    #[prost(string, tag = "5")]
-    pub clearing_date: ::prost::alloc::string::String,
-    /// The channel's reason when NOT_DEBITED, up to 200 characters; nothing personal. Optional.
-    #[prost(string, tag = "6")]
-    pub reason: ::prost::alloc::string::String,
-}
-/// Answer to AnswerQuery.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct AnswerQueryResponse {
-    /// The record as this request left it.
-    #[prost(message, optional, tag = "1")]
-    pub payment: ::core::option::Option<Payment>,
-    /// The gateway's signed promise to log it.
-    #[prost(message, optional, tag = "2")]
-    pub receipt: ::core::option::Option<Receipt>,
-}
 /// A refund made; the caller is the channel.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RefundPaymentRequest {
@@ -19900,19 +20001,23 @@ pub struct RefundPaymentRequest {
     /// Required. `payments/{uuid}`, CONFIRMED, of the caller.
     #[prost(string, tag = "2")]
     pub payment: ::prost::alloc::string::String,
-    /// Required. Merchant number at the channel, 1 to 15 of 0-9, A-Z, a-z.
-    #[prost(string, tag = "3")]
-    pub merchant_id: ::prost::alloc::string::String,
     /// Required. The refund's own order id, 8 to 32 of 0-9, A-Z, a-z; unique per channel.
-    #[prost(string, tag = "4")]
+    #[prost(string, tag = "3")]
     pub order_id: ::prost::alloc::string::String,
     /// Required. From 1, fen, at most what is not refunded yet.
-    #[prost(int64, tag = "5")]
+    #[prost(int64, tag = "4")]
     pub amount_fen: i64,
     /// Required. The refund's transaction time, UTC microseconds since 1970, not before the payment's
     /// clearing date.
-    #[prost(int64, tag = "6")]
+    #[prost(int64, tag = "5")]
     pub transaction_time_us: i64,
+    /// The channel's clearing date of the refund, YYYY-MM-DD. Default: from the transaction time with
+    /// the 23:00 cut-off.
+    #[prost(string, tag = "6")]
+    pub clearing_date: ::prost::alloc::string::String,
+    /// Up to 200 characters; nothing personal. Optional.
+    #[prost(string, tag = "7")]
+    pub reason: ::prost::alloc::string::String,
 }
 /// Answer to RefundPayment.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -20124,8 +20229,8 @@ pub mod payment_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Who may pay how much on a day, ordered by elder and bill, for channels that cannot ask in real
-        /// time.
+        /// Who may pay how much on a day, ordered by bill and fee type, for channels that cannot ask in
+        /// real time: the open bill lines of the region's elders of which something may be paid.
         pub async fn list_eligibility(
             &mut self,
             request: impl tonic::IntoRequest<super::ListEligibilityRequest>,
@@ -20616,33 +20721,6 @@ pub mod payment_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// The channel answers the gateway's query about a payment: evidence like a confirmation, a
-        /// reversal or a rejection. UNKNOWN changes nothing but is kept. AMOUNT_MISMATCH,
-        /// STATE_NOT_ALLOWED.
-        pub async fn answer_query(
-            &mut self,
-            request: impl tonic::IntoRequest<super::AnswerQueryRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::AnswerQueryResponse>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/jjj.gateway.v1.PaymentService/AnswerQuery",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("jjj.gateway.v1.PaymentService", "AnswerQuery"));
-            self.inner.unary(req, path, codec).await
-        }
         /// The channel reports a refund it has made, part or all. REFUND_EXCEEDS_PAYMENT, REFUND_TOO_LATE
         /// (default eleven months), STATE_NOT_ALLOWED, ORDER_ID_TAKEN.
         pub async fn refund_payment(
@@ -20831,8 +20909,8 @@ pub mod payment_service_server {
             tonic::Response<super::CheckPaymentResponse>,
             tonic::Status,
         >;
-        /// Who may pay how much on a day, ordered by elder and bill, for channels that cannot ask in real
-        /// time.
+        /// Who may pay how much on a day, ordered by bill and fee type, for channels that cannot ask in
+        /// real time: the open bill lines of the region's elders of which something may be paid.
         async fn list_eligibility(
             &self,
             request: tonic::Request<super::ListEligibilityRequest>,
@@ -20984,16 +21062,6 @@ pub mod payment_service_server {
             request: tonic::Request<super::CancelInstructionRequest>,
         ) -> std::result::Result<
             tonic::Response<super::CancelInstructionResponse>,
-            tonic::Status,
-        >;
-        /// The channel answers the gateway's query about a payment: evidence like a confirmation, a
-        /// reversal or a rejection. UNKNOWN changes nothing but is kept. AMOUNT_MISMATCH,
-        /// STATE_NOT_ALLOWED.
-        async fn answer_query(
-            &self,
-            request: tonic::Request<super::AnswerQueryRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::AnswerQueryResponse>,
             tonic::Status,
         >;
         /// The channel reports a refund it has made, part or all. REFUND_EXCEEDS_PAYMENT, REFUND_TOO_LATE
@@ -21949,51 +22017,6 @@ pub mod payment_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = CancelInstructionSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.unary(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                "/jjj.gateway.v1.PaymentService/AnswerQuery" => {
-                    #[allow(non_camel_case_types)]
-                    struct AnswerQuerySvc<T: PaymentService>(pub Arc<T>);
-                    impl<
-                        T: PaymentService,
-                    > tonic::server::UnaryService<super::AnswerQueryRequest>
-                    for AnswerQuerySvc<T> {
-                        type Response = super::AnswerQueryResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::AnswerQueryRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as PaymentService>::answer_query(&inner, request).await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = AnswerQuerySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
