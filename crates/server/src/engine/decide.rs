@@ -80,7 +80,7 @@ fn rule(job: &Job, snapshot: &Snapshot, now: Timestamp) -> Result<Ruling, Stop> 
     Ok(Ruling { decision, salts, sealing_key })
 }
 
-/// The salt of every person whose private rows are written: from a key row written here, or stored.
+/// The salt of every person whose private rows are written or erased: from a key row written here, or stored.
 fn salts(decision: &Decision, snapshot: &Snapshot) -> Result<Salts, Stop> {
     let mut salts = Salts::new();
     let writes = || decision.leaves.iter().flat_map(|leaf| &leaf.writes);
@@ -88,10 +88,11 @@ fn salts(decision: &Decision, snapshot: &Snapshot) -> Result<Salts, Stop> {
         let row = PersonKeyRow::from_values(write.values.clone()).expect("a row of ours reads back");
         salts.insert(row.person.clone(), salt(&row));
     }
-    for person in writes().filter_map(|w| w.person.as_ref()) {
+    let erased = decision.leaves.iter().flat_map(|leaf| &leaf.erasures).map(|e| &e.person);
+    for person in writes().filter_map(|w| w.person.as_ref()).chain(erased) {
         if !salts.contains_key(person) {
             let row = snapshot.get::<PersonKeyRow>(key![person.clone()])?;
-            let row = row.expect("private rows are written for persons who have a key");
+            let row = row.expect("private rows are of persons who have a key");
             salts.insert(person.clone(), salt(&row));
         }
     }

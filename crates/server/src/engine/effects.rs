@@ -59,12 +59,18 @@ pub(super) fn prepare(
     let mut first_leaves = Vec::with_capacity(accepted.len());
     let mut stored_items = Vec::with_capacity(accepted.len());
     for (job, ruling) in accepted {
-        let context = Context { actor: &job.actor, request_id: job.request_id, recorded_at: now, salts: &ruling.salts };
+        let context = Context {
+            actor: &job.actor,
+            request_id: job.request_id,
+            recorded_at: now,
+            salts: &ruling.salts,
+            content_digest: &job.content_digest(),
+        };
         let leaves = &ruling.decision.leaves;
         let stored =
             job.evidence().map(|e| stored_bytes(job, e, ruling, &leaves[0].leaf_id, &keys.master)).transpose()?;
         for (n, leaf) in leaves.iter().enumerate() {
-            let digests = job.evidence().filter(|_| n == 0).zip(stored.as_ref()).map(|(e, s)| digests(e, s));
+            let digests = job.evidence().filter(|_| n == 0).zip(stored.as_ref()).map(|(e, s)| digests(job, e, s));
             let row = leaf_row(leaf, &context, digests.as_ref());
             if n == 0 {
                 if job.evidence().is_some() {
@@ -122,7 +128,7 @@ fn stored_bytes(
     }
 }
 
-fn digests(evidence: &Evidence, stored: &[u8]) -> EvidenceDigests {
+fn digests(job: &Job, evidence: &Evidence, stored: &[u8]) -> EvidenceDigests {
     EvidenceDigests {
         path: evidence.path,
         item: evidence.item_hash,
@@ -130,7 +136,12 @@ fn digests(evidence: &Evidence, stored: &[u8]) -> EvidenceDigests {
         count: evidence.count,
         token: evidence.token_digest.clone(),
         stored: hex::encode(Sha256::digest(stored)),
+        sealed_for: sealed_for(job),
     }
+}
+
+fn sealed_for(job: &Job) -> Option<String> {
+    job.sealed_for.as_ref().map(|s| s.person().to_owned())
 }
 
 fn receipt_body(row: &LeafRow, now: Timestamp) -> ReceiptBody {
@@ -147,7 +158,7 @@ fn evidence_row(job: &Job, evidence: &Evidence, leaf_id: &str, item: Vec<u8>, re
         leaf_id: leaf_id.to_owned(),
         method_path: evidence.path.to_owned(),
         item,
-        sealed_for: job.sealed_for.as_ref().map(|s| s.person().to_owned()),
+        sealed_for: sealed_for(job),
         token_digest: evidence.token_digest.clone(),
         item_index: i64::from(evidence.index),
         item_count: i64::from(evidence.count),

@@ -10,10 +10,11 @@
 //! | `request_id` | of the request that this leaf or its cause answers |
 //! | `recorded_at_us` | UTC microseconds |
 //! | `cause` | the leaf that caused a leaf of the gateway's, else null |
-//! | `evidence` | of a leaf with a signed request: `path` (method), `item` (RFC 6962 leaf hash of the request's bytes), `index` and `count` (its place in the signed call), `token` and `stored` (SHA-256 of the token's text and of the bytes as stored); else null |
+//! | `content` | of a request's first leaf: SHA-256 by which a repeated request is told from another (`requests.content_digest`); else null |
+//! | `evidence` | of a leaf with a signed request: `path` (method), `item` (RFC 6962 leaf hash of the request's bytes), `index` and `count` (its place in the signed call), `token` and `stored` (SHA-256 of the token's text and of the bytes as stored), `sealed_for` (the person whose key encrypts them, or null); else null |
 //! | `audience` | `TOPIC participant`, sorted |
-//! | `rows` | each written row: `t` its table, `r` its columns. Of a private row `k` and `c` instead: salted commitments over its key and over its columns |
-//! | `erased` | `t` and `person` of each erased private row |
+//! | `rows` | each written row: `t` its table, `r` its columns. Of a private row `person`, `k` and `c` instead: salted commitments over its key and over its columns |
+//! | `erased` | `t`, `person` and `k` of each erased private row |
 //! | `transfers` | columns of each booked transfer |
 //!
 //! Integers are decimal strings, hashes lower-case hex, absent values null.
@@ -21,7 +22,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 
-use jjj_domain::decision::{Leaf, Write};
+use jjj_domain::decision::{Erasure, Leaf, Write};
 use jjj_domain::ledger::TransferRow;
 use jjj_domain::names::{Actor, RequestId};
 use jjj_domain::row::{Row, StoredFault, TableSpec};
@@ -45,9 +46,11 @@ pub struct EvidenceDigests {
     pub token: String,
     /// SHA-256 of the bytes as stored, sealed where they are personal, hex.
     pub stored: String,
+    /// The person under whose key the bytes are sealed.
+    pub sealed_for: Option<String>,
 }
 
-/// The salts of the persons whose private rows a decision writes.
+/// The salts of the persons whose private rows a decision writes or erases.
 pub type Salts = HashMap<String, [u8; SALT_LEN]>;
 
 /// What a leaf commits to beside itself.
@@ -56,6 +59,8 @@ pub struct Context<'a> {
     pub request_id: RequestId,
     pub recorded_at: Timestamp,
     pub salts: &'a Salts,
+    /// Digest of the request, hex; the first leaf commits to it.
+    pub content_digest: &'a str,
 }
 
 /// The row to store for a leaf.
@@ -71,6 +76,7 @@ pub fn leaf_row(leaf: &Leaf, context: &Context<'_>, evidence: Option<&EvidenceDi
         "request_id": context.request_id.to_string(),
         "recorded_at_us": context.recorded_at.0.to_string(),
         "cause": leaf.cause,
+        "content": (!leaf.by_gateway).then_some(context.content_digest),
         "evidence": evidence.map(|e| json!({
             "path": e.path,
             "item": hex::encode(e.item),
@@ -78,10 +84,11 @@ pub fn leaf_row(leaf: &Leaf, context: &Context<'_>, evidence: Option<&EvidenceDi
             "count": e.count.to_string(),
             "token": e.token,
             "stored": e.stored,
+            "sealed_for": e.sealed_for,
         })),
         "audience": leaf.audience.iter().map(|(to, topic)| format!("{topic} {to}")).collect::<Vec<_>>(),
         "rows": leaf.writes.iter().map(|write| row_json(write, context.salts)).collect::<Vec<_>>(),
-        "erased": leaf.erasures.iter().map(|e| json!({"t": e.spec.name, "person": e.person})).collect::<Vec<_>>(),
+        "erased": leaf.erasures.iter().map(|e| erasure_json(e, context.salts)).collect::<Vec<_>>(),
         "transfers": leaf.transfers.iter().map(|t| columns(TransferRow::spec(), &t.to_values())).collect::<Vec<_>>(),
     }));
     let leaf_hash = hex::encode(leaf_hash(body.as_bytes()));
@@ -106,19 +113,29 @@ fn row_json(write: &Write, salts: &Salts) -> Json {
         None => json!({"t": write.spec.name, "r": columns(write.spec, &write.values)}),
         Some(person) => {
             let commitments = private_commitments(write.spec, &write.values, &salts[person]);
-            json!({"t": write.spec.name, "k": hex::encode(commitments.0), "c": hex::encode(commitments.1)})
+            let (k, c) = (hex::encode(commitments.0), hex::encode(commitments.1));
+            json!({"t": write.spec.name, "person": person, "k": k, "c": c})
         }
     }
+}
+
+/// Names the row by the commitment that its own leaf has: it says nothing once the salt is gone.
+fn erasure_json(erasure: &Erasure, salts: &Salts) -> Json {
+    let k = salts.get(&erasure.person).map(|salt| hex::encode(key_commitment(erasure.spec, &erasure.key, salt)));
+    json!({"t": erasure.spec.name, "person": erasure.person, "k": k})
 }
 
 /// What a leaf holds of a private row: commitments over its key and over all of it. `jjj verify`
 /// recomputes them while the person's salt exists.
 pub fn private_commitments(spec: &TableSpec, values: &[Value], salt: &[u8; SALT_LEN]) -> (Hash, Hash) {
-    let key: Map<String, Json> =
-        spec.key.iter().zip(spec.key_of(values)).map(|(name, v)| ((*name).to_owned(), v.to_json())).collect();
-    let key = canonical_json(&json!({"t": spec.name, "k": key}));
     let row = canonical_json(&json!({"t": spec.name, "r": columns(spec, values)}));
-    (commitment(salt, key.as_bytes()), commitment(salt, row.as_bytes()))
+    (key_commitment(spec, &spec.key_of(values), salt), commitment(salt, row.as_bytes()))
+}
+
+fn key_commitment(spec: &TableSpec, key: &[Value], salt: &[u8; SALT_LEN]) -> Hash {
+    let key: Map<String, Json> = spec.key.iter().zip(key).map(|(name, v)| ((*name).to_owned(), v.to_json())).collect();
+    let key = canonical_json(&json!({"t": spec.name, "k": key}));
+    commitment(salt, key.as_bytes())
 }
 
 /// An accepted command's first leaf, as answers are rendered from it: fresh and stored read alike.
@@ -230,7 +247,7 @@ mod tests {
         let command = policy::defaults().remove(0);
         let decision = Sim::default().execute(&call, &command as &dyn Command).unwrap();
         let salts = Salts::new();
-        let context = Context { actor: &actor, request_id, recorded_at: now, salts: &salts };
+        let context = Context { actor: &actor, request_id, recorded_at: now, salts: &salts, content_digest: "ab" };
         let row = leaf_row(&decision.leaves[0], &context, None);
         let (fresh, stored) = (LeafView::fresh(&decision.leaves[0], &row), LeafView::stored(&row).unwrap());
         assert_eq!(fresh, stored);
