@@ -144,7 +144,8 @@ fn join_shared_cluster() -> (String, File) {
         let _ = fs::remove_dir_all(&data);
         init(&data);
         let port = free_port();
-        Command::new("setsid")
+        // Outlives this process on purpose.
+        let watchdog = Command::new("setsid")
             .args(["sh", "-c", WATCHDOG, "watchdog"])
             .arg(&dir)
             .arg(port.to_string())
@@ -155,6 +156,7 @@ fn join_shared_cluster() -> (String, File) {
             .stderr(Stdio::null())
             .spawn()
             .expect("setsid and sh");
+        std::thread::spawn(move || watchdog.wait_with_output());
         let url = url_of("postgres", &data.display().to_string(), port);
         await_ready(&url, &dir.join("postgres.log"), || true);
         fs::write(&ready, &url).expect("the cluster's folder takes files");

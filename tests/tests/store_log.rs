@@ -83,10 +83,10 @@ async fn leaves_are_numbered_in_order_and_delivered(db: TestDatabase) {
     let event = (beijing(), Topic::Event);
     let instruction = (unionpay(), Topic::Instruction);
     let leaves = vec![
-        leaf("z", &[event.clone()]),
+        leaf("z", std::slice::from_ref(&event)),
         leaf("a", &[event.clone(), instruction.clone(), (unionpay(), Topic::Event)]),
         leaf("m", &[]),
-        leaf("b", &[event.clone()]),
+        leaf("b", std::slice::from_ref(&event)),
     ];
     accept(&mut tx, leaves.clone()).await;
     // Not committed: on PostgreSQL nobody sees it; on SQLite nobody else may write.

@@ -90,12 +90,13 @@ impl Session {
     /// Runs several statements without placeholders: migrations.
     pub(crate) async fn script(&mut self, sql: &'static str) -> Result<()> {
         let started = !std::mem::replace(&mut self.failed, true);
-        match &mut self.inner {
-            Inner::Sqlite(c) => drop(sqlx::raw_sql(sql).execute(&mut **c).await?),
-            Inner::SqliteTx(c) => drop(sqlx::raw_sql(sql).execute(&mut **c).await?),
-            Inner::Postgres(c) => drop(sqlx::raw_sql(sql).execute(&mut **c).await?),
-            Inner::PostgresTx(c) => drop(sqlx::raw_sql(sql).execute(&mut **c).await?),
-        }
+        let rows = match &mut self.inner {
+            Inner::Sqlite(c) => sqlx::raw_sql(sql).execute(&mut **c).await?.rows_affected(),
+            Inner::SqliteTx(c) => sqlx::raw_sql(sql).execute(&mut **c).await?.rows_affected(),
+            Inner::Postgres(c) => sqlx::raw_sql(sql).execute(&mut **c).await?.rows_affected(),
+            Inner::PostgresTx(c) => sqlx::raw_sql(sql).execute(&mut **c).await?.rows_affected(),
+        };
+        tracing::debug!(rows, "script done");
         self.failed = !started;
         Ok(())
     }
