@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{PolicyBody, PolicyKind};
+use crate::rules::assessment::LevelChangeReason;
+use crate::rules::mapping::MappingQuality;
 use crate::text_enum;
 use crate::time::Date;
 
@@ -136,8 +138,8 @@ pub struct GradeMap {
     /// The highest it can be; absent: the same.
     #[serde(default)]
     pub recognized_max: Option<i64>,
-    /// `EXACT`, `NOMINAL`, `AMBIGUOUS`.
-    pub quality: String,
+    /// `AMBIGUOUS` exactly where the two differ.
+    pub quality: MappingQuality,
 }
 
 /// What one region recognizes of another's records of a kind.
@@ -165,7 +167,20 @@ pub struct RecordKindPolicy {
     pub min_level: i64,
     pub max_level: i64,
     pub validity_months: i64,
+    /// Assessments only: where a level has to be looked at again sooner.
+    #[serde(default)]
+    pub shorter: Option<ShorterValidity>,
     pub source: String,
+}
+
+/// A shorter validity of assessments from some level on, when a reason for a change applies:
+/// severe disability that arose from a geriatric syndrome (DOMAIN.md §3).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShorterValidity {
+    pub change_reason: LevelChangeReason,
+    pub min_level: i64,
+    pub validity_months: i64,
 }
 
 impl PolicyBody for RecordKindPolicy {

@@ -7,7 +7,7 @@ mod calendar;
 pub use body::{
     Agreement, BalanceOfRecord, Basis, CalendarPolicy, ChannelPolicy, Condition, ContractCaps, DepositBase, FeeBearer,
     GatePolicy, GradeMap, Mode, OperatingSubsidyPolicy, ProgrammePolicy, Rate, RecordKindPolicy,
-    SettlementAccountPolicy,
+    SettlementAccountPolicy, ShorterValidity,
 };
 pub use calendar::WorkingDays;
 
@@ -74,10 +74,18 @@ pub fn in_force<P: PolicyBody>(snapshot: &Snapshot, scope: &str, on: Date) -> Re
 
 /// The body in force on a date, if there is one.
 pub fn find<P: PolicyBody>(snapshot: &Snapshot, scope: &str, on: Date) -> Result<Option<P>, Stop> {
+    Ok(find_version(snapshot, scope, on)?.map(|(body, _)| body))
+}
+
+/// As [`find`], with the name of the version: `policies/{kind}/{scope}/{date}/{version}`.
+pub fn find_version<P: PolicyBody>(snapshot: &Snapshot, scope: &str, on: Date) -> Result<Option<(P, String)>, Stop> {
     let rows = snapshot.list::<PolicyRow>(&["kind", "scope"], key![P::KIND, scope.to_owned()])?;
     let newest = rows.iter().filter(|row| row.effective_from <= on).max_by_key(|row| (row.effective_from, row.version));
     // What is stored was read by `set` before; unreadable means the schema moved on: refuse like a missing one.
-    Ok(newest.and_then(|row| serde_json::from_str(&row.body).ok()))
+    Ok(newest.and_then(|row| {
+        let body = serde_json::from_str(&row.body).ok()?;
+        Some((body, format!("{}/{}/{}", policy_name(row.kind, &row.scope), row.effective_from, row.version)))
+    }))
 }
 
 /// Sets a policy from a date on. An earlier date is allowed: it is a new version of that date,

@@ -1,6 +1,39 @@
 //! The envelope that all record kinds share: issuer, subject, version, validity,
 //! state, evidence. A further kind costs one file here and one `record_kind`
 //! policy row per scheme.
+//!
+//! # Mutual recognition
+//!
+//! The issuer stays the sole authority: recipients cite, never edit. What an
+//! issuer does reaches every recognition in the same transaction; what a
+//! recognizing region decided for itself stays.
+//!
+//! | At the issuer | PENDING | RECOGNIZED | DECLINED, SUSPENDED | REVOKED |
+//! |---|---|---|---|---|
+//! | publishes, or makes VALID | where the agreement asks for review | where it is automatic | | |
+//! | RECTIFYING, UPGRADED, DOWNGRADED, AMENDED | new level and dates | new level and dates | new level and dates | |
+//! | the same, and the agreement has no such level | REVOKED | REVOKED | stays | |
+//! | SUSPENDED, REVOKED, CANCELLED | REVOKED | REVOKED | stays | |
+//! | VALID again | | | stays | PENDING or RECOGNIZED, by the agreement |
+//! | superseded by another record | REVOKED | SUPERSEDED | stays | |
+//! | validity ends | by date, no message | by date, no message | | |
+//!
+//! | The recognizing region | from | to |
+//! |---|---|---|
+//! | ACCEPT | none, PENDING, DECLINED, REVOKED; the record must hold and an agreement cover it | RECOGNIZED |
+//! | DECLINE | PENDING, RECOGNIZED | DECLINED |
+//! | SUSPEND | RECOGNIZED | SUSPENDED |
+//! | REINSTATE | SUSPENDED; as for ACCEPT | RECOGNIZED |
+//!
+//! An institution's record goes to every region that has an agreement with the
+//! issuer. A personal record goes to the region that pays for the person, and to
+//! another only when it asks with ACCEPT.
+//!
+//! # Locks
+//!
+//! A payment reads the records and recognitions it stands on, a revocation writes
+//! them: one waits for the other. Whatever may make a record valid guards its
+//! subject's row, so that two such cannot both find nothing to supersede.
 
 mod assessment;
 mod change;
@@ -9,6 +42,9 @@ mod publish;
 mod rating;
 mod recognize;
 mod standing;
+#[cfg(test)]
+mod tests;
+mod validity;
 
 pub use change::ChangeRecord;
 pub use disability_certificate::DisabilityCertificateContent;
@@ -43,6 +79,39 @@ impl RecordKind {
     /// Whether the subject is a person: then only the regions concerned learn of it.
     pub fn is_personal(self) -> bool {
         self != Self::Rating
+    }
+
+    /// The request field that names the subject.
+    pub(crate) fn subject_field(self) -> &'static str {
+        if self.is_personal() { "elder" } else { "institution" }
+    }
+
+    /// The request field of the level in a publication.
+    pub(crate) fn level_field(self) -> &'static str {
+        match self {
+            Self::Rating => "native_grade",
+            Self::Assessment => "final_level",
+            Self::DisabilityCertificate => "grade",
+        }
+    }
+
+    /// Whether the lifecycle's step is one an issuer may take by itself. The result of an
+    /// assessment never changes: another assessment supersedes it. Nobody states SUPERSEDED:
+    /// publishing does it.
+    pub(crate) fn allows(self, change: RecordState) -> bool {
+        use RecordState::{Downgraded, Rectifying, Superseded, Upgraded};
+        match self {
+            Self::Rating => change != Superseded,
+            Self::Assessment => !matches!(change, Superseded | Rectifying | Upgraded | Downgraded),
+            Self::DisabilityCertificate => !matches!(change, Superseded | Rectifying),
+        }
+    }
+
+    /// Whether a new record replaces the issuer's earlier ones of this scheme only. Institutions
+    /// hold grades of several schemes at a time; an elder has one level of ability, by whatever
+    /// standard it was last assessed [D].
+    pub(crate) fn keeps_schemes_apart(self) -> bool {
+        self != Self::Assessment
     }
 
     /// The first part of a leaf's kind: `rating.published`.
@@ -114,6 +183,9 @@ text_enum! {
         Suspended = "SUSPENDED",
         /// The issuer's record is no longer recognizable.
         Revoked = "REVOKED",
+        /// The issuer replaced the record by another, which is recognized by itself. What stood
+        /// on this one stands.
+        Superseded = "SUPERSEDED",
     }
 }
 
@@ -142,7 +214,7 @@ table! {
         pub state: RecognitionState,
         pub effective_on: Date,
         pub reason: String,
-        /// The agreement it stands on: scope and version date.
+        /// The agreement it stands on: `policies/agreement/{scope}/{date}/{version}`.
         pub agreement: String,
         pub recorded_at_us: Timestamp,
         pub version: i64,
@@ -151,16 +223,31 @@ table! {
 
 impl RecordRow {
     /// Whether regions may rely on it on a date: its state and its dates allow it. A record that
-    /// a later one replaced holds until that one begins.
+    /// a later one replaced held until that one began.
     pub fn holds_on(&self, date: Date) -> bool {
         let not_yet_replaced = self.state == RecordState::Superseded && date < self.effective_on;
         let recognizable = self.state.is_recognizable() || not_yet_replaced;
         recognizable && self.valid_from <= date && date <= self.valid_until
     }
+
+    /// Whether the issuer's latest word takes away what relied on it on a date. A record that was
+    /// merely replaced takes nothing away.
+    pub fn is_void_on(&self, date: Date) -> bool {
+        let ended = matches!(self.state, RecordState::Suspended | RecordState::Revoked | RecordState::Cancelled);
+        (ended && self.effective_on <= date) || self.valid_until < date
+    }
 }
 
 impl RecognitionRow {
     pub fn holds_on(&self, date: Date) -> bool {
-        self.state == RecognitionState::Recognized && self.valid_from <= date && date <= self.valid_until
+        let not_yet_replaced = self.state == RecognitionState::Superseded && date < self.effective_on;
+        let recognized = self.state == RecognitionState::Recognized || not_yet_replaced;
+        recognized && self.valid_from <= date && date <= self.valid_until
+    }
+
+    /// As [`RecordRow::is_void_on`]. What the recognizing region declines or sets aside counts
+    /// for what comes after, and takes nothing away.
+    pub fn is_void_on(&self, date: Date) -> bool {
+        (self.state == RecognitionState::Revoked && self.effective_on <= date) || self.valid_until < date
     }
 }

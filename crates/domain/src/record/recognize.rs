@@ -1,17 +1,18 @@
 //! Mutual recognition: a result valid at the issuer is accepted as if issued
-//! locally. The issuer stays the sole authority; recipients cite, never edit
-//! (DOMAIN.md §2).
+//! locally (DOMAIN.md §2). The module above has the table.
 
 use std::sync::Arc;
 
 use super::{RecognitionRow, RecognitionState, RecordRow};
 use crate::decision::{Call, Command, Decision};
+use crate::guard;
 use crate::key;
 use crate::names::{Collection, Name, Participant};
-use crate::person::PersonRow;
-use crate::policy::{self, Agreement, GradeMap, PolicyKind, PolicyRow};
+use crate::person::resolve_person;
+use crate::policy::{self, Agreement, PolicyKind, PolicyRow};
 use crate::rejection::Reason;
-use crate::rules::mapping::MappingQuality;
+use crate::rules::mapping::RecognizedLevels;
+use crate::rules::rating::RecordState;
 use crate::snapshot::{Snapshot, Stop};
 use crate::text_enum;
 
@@ -44,9 +45,8 @@ pub(super) fn recognize_under_agreements(
 
 fn recognizers(snapshot: &Snapshot, record: &RecordRow) -> Result<Vec<Participant>, Stop> {
     if record.kind.is_personal() {
-        let person = snapshot.get::<PersonRow>(key![record.subject.clone()])?;
-        let payer = person.map(|p| p.household_region.clone());
-        return Ok(payer.into_iter().filter(|p| *p != record.issuer).collect());
+        let payer = resolve_person(snapshot, &record.subject)?.household_region.clone();
+        return Ok(if payer == record.issuer { Vec::new() } else { vec![payer] });
     }
     let agreements = snapshot.list::<PolicyRow>(&["kind"], key![PolicyKind::Agreement])?;
     let prefix = format!("{}>", record.issuer.code());
@@ -70,12 +70,11 @@ fn under_agreement(
 ) -> Result<Option<RecognitionRow>, Stop> {
     let scope = format!("{}>{}/{}", record.issuer.code(), recognizer.code(), record.kind);
     let today = call.now.date();
-    let Some(agreement) = policy::find::<Agreement>(snapshot, &scope, today)? else { return Ok(None) };
-    let Some(map) = mapped(&agreement, record) else { return Ok(None) };
-    let cap = agreement.validity_cap_months.map(|months| record.decided_on.plus_months(months as i32));
-    let id = recognition_name(record, recognizer);
+    let Some((terms, agreement)) = policy::find_version::<Agreement>(snapshot, &scope, today)? else { return Ok(None) };
+    let Some(levels) = mapped(&terms, record) else { return Ok(None) };
+    let cap = terms.validity_cap_months.map(|months| record.decided_on.plus_months(months as i32));
     Ok(Some(RecognitionRow {
-        recognition: id.to_string(),
+        recognition: recognition_name(&record.record, recognizer).to_string(),
         record: record.record.clone(),
         kind: record.kind,
         record_version: record.version,
@@ -84,27 +83,29 @@ fn under_agreement(
         subject: record.subject.clone(),
         scheme: record.scheme.clone(),
         native_level: record.native_level,
-        recognized_min: map.recognized,
-        recognized_max: map.recognized_max.unwrap_or(map.recognized),
-        quality: map.quality.parse().unwrap_or(MappingQuality::Ambiguous),
+        recognized_min: levels.min(),
+        recognized_max: levels.max(),
+        quality: levels.quality(),
         valid_from: record.valid_from,
         valid_until: cap.map_or(record.valid_until, |cap| cap.min(record.valid_until)),
-        state: if agreement.automatic { RecognitionState::Recognized } else { RecognitionState::Pending },
+        state: if terms.automatic { RecognitionState::Recognized } else { RecognitionState::Pending },
         effective_on: today,
-        reason: agreement.source.clone(),
-        agreement: policy::policy_name(PolicyKind::Agreement, &scope),
+        reason: terms.source,
+        agreement,
         recorded_at_us: call.now,
         version: 1,
     }))
 }
 
-fn mapped<'a>(agreement: &'a Agreement, record: &RecordRow) -> Option<&'a GradeMap> {
-    agreement.schemes.get(&record.scheme)?.iter().find(|map| map.native == record.native_level)
+/// A line whose quality contradicts its range maps nothing: what it would prove is unknown.
+fn mapped(agreement: &Agreement, record: &RecordRow) -> Option<RecognizedLevels> {
+    let map = agreement.schemes.get(&record.scheme)?.iter().find(|map| map.native == record.native_level)?;
+    RecognizedLevels::new(map.recognized, map.recognized_max.unwrap_or(map.recognized), map.quality)
 }
 
 /// `recognitions/{record uuid}-{region code}`.
-fn recognition_name(record: &RecordRow, recognizer: &Participant) -> Name {
-    let id = record.record.split_once('/').map_or(record.record.as_str(), |(_, id)| id);
+fn recognition_name(record: &str, recognizer: &Participant) -> Name {
+    let id = record.split_once('/').map_or(record, |(_, id)| id);
     Name::of(Collection::Recognition, &format!("{id}-{}", recognizer.code()))
 }
 
@@ -116,37 +117,57 @@ pub(super) fn follow(
     old: &RecognitionRow,
     record: &RecordRow,
 ) -> Result<(), Stop> {
-    if !record.state.is_recognizable() {
-        revoke(call, decision, old, record);
-        return Ok(());
-    }
-    let Some(fresh) = under_agreement(snapshot, call, record, &old.recognizer)? else {
-        // The new level or scheme is outside the agreement.
-        revoke(call, decision, old, record);
+    let fresh = match record.state.is_recognizable() {
+        true => under_agreement(snapshot, call, record, &old.recognizer)?,
+        false => None,
+    };
+    let Some(fresh) = fresh else {
+        // The record ended, or its new level is outside the agreement.
+        end(call, decision, old, record, RecognitionState::Revoked);
         return Ok(());
     };
     // What the recognizing region itself decided stays its decision; what the issuer took away comes back.
-    let state = match old.state {
-        RecognitionState::Revoked => fresh.state,
-        kept => kept,
+    let kept = old.state != RecognitionState::Revoked;
+    let row = RecognitionRow {
+        state: if kept { old.state } else { fresh.state },
+        reason: if kept { old.reason.clone() } else { fresh.reason },
+        effective_on: record.effective_on,
+        version: old.version + 1,
+        ..fresh
     };
-    let row = RecognitionRow { state, effective_on: record.effective_on, version: old.version + 1, ..fresh };
     announce(decision, "recognition.followed", &row);
     Ok(())
 }
 
-/// Ends a recognition because its record no longer holds.
-pub(super) fn revoke(call: &Call, decision: &mut Decision, old: &RecognitionRow, record: &RecordRow) {
-    let row = RecognitionRow {
-        state: RecognitionState::Revoked,
-        record_version: record.version,
-        effective_on: record.effective_on,
-        reason: format!("{}: {}", record.state, record.reason),
-        recorded_at_us: call.now,
-        version: old.version + 1,
-        ..old.clone()
+/// Ends a recognition whose record another one replaced.
+pub(super) fn replace(call: &Call, decision: &mut Decision, old: &RecognitionRow, record: &RecordRow) {
+    let state = match old.state {
+        RecognitionState::Recognized => RecognitionState::Superseded,
+        _ => RecognitionState::Revoked,
     };
-    announce(decision, "recognition.revoked", &row);
+    end(call, decision, old, record, state);
+}
+
+/// Ends a recognition because its record no longer holds. Nothing is left to end of one that the
+/// region declined or set aside: it only notes the version.
+fn end(call: &Call, decision: &mut Decision, old: &RecognitionRow, record: &RecordRow, state: RecognitionState) {
+    let (kind, row) = match old.state {
+        RecognitionState::Pending | RecognitionState::Recognized => {
+            let kind = match state {
+                RecognitionState::Superseded => "recognition.superseded",
+                _ => "recognition.revoked",
+            };
+            let reason = format!("{}: {}", record.state, record.reason);
+            (kind, RecognitionRow { state, effective_on: record.effective_on, reason, ..old.clone() })
+        }
+        RecognitionState::Declined
+        | RecognitionState::Suspended
+        | RecognitionState::Revoked
+        | RecognitionState::Superseded => ("recognition.followed", old.clone()),
+    };
+    let version = old.version + 1;
+    let row = RecognitionRow { record_version: record.version, recorded_at_us: call.now, version, ..row };
+    announce(decision, kind, &row);
 }
 
 fn announce(decision: &mut Decision, kind: &'static str, row: &RecognitionRow) {
@@ -156,7 +177,7 @@ fn announce(decision: &mut Decision, kind: &'static str, row: &RecognitionRow) {
 text_enum! {
     /// What a recognizing region decides.
     pub enum Verdict {
-        /// Recognizes a pending or declined record, or asks for a personal record's recognition.
+        /// Recognizes a record that waits, or was declined, or for which it has to be asked.
         Accept = "ACCEPT",
         Decline = "DECLINE",
         /// Sets it aside (动态退出).
@@ -165,68 +186,70 @@ text_enum! {
     }
 }
 
+impl Verdict {
+    fn needed(self) -> &'static [RecognitionState] {
+        use RecognitionState::{Declined, Pending, Recognized, Revoked, Suspended};
+        match self {
+            Self::Accept => &[Pending, Declined, Revoked],
+            Self::Decline => &[Pending, Recognized],
+            Self::Suspend => &[Recognized],
+            Self::Reinstate => &[Suspended],
+        }
+    }
+}
+
 /// The recognizing region's own decision, with a reason. The caller is the recognizer.
 #[derive(Clone, Debug)]
 pub struct DecideRecognition {
     pub record: Name,
     pub verdict: Verdict,
+    /// Up to 1,000 characters.
     pub reason: String,
 }
 
 impl Command for DecideRecognition {
     fn decide(&self, snapshot: &Snapshot, call: &Call) -> Result<Decision, Stop> {
-        let record = snapshot
-            .get::<RecordRow>(key![self.record.to_string()])?
-            .ok_or_else(|| Reason::RecordNotFound.field("record").var("name", &self.record))?;
-        let name = recognition_name(&record, call.participant());
-        let mut decision = Decision::new(call);
-        let Some(old) = snapshot.get::<RecognitionRow>(key![name.to_string()])? else {
-            self.ask_for_it(snapshot, call, &record, &mut decision)?;
-            return Ok(decision);
-        };
-        let (to, needed) = match self.verdict {
-            Verdict::Accept => (RecognitionState::Recognized, [RecognitionState::Pending, RecognitionState::Declined]),
-            Verdict::Decline => (RecognitionState::Declined, [RecognitionState::Pending, RecognitionState::Pending]),
-            Verdict::Suspend => {
-                (RecognitionState::Suspended, [RecognitionState::Recognized, RecognitionState::Recognized])
+        guard::text("reason", &self.reason, 1_000)?;
+        let record = snapshot.get::<RecordRow>(key![self.record.to_string()])?;
+        let record = guard::found(record, "record", &self.record)?;
+        let name = recognition_name(&record.record, call.participant());
+        let old = snapshot.get::<RecognitionRow>(key![name.to_string()])?;
+        let version = match &old {
+            Some(old) => {
+                guard::state(old.state, self.verdict.needed(), "verdict", &name)?;
+                old.version + 1
             }
-            Verdict::Reinstate => {
-                (RecognitionState::Recognized, [RecognitionState::Suspended, RecognitionState::Suspended])
-            }
+            None if self.verdict == Verdict::Accept && record.issuer != *call.participant() => 1,
+            None => return Err(self.not_recognized(call).into()),
         };
-        if !needed.contains(&old.state) {
-            let fault = Reason::StateNotAllowed.field("verdict").var("name", &name).var("state", old.state);
-            return Err(fault.var("needed", needed[0]).into());
-        }
+        let (base, state) = match (self.verdict, old) {
+            (Verdict::Decline, Some(old)) => ((*old).clone(), RecognitionState::Declined),
+            (Verdict::Suspend, Some(old)) => ((*old).clone(), RecognitionState::Suspended),
+            _ => (self.fresh(snapshot, call, &record)?, RecognitionState::Recognized),
+        };
         let row = RecognitionRow {
-            state: to,
+            state,
             effective_on: call.now.date(),
             reason: self.reason.clone(),
             recorded_at_us: call.now,
-            version: old.version + 1,
-            ..(*old).clone()
+            version,
+            ..base
         };
-        announce(&mut decision, "recognition.decided", &row);
+        let mut decision = Decision::new(call);
+        announce(&mut decision, if version == 1 { "recognition.created" } else { "recognition.decided" }, &row);
         Ok(decision)
     }
 }
 
 impl DecideRecognition {
-    fn ask_for_it(
-        &self,
-        snapshot: &Snapshot,
-        call: &Call,
-        record: &RecordRow,
-        decision: &mut Decision,
-    ) -> Result<(), Stop> {
-        let refused =
-            || Reason::NotRecognized.field("record").var("name", &self.record).var("region", call.participant());
-        if self.verdict != Verdict::Accept || record.issuer == *call.participant() || !record.state.is_recognizable() {
-            return Err(refused().into());
-        }
-        let row = under_agreement(snapshot, call, record, call.participant())?.ok_or_else(refused)?;
-        let row = RecognitionRow { state: RecognitionState::Recognized, reason: self.reason.clone(), ..row };
-        announce(decision, "recognition.created", &row);
-        Ok(())
+    /// What the agreement in force makes of a record that holds.
+    fn fresh(&self, snapshot: &Snapshot, call: &Call, record: &RecordRow) -> Result<RecognitionRow, Stop> {
+        guard::state(record.state, &[RecordState::Valid, RecordState::Rectifying], "record", &self.record)?;
+        let fresh = under_agreement(snapshot, call, record, call.participant())?;
+        fresh.ok_or_else(|| self.not_recognized(call).into())
+    }
+
+    fn not_recognized(&self, call: &Call) -> crate::rejection::Rejection {
+        Reason::NotRecognized.field("record").var("name", &self.record).var("region", call.participant())
     }
 }

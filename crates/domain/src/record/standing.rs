@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::publish::subjects;
 use super::{RecognitionRow, RecordKind, RecordRow};
 use crate::key;
 use crate::names::Participant;
@@ -21,7 +22,8 @@ pub struct Standing {
     pub stands_on: StandsOn,
 }
 
-/// Everything the region may rely on for a subject and kind on a date, best level first.
+/// Everything the region may rely on for a subject and kind on a date, best level first. A
+/// person's records stand under the names merged into hers, too.
 pub fn standing(
     snapshot: &Snapshot,
     region: &Participant,
@@ -30,15 +32,16 @@ pub fn standing(
     on: Date,
 ) -> Result<Vec<Standing>, Stop> {
     let mut found = Vec::new();
-    let own = snapshot.list::<RecordRow>(&["subject", "kind"], key![subject.to_owned(), kind])?;
-    for record in own.into_iter().filter(|r| r.issuer == *region && r.holds_on(on)) {
-        let stands_on = StandsOn { record: record.record.clone(), version: record.version };
-        found.push(Standing { level_min: record.native_level, level_max: record.native_level, record, stands_on });
-    }
-    let recognized =
-        snapshot.list::<RecognitionRow>(&["subject", "recognizer"], key![subject.to_owned(), region.clone()])?;
-    for recognition in recognized.into_iter().filter(|r| r.kind == kind && r.holds_on(on)) {
-        if let Some(record) = snapshot.get::<RecordRow>(key![recognition.record.clone()])? {
+    for subject in subjects(snapshot, kind, subject)? {
+        let own = snapshot.list::<RecordRow>(&["subject", "kind"], key![subject.clone(), kind])?;
+        for record in own.into_iter().filter(|r| r.issuer == *region && r.holds_on(on)) {
+            let stands_on = StandsOn { record: record.record.clone(), version: record.version };
+            found.push(Standing { level_min: record.native_level, level_max: record.native_level, record, stands_on });
+        }
+        let recognized = snapshot.list::<RecognitionRow>(&["subject", "recognizer"], key![subject, region.clone()])?;
+        for recognition in recognized.into_iter().filter(|r| r.kind == kind && r.holds_on(on)) {
+            let record = snapshot.get::<RecordRow>(key![recognition.record.clone()])?;
+            let Some(record) = record.filter(|r| r.holds_on(on)) else { continue };
             let stands_on = StandsOn { record: recognition.recognition.clone(), version: recognition.version };
             found.push(Standing {
                 record,
