@@ -74,8 +74,7 @@ pub fn of_payment(snapshot: &Snapshot, payment: &PaymentRow) -> Result<Vec<Findi
     let mut found = conditions(payment);
     for stands_on in &payment.stands_on.0 {
         if let Some(now) = void_since(snapshot, payment, stands_on)? {
-            let finding = Finding::new(BreakClass::PaidAfterRevocation, &payment.payment, payment.amount_fen);
-            found.push(finding.with(&stands_on.record, format!("version {}", stands_on.version), now));
+            found.push(paid_after_revocation(payment, &[(&stands_on.record, &now)]));
         }
         if stands_on.record.starts_with("grants/")
             && let Some(grant) = snapshot.get::<GrantRow>(key![stands_on.record.clone()])?
@@ -88,6 +87,16 @@ pub fn of_payment(snapshot: &Snapshot, payment: &PaymentRow) -> Result<Vec<Findi
     found.extend(bill_exceeded(snapshot, payment)?);
     found.extend(late(snapshot, payment)?);
     Ok(found)
+}
+
+/// The payment stands on records that were void on its date: each with what it says now.
+pub fn paid_after_revocation(payment: &PaymentRow, void: &[(&str, &str)]) -> Finding {
+    let finding = Finding::new(BreakClass::PaidAfterRevocation, &payment.payment, payment.amount_fen);
+    void.iter().fold(finding, |finding, (record, now)| {
+        let relied = payment.stands_on.0.iter().find(|s| s.record == *record);
+        let decided = relied.map_or_else(String::new, |s| format!("version {}", s.version));
+        finding.with(record, decided, now)
+    })
 }
 
 /// One payment has one `PAID_AFTER_REVOCATION`, naming every record concerned.
@@ -128,11 +137,11 @@ fn void_since(snapshot: &Snapshot, payment: &PaymentRow, relied: &StandsOn) -> R
     let collection = relied.record.split_once('/').map_or("", |(collection, _)| collection);
     Ok(match collection {
         "ratings" | "assessments" | "disabilityCertificates" => snapshot.get::<RecordRow>(key())?.and_then(|now| {
-            let void = now.version > relied.version && !now.state.is_recognizable() && now.effective_on <= paid_on;
+            let void = now.version > relied.version && now.void_from().is_some_and(|from| from <= paid_on);
             void.then(|| format!("{} since {}, version {}", now.state, now.effective_on, now.version))
         }),
         "recognitions" => snapshot.get::<RecognitionRow>(key())?.and_then(|now| {
-            let void = now.version > relied.version && !now.holds_on(paid_on) && now.effective_on <= paid_on;
+            let void = now.version > relied.version && now.void_from().is_some_and(|from| from <= paid_on);
             void.then(|| format!("{} since {}, version {}", now.state, now.effective_on, now.version))
         }),
         "contracts" => match snapshot.get::<ContractRow>(key())? {
@@ -175,13 +184,12 @@ pub fn of_grant(snapshot: &Snapshot, grant: &GrantRow) -> Result<Vec<Finding>, S
     let first_day = grant.month.first_day();
     let void = match grant.basis.split_once('/').map(|(collection, _)| collection) {
         Some("recognitions") => snapshot.get::<RecognitionRow>(key![grant.basis.clone()])?.and_then(|now| {
-            let void = now.version > grant.basis_version && !now.holds_on(first_day) && now.effective_on <= first_day;
+            let void = now.version > grant.basis_version && now.void_from().is_some_and(|from| from <= first_day);
             void.then(|| format!("{} since {}, version {}", now.state, now.effective_on, now.version))
         }),
         _ => snapshot.get::<RecordRow>(key![grant.basis.clone()])?.and_then(|now| {
-            let later = now.version > grant.basis_version && !now.state.is_recognizable();
-            (later && now.effective_on <= first_day)
-                .then(|| format!("{} since {}, version {}", now.state, now.effective_on, now.version))
+            let void = now.version > grant.basis_version && now.void_from().is_some_and(|from| from <= first_day);
+            void.then(|| format!("{} since {}, version {}", now.state, now.effective_on, now.version))
         }),
     };
     if let Some(now) = void {

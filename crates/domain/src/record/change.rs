@@ -3,6 +3,7 @@
 use super::publish::{Line, guard_subject, take_effect};
 use super::recognize::{follow, recognitions_of};
 use super::validity::Terms;
+use super::voided::open_findings;
 use super::{RecordEvent, RecordRow};
 use crate::decision::{Call, Command, Decision};
 use crate::guard;
@@ -67,10 +68,12 @@ impl Command for ChangeRecord {
         let mut decision = Decision::new(call);
         let leaf = decision.leaf(record.kind.leaf_kind(RecordEvent::Changed), &record.record, row.version);
         guard_subject(leaf.put(&row).tell(&record.issuer), snapshot, &row)?;
+        let mut recognitions = Vec::new();
         for recognition in recognitions_of(snapshot, &record.record)? {
-            follow(snapshot, call, &mut decision, &recognition, &row)?;
+            recognitions.push(follow(snapshot, call, &mut decision, &recognition, &row)?);
         }
         take_effect(snapshot, call, &mut decision, &line, &row)?;
+        open_findings(snapshot, call, &mut decision, &record, &row, &recognitions)?;
         Ok(decision)
     }
 }

@@ -29,6 +29,12 @@
 //! issuer. A personal record goes to the region that pays for the person, and to
 //! another only when it asks with ACCEPT.
 //!
+//! # Dated back
+//!
+//! What an issuer takes away with effect from an earlier day undoes no payment: each
+//! one confirmed since, that stands on the record or on a recognition of it, gets a
+//! `PAID_AFTER_REVOCATION` finding in the same transaction (`voided`).
+//!
 //! # Locks
 //!
 //! A payment reads the records and recognitions it stands on, a revocation writes
@@ -45,6 +51,7 @@ mod standing;
 #[cfg(test)]
 mod tests;
 mod validity;
+mod voided;
 
 pub use change::ChangeRecord;
 pub use disability_certificate::DisabilityCertificateContent;
@@ -230,11 +237,11 @@ impl RecordRow {
         recognizable && self.valid_from <= date && date <= self.valid_until
     }
 
-    /// Whether the issuer's latest word takes away what relied on it on a date. A record that was
-    /// merely replaced takes nothing away.
-    pub fn is_void_on(&self, date: Date) -> bool {
+    /// From when on the issuer's latest word takes away what relied on it. A record that was
+    /// merely replaced, or has run out, takes nothing away.
+    pub fn void_from(&self) -> Option<Date> {
         let ended = matches!(self.state, RecordState::Suspended | RecordState::Revoked | RecordState::Cancelled);
-        (ended && self.effective_on <= date) || self.valid_until < date
+        ended.then_some(self.effective_on)
     }
 }
 
@@ -245,9 +252,9 @@ impl RecognitionRow {
         recognized && self.valid_from <= date && date <= self.valid_until
     }
 
-    /// As [`RecordRow::is_void_on`]. What the recognizing region declines or sets aside counts
-    /// for what comes after, and takes nothing away.
-    pub fn is_void_on(&self, date: Date) -> bool {
-        (self.state == RecognitionState::Revoked && self.effective_on <= date) || self.valid_until < date
+    /// As [`RecordRow::void_from`]. What the recognizing region declines or sets aside counts for
+    /// what comes after, and takes nothing away.
+    pub fn void_from(&self) -> Option<Date> {
+        (self.state == RecognitionState::Revoked).then_some(self.effective_on)
     }
 }

@@ -116,15 +116,14 @@ pub(super) fn follow(
     decision: &mut Decision,
     old: &RecognitionRow,
     record: &RecordRow,
-) -> Result<(), Stop> {
+) -> Result<RecognitionRow, Stop> {
     let fresh = match record.state.is_recognizable() {
         true => under_agreement(snapshot, call, record, &old.recognizer)?,
         false => None,
     };
     let Some(fresh) = fresh else {
         // The record ended, or its new level is outside the agreement.
-        end(call, decision, old, record, RecognitionState::Revoked);
-        return Ok(());
+        return Ok(end(call, decision, old, record, RecognitionState::Revoked));
     };
     // What the recognizing region itself decided stays its decision; what the issuer took away comes back.
     let kept = old.state != RecognitionState::Revoked;
@@ -136,7 +135,7 @@ pub(super) fn follow(
         ..fresh
     };
     announce(decision, "recognition.followed", &row);
-    Ok(())
+    Ok(row)
 }
 
 /// Ends a recognition whose record another one replaced.
@@ -150,7 +149,13 @@ pub(super) fn replace(call: &Call, decision: &mut Decision, old: &RecognitionRow
 
 /// Ends a recognition because its record no longer holds. Nothing is left to end of one that the
 /// region declined or set aside: it only notes the version.
-fn end(call: &Call, decision: &mut Decision, old: &RecognitionRow, record: &RecordRow, state: RecognitionState) {
+fn end(
+    call: &Call,
+    decision: &mut Decision,
+    old: &RecognitionRow,
+    record: &RecordRow,
+    state: RecognitionState,
+) -> RecognitionRow {
     let (kind, row) = match old.state {
         RecognitionState::Pending | RecognitionState::Recognized => {
             let kind = match state {
@@ -168,6 +173,7 @@ fn end(call: &Call, decision: &mut Decision, old: &RecognitionRow, record: &Reco
     let version = old.version + 1;
     let row = RecognitionRow { record_version: record.version, recorded_at_us: call.now, version, ..row };
     announce(decision, kind, &row);
+    row
 }
 
 fn announce(decision: &mut Decision, kind: &'static str, row: &RecognitionRow) {

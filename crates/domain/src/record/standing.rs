@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::publish::subjects;
 use super::{RecognitionRow, RecordKind, RecordRow};
 use crate::key;
 use crate::names::Participant;
@@ -23,7 +22,7 @@ pub struct Standing {
 }
 
 /// Everything the region may rely on for a subject and kind on a date, best level first. A
-/// person's records stand under the names merged into hers, too.
+/// merged person's other names are asked for one by one.
 pub fn standing(
     snapshot: &Snapshot,
     region: &Participant,
@@ -32,24 +31,23 @@ pub fn standing(
     on: Date,
 ) -> Result<Vec<Standing>, Stop> {
     let mut found = Vec::new();
-    for subject in subjects(snapshot, kind, subject)? {
-        let own = snapshot.list::<RecordRow>(&["subject", "kind"], key![subject.clone(), kind])?;
-        for record in own.into_iter().filter(|r| r.issuer == *region && r.holds_on(on)) {
-            let stands_on = StandsOn { record: record.record.clone(), version: record.version };
-            found.push(Standing { level_min: record.native_level, level_max: record.native_level, record, stands_on });
-        }
-        let recognized = snapshot.list::<RecognitionRow>(&["subject", "recognizer"], key![subject, region.clone()])?;
-        for recognition in recognized.into_iter().filter(|r| r.kind == kind && r.holds_on(on)) {
-            let record = snapshot.get::<RecordRow>(key![recognition.record.clone()])?;
-            let Some(record) = record.filter(|r| r.holds_on(on)) else { continue };
-            let stands_on = StandsOn { record: recognition.recognition.clone(), version: recognition.version };
-            found.push(Standing {
-                record,
-                level_min: recognition.recognized_min,
-                level_max: recognition.recognized_max,
-                stands_on,
-            });
-        }
+    let own = snapshot.list::<RecordRow>(&["subject", "kind"], key![subject.to_owned(), kind])?;
+    for record in own.into_iter().filter(|r| r.issuer == *region && r.holds_on(on)) {
+        let stands_on = StandsOn { record: record.record.clone(), version: record.version };
+        found.push(Standing { level_min: record.native_level, level_max: record.native_level, record, stands_on });
+    }
+    let recognized =
+        snapshot.list::<RecognitionRow>(&["subject", "recognizer"], key![subject.to_owned(), region.clone()])?;
+    for recognition in recognized.into_iter().filter(|r| r.kind == kind && r.holds_on(on)) {
+        let record = snapshot.get::<RecordRow>(key![recognition.record.clone()])?;
+        let Some(record) = record.filter(|r| r.holds_on(on)) else { continue };
+        let stands_on = StandsOn { record: recognition.recognition.clone(), version: recognition.version };
+        found.push(Standing {
+            record,
+            level_min: recognition.recognized_min,
+            level_max: recognition.recognized_max,
+            stands_on,
+        });
     }
     found.sort_by(|a, b| b.level_min.cmp(&a.level_min).then_with(|| a.stands_on.record.cmp(&b.stands_on.record)));
     Ok(found)
