@@ -220,7 +220,7 @@ CREATE TABLE recognitions (
     quality TEXT NOT NULL CHECK (quality IN ('EXACT', 'NOMINAL', 'AMBIGUOUS')),
     valid_from TEXT NOT NULL,
     valid_until TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('PENDING', 'RECOGNIZED', 'DECLINED', 'SUSPENDED', 'REVOKED')),
+    state TEXT NOT NULL CHECK (state IN ('PENDING', 'RECOGNIZED', 'DECLINED', 'SUSPENDED', 'REVOKED', 'SUPERSEDED')),
     effective_on TEXT NOT NULL,
     reason TEXT NOT NULL,
     agreement TEXT NOT NULL,

@@ -148,8 +148,8 @@ pub struct Assessment {
     /// Sum of the four scores, 0 to 90. Absent under MZ/T 039.
     #[prost(int32, optional, tag = "9")]
     pub total_score: ::core::option::Option<i32>,
-    /// Level by the total alone, 0 (intact) to 4 (total disability); higher is worse. Absent under
-    /// MZ/T 039.
+    /// Level before any change, 0 (intact) to 4 (total disability); higher is worse. May be absent
+    /// under MZ/T 039.
     #[prost(int32, optional, tag = "10")]
     pub preliminary_level: ::core::option::Option<i32>,
     /// 日常生活活动, 0 to 3; higher is worse. MZ/T 039 only.
@@ -375,7 +375,8 @@ pub struct Receipt {
     #[prost(bytes = "vec", tag = "10")]
     pub signature: ::prost::alloc::vec::Vec<u8>,
 }
-/// A new assessment. One of the same elder, issuer and standard that still holds is superseded.
+/// A new assessment. One of the same elder and issuer, of whatever standard, that still holds is
+/// superseded; if the new one begins later, the old one ends the day before.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PublishAssessmentRequest {
     /// Required. UUIDv7, made and persisted by the caller before sending, unique per participant. The
@@ -407,8 +408,8 @@ pub struct PublishAssessmentRequest {
     /// Sum of the four scores, 0 to 90. Required by GB/T 42195 and DB11/T 1754, otherwise absent.
     #[prost(int32, optional, tag = "9")]
     pub total_score: ::core::option::Option<i32>,
-    /// Level by the total alone, 0 (intact) to 4 (total disability); higher is worse. Required by GB/T
-    /// 42195 and DB11/T 1754, otherwise absent.
+    /// Level before any change, 0 (intact) to 4 (total disability); higher is worse. Required by GB/T
+    /// 42195 and DB11/T 1754, where it follows from the total; optional under MZ/T 039, 0 to 3.
     #[prost(int32, optional, tag = "10")]
     pub preliminary_level: ::core::option::Option<i32>,
     /// 日常生活活动, 0 to 3; higher is worse. Required by MZ/T 039, otherwise absent.
@@ -423,7 +424,8 @@ pub struct PublishAssessmentRequest {
     /// 社会参与, 0 to 3; higher is worse. Required by MZ/T 039, otherwise absent.
     #[prost(int32, optional, tag = "14")]
     pub social_participation_rating: ::core::option::Option<i32>,
-    /// What changed the level; empty if nothing did. Not under MZ/T 039.
+    /// What changed the level, each once; empty if nothing did. CHANGE_REASON_NOT_ALLOWED where the
+    /// standard has no such reason. Under MZ/T 039 carried as stated.
     #[prost(enumeration = "LevelChangeReason", repeated, tag = "15")]
     pub change_reasons: ::prost::alloc::vec::Vec<i32>,
     /// Required. As the preliminary level and the reasons give it; under MZ/T 039 0 to 3.
@@ -476,8 +478,8 @@ pub struct ChangeAssessmentRequest {
     /// Version the caller has seen; 0 means any. STATE_NOT_ALLOWED when another is current.
     #[prost(int64, tag = "3")]
     pub expected_version: i64,
-    /// Required. VALID, SUSPENDED, REVOKED or CANCELLED as the new version's state; AMENDED marks the
-    /// version that is replaced, the new one is VALID.
+    /// Required. PUBLICIZED, VALID, SUSPENDED, REVOKED or CANCELLED as the new version's state; AMENDED
+    /// marks the version that is replaced, the new one is VALID.
     #[prost(enumeration = "RecordState", tag = "4")]
     pub new_state: i32,
     /// With AMENDED, another last day of validity, YYYY-MM-DD; otherwise empty.
@@ -492,8 +494,8 @@ pub struct ChangeAssessmentRequest {
     /// Required. Number of the deciding document, up to 100 characters.
     #[prost(string, tag = "8")]
     pub document_number: ::prost::alloc::string::String,
-    /// Required. Day from which the change counts, YYYY-MM-DD; may lie in the past, not before the
-    /// validity.
+    /// Required. Day from which the change counts, YYYY-MM-DD, not in the future; may lie in the past,
+    /// not before the validity.
     #[prost(string, tag = "9")]
     pub effective_on: ::prost::alloc::string::String,
 }
@@ -3976,9 +3978,6 @@ pub struct Contract {
     /// When this version was recorded, UTC microseconds since 1970.
     #[prost(int64, tag = "26")]
     pub recorded_time_us: i64,
-    /// Number of the decision that voided it; may be empty.
-    #[prost(string, tag = "27")]
-    pub document_number: ::prost::alloc::string::String,
 }
 /// Role of a contract party. One person may have several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -6264,7 +6263,8 @@ impl DisabilityCategory {
         }
     }
 }
-/// A new certificate. One of the same elder and issuer that still holds is superseded.
+/// A new certificate. One of the same elder and issuer that still holds is superseded; if the new
+/// one begins later, the old one ends the day before.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PublishDisabilityCertificateRequest {
     /// Required. UUIDv7, made and persisted by the caller before sending, unique per participant. The
@@ -6328,7 +6328,7 @@ pub struct ChangeDisabilityCertificateRequest {
     /// Version the caller has seen; 0 means any. STATE_NOT_ALLOWED when another is current.
     #[prost(int64, tag = "3")]
     pub expected_version: i64,
-    /// Required. VALID, SUSPENDED, REVOKED or CANCELLED as the new version's state; UPGRADED,
+    /// Required. PUBLICIZED, VALID, SUSPENDED, REVOKED or CANCELLED as the new version's state; UPGRADED,
     /// DOWNGRADED or AMENDED mark the version that is replaced, the new one is VALID.
     #[prost(enumeration = "RecordState", tag = "4")]
     pub new_state: i32,
@@ -6348,8 +6348,8 @@ pub struct ChangeDisabilityCertificateRequest {
     /// Required. Number of the deciding document, up to 100 characters.
     #[prost(string, tag = "9")]
     pub document_number: ::prost::alloc::string::String,
-    /// Required. Day from which the change counts, YYYY-MM-DD; may lie in the past, not before the
-    /// validity.
+    /// Required. Day from which the change counts, YYYY-MM-DD, not in the future; may lie in the past,
+    /// not before the validity.
     #[prost(string, tag = "10")]
     pub effective_on: ::prost::alloc::string::String,
 }
@@ -7258,7 +7258,7 @@ pub enum IdentifierKind {
     ResidentId = 1,
     /// Social-security card number, 9 characters.
     SocialSecurityCard = 2,
-    /// Beijing senior-disability card (养老助残卡) number, 6 to 32 letters and digits.
+    /// Beijing senior-disability card (养老助残卡) number, 16 to 19 digits.
     SeniorDisabilityCard = 3,
 }
 impl IdentifierKind {
@@ -7383,14 +7383,17 @@ pub struct Elder {
     /// YYYY-MM-DD when known.
     #[prost(string, tag = "7")]
     pub died_on: ::prost::alloc::string::String,
+    /// Kinds of the identifiers known, without their values.
+    #[prost(enumeration = "IdentifierKind", repeated, tag = "8")]
+    pub identifier_kinds: ::prost::alloc::vec::Vec<i32>,
     /// Why merged or erased, or the number of the death certificate's file; nothing personal.
-    #[prost(string, tag = "8")]
+    #[prost(string, tag = "9")]
     pub reason: ::prost::alloc::string::String,
     /// Version, from 1.
-    #[prost(int64, tag = "9")]
+    #[prost(int64, tag = "10")]
     pub version: i64,
     /// When this version was recorded, UTC microseconds since 1970.
-    #[prost(int64, tag = "10")]
+    #[prost(int64, tag = "11")]
     pub recorded_time_us: i64,
 }
 /// A contract-party person, pseudonymous.
@@ -7405,14 +7408,17 @@ pub struct Party {
     /// ACTIVE or ERASED.
     #[prost(enumeration = "PersonState", tag = "3")]
     pub state: i32,
+    /// Kinds of the identifiers known, without their values.
+    #[prost(enumeration = "IdentifierKind", repeated, tag = "4")]
+    pub identifier_kinds: ::prost::alloc::vec::Vec<i32>,
     /// Why merged or erased, or the number of the death certificate's file; nothing personal.
-    #[prost(string, tag = "4")]
+    #[prost(string, tag = "5")]
     pub reason: ::prost::alloc::string::String,
     /// Version, from 1.
-    #[prost(int64, tag = "5")]
+    #[prost(int64, tag = "6")]
     pub version: i64,
     /// When this version was recorded, UTC microseconds since 1970.
-    #[prost(int64, tag = "6")]
+    #[prost(int64, tag = "7")]
     pub recorded_time_us: i64,
 }
 /// A new elder.
@@ -11931,12 +11937,10 @@ pub struct Institution {
     /// Why the last version was made; up to 1,000 characters.
     #[prost(string, tag = "12")]
     pub reason: ::prost::alloc::string::String,
-    /// Output of GetInstitution and ListInstitutions alone: its ratings in force on the day of the
-    /// answer.
+    /// Output: its ratings in force on the day of the answer.
     #[prost(message, repeated, tag = "13")]
     pub ratings: ::prost::alloc::vec::Vec<InstitutionRating>,
-    /// Output of GetInstitution and ListInstitutions alone: every period in the online-signing scope
-    /// (网签范围), oldest first.
+    /// Every period in the online-signing scope (网签范围), oldest first.
     #[prost(message, repeated, tag = "14")]
     pub signing_scope: ::prost::alloc::vec::Vec<SigningScopeMembership>,
 }
@@ -11987,9 +11991,6 @@ pub struct SigningScopeMembership {
     /// Number of the document of the last change; may be empty.
     #[prost(string, tag = "3")]
     pub document_number: ::prost::alloc::string::String,
-    /// `institutions/{uscc}`.
-    #[prost(string, tag = "4")]
-    pub institution: ::prost::alloc::string::String,
 }
 /// What the institution is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -12256,11 +12257,11 @@ pub struct SetSigningScopeRequest {
     pub document_number: ::prost::alloc::string::String,
 }
 /// Answer to SetSigningScope.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SetSigningScopeResponse {
-    /// The period that this request began or ended.
+    /// The record as this request left it.
     #[prost(message, optional, tag = "1")]
-    pub membership: ::core::option::Option<SigningScopeMembership>,
+    pub institution: ::core::option::Option<Institution>,
     /// The gateway's signed promise to log it.
     #[prost(message, optional, tag = "2")]
     pub receipt: ::core::option::Option<Receipt>,
@@ -17195,7 +17196,7 @@ pub struct Administrator {
     /// Why removed; up to 1,000 characters.
     #[prost(string, tag = "5")]
     pub reason: ::prost::alloc::string::String,
-    /// Keys, newest first; in the answer to a mutation those that it added or retired.
+    /// Keys, newest first.
     #[prost(message, repeated, tag = "6")]
     pub keys: ::prost::alloc::vec::Vec<Key>,
     /// Version, from 1.
@@ -17205,21 +17206,19 @@ pub struct Administrator {
     #[prost(int64, tag = "8")]
     pub recorded_time_us: i64,
 }
-/// One person's statement that a key's fingerprint was confirmed out of band. Whoever signs the call
-/// confirms thereby; this is for everybody else.
+/// One person's statement that a key's fingerprint was confirmed out of band.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct KeyConfirmation {
-    /// Required. `gateway/admins/{id}` who confirmed.
+    /// `gateway/admins/{id}` who confirmed.
     #[prost(string, tag = "1")]
     pub administrator: ::prost::alloc::string::String,
-    /// Required. Thumbprint of a key of theirs that is in force, RFC 7638, 43 characters.
+    /// The thumbprint that was read out, RFC 7638, 43 characters.
     #[prost(string, tag = "2")]
-    pub kid: ::prost::alloc::string::String,
-    /// Required. Signature by that key over the UTF-8 bytes of `jjj-key-confirmation-v1`, a line feed,
-    /// the holder that the new key is for, a line feed, and the new key's thumbprint: 64 bytes
-    /// (EdDSA, or ES256 as R and S). SIGNATURE_INVALID if it is not.
-    #[prost(bytes = "vec", tag = "3")]
-    pub signature: ::prost::alloc::vec::Vec<u8>,
+    pub fingerprint: ::prost::alloc::string::String,
+    /// Compact JWS by that administrator's key over participant and fingerprint; may be empty for the
+    /// one who signs the call.
+    #[prost(string, tag = "3")]
+    pub statement: ::prost::alloc::string::String,
 }
 /// What a participant is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -17358,8 +17357,8 @@ pub struct CreateParticipantRequest {
     /// Required. RFC 7638 thumbprint as confirmed out of band; must be that of `first_key_jwk`.
     #[prost(string, tag = "7")]
     pub first_key_fingerprint: ::prost::alloc::string::String,
-    /// Required. Statements of those who confirmed it beside the caller: at least one more
-    /// administrator of the gateway (CONFIRMATION_MISSING).
+    /// Statements of those who confirmed it: two different people where policy asks for two (default:
+    /// the caller and one more).
     #[prost(message, repeated, tag = "8")]
     pub confirmations: ::prost::alloc::vec::Vec<KeyConfirmation>,
 }
@@ -17527,7 +17526,7 @@ pub struct ListAuthoritiesResponse {
     pub next_page_token: ::prost::alloc::string::String,
 }
 /// One more key.
-#[derive(Clone, PartialEq, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AddKeyRequest {
     /// Required. UUIDv7, made and persisted by the caller before sending, unique per participant. The
     /// same id with the same bytes returns the first answer; with other bytes REQUEST_ID_REUSED; older
@@ -17544,10 +17543,6 @@ pub struct AddKeyRequest {
     /// Required. RFC 7638 thumbprint of it.
     #[prost(string, tag = "4")]
     pub fingerprint: ::prost::alloc::string::String,
-    /// Statements of administrators of the gateway, beside the caller. Needed unless the holder adds a
-    /// key of its own, or an administrator one of their participant (CONFIRMATION_MISSING).
-    #[prost(message, repeated, tag = "5")]
-    pub confirmations: ::prost::alloc::vec::Vec<KeyConfirmation>,
 }
 /// Answer to AddKey.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -17811,8 +17806,7 @@ pub mod participant_service_client {
             self
         }
         /// Enrols a region or a channel with its first authority and key, by an administrator of the
-        /// gateway. Idempotent by request id. RECORD_EXISTS, KEY_KNOWN, FINGERPRINT_MISMATCH,
-        /// CONFIRMATION_MISSING, SIGNATURE_INVALID.
+        /// gateway. Idempotent by request id. RECORD_EXISTS, KEY_KNOWN, FINGERPRINT_MISMATCH, SAME_PERSON.
         pub async fn create_participant(
             &mut self,
             request: impl tonic::IntoRequest<super::CreateParticipantRequest>,
@@ -17986,7 +17980,7 @@ pub mod participant_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Withdraws an authority; connections under it end. STATE_NOT_ALLOWED, LAST_AUTHORITY.
+        /// Withdraws an authority; connections under it end. STATE_NOT_ALLOWED; the last one cannot go.
         pub async fn withdraw_authority(
             &mut self,
             request: impl tonic::IntoRequest<super::WithdrawAuthorityRequest>,
@@ -18046,8 +18040,7 @@ pub mod participant_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Adds a key; it can be used at once. KEY_KNOWN, FINGERPRINT_MISMATCH, CONFIRMATION_MISSING,
-        /// SIGNATURE_INVALID.
+        /// Adds a key; it can be used at once. KEY_KNOWN, FINGERPRINT_MISMATCH.
         pub async fn add_key(
             &mut self,
             request: impl tonic::IntoRequest<super::AddKeyRequest>,
@@ -18180,7 +18173,7 @@ pub mod participant_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Removes an administrator and retires their keys. STATE_NOT_ALLOWED, SELF_REMOVAL.
+        /// Removes an administrator and retires their keys. STATE_NOT_ALLOWED.
         pub async fn remove_administrator(
             &mut self,
             request: impl tonic::IntoRequest<super::RemoveAdministratorRequest>,
@@ -18256,8 +18249,7 @@ pub mod participant_service_server {
     #[async_trait]
     pub trait ParticipantService: std::marker::Send + std::marker::Sync + 'static {
         /// Enrols a region or a channel with its first authority and key, by an administrator of the
-        /// gateway. Idempotent by request id. RECORD_EXISTS, KEY_KNOWN, FINGERPRINT_MISMATCH,
-        /// CONFIRMATION_MISSING, SIGNATURE_INVALID.
+        /// gateway. Idempotent by request id. RECORD_EXISTS, KEY_KNOWN, FINGERPRINT_MISMATCH, SAME_PERSON.
         async fn create_participant(
             &self,
             request: tonic::Request<super::CreateParticipantRequest>,
@@ -18302,7 +18294,7 @@ pub mod participant_service_server {
             tonic::Response<super::AddAuthorityResponse>,
             tonic::Status,
         >;
-        /// Withdraws an authority; connections under it end. STATE_NOT_ALLOWED, LAST_AUTHORITY.
+        /// Withdraws an authority; connections under it end. STATE_NOT_ALLOWED; the last one cannot go.
         async fn withdraw_authority(
             &self,
             request: tonic::Request<super::WithdrawAuthorityRequest>,
@@ -18318,8 +18310,7 @@ pub mod participant_service_server {
             tonic::Response<super::ListAuthoritiesResponse>,
             tonic::Status,
         >;
-        /// Adds a key; it can be used at once. KEY_KNOWN, FINGERPRINT_MISMATCH, CONFIRMATION_MISSING,
-        /// SIGNATURE_INVALID.
+        /// Adds a key; it can be used at once. KEY_KNOWN, FINGERPRINT_MISMATCH.
         async fn add_key(
             &self,
             request: tonic::Request<super::AddKeyRequest>,
@@ -18356,7 +18347,7 @@ pub mod participant_service_server {
             tonic::Response<super::AddAdministratorResponse>,
             tonic::Status,
         >;
-        /// Removes an administrator and retires their keys. STATE_NOT_ALLOWED, SELF_REMOVAL.
+        /// Removes an administrator and retires their keys. STATE_NOT_ALLOWED.
         async fn remove_administrator(
             &self,
             request: tonic::Request<super::RemoveAdministratorRequest>,
@@ -23065,7 +23056,8 @@ impl RatingScheme {
         }
     }
 }
-/// A new rating. One of the same institution and scheme that still holds is superseded.
+/// A new rating. One of the same institution and scheme that still holds is superseded; if the new
+/// one begins later, the old one ends the day before.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PublishRatingRequest {
     /// Required. UUIDv7, made and persisted by the caller before sending, unique per participant. The
@@ -23148,8 +23140,8 @@ pub struct ChangeRatingRequest {
     /// Required. Number of the deciding document, up to 100 characters.
     #[prost(string, tag = "9")]
     pub document_number: ::prost::alloc::string::String,
-    /// Required. Day from which the change counts, YYYY-MM-DD; may lie in the past, not before the
-    /// validity.
+    /// Required. Day from which the change counts, YYYY-MM-DD, not in the future; may lie in the past,
+    /// not before the validity.
     #[prost(string, tag = "10")]
     pub effective_on: ::prost::alloc::string::String,
 }
@@ -24066,7 +24058,7 @@ pub struct Recognition {
     /// Last day, inclusive, YYYY-MM-DD: the record's, or earlier if the agreement caps it.
     #[prost(string, tag = "17")]
     pub valid_until: ::prost::alloc::string::String,
-    /// The agreement version it stands on, `policies/agreement/{scope}` and date.
+    /// The agreement version it stands on, `policies/agreement/{scope}/{date}/{version}`.
     #[prost(string, tag = "18")]
     pub agreement: ::prost::alloc::string::String,
     /// Why, when declined, suspended or revoked; up to 1,000 characters.
@@ -24159,9 +24151,12 @@ pub enum RecognitionState {
     Declined = 3,
     /// Suspended by the recognizing region (动态退出), with a reason.
     Suspended = 4,
-    /// The record ended at its issuer (revoked, suspended, superseded, cancelled). It follows the
-    /// record back if that is reinstated.
+    /// The record ended at its issuer (suspended, revoked, cancelled), or its new grade is outside the
+    /// agreement. It follows the record back if that is reinstated.
     Revoked = 5,
+    /// The issuer replaced the record by another, which is recognized by itself. What stood on this
+    /// one stands.
+    Superseded = 6,
 }
 impl RecognitionState {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -24176,6 +24171,7 @@ impl RecognitionState {
             Self::Declined => "RECOGNITION_STATE_DECLINED",
             Self::Suspended => "RECOGNITION_STATE_SUSPENDED",
             Self::Revoked => "RECOGNITION_STATE_REVOKED",
+            Self::Superseded => "RECOGNITION_STATE_SUPERSEDED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -24187,6 +24183,7 @@ impl RecognitionState {
             "RECOGNITION_STATE_DECLINED" => Some(Self::Declined),
             "RECOGNITION_STATE_SUSPENDED" => Some(Self::Suspended),
             "RECOGNITION_STATE_REVOKED" => Some(Self::Revoked),
+            "RECOGNITION_STATE_SUPERSEDED" => Some(Self::Superseded),
             _ => None,
         }
     }
@@ -24235,13 +24232,14 @@ impl MappingQuality {
 pub enum RecognitionVerdict {
     /// Not given; refused on input with ENUM_UNSPECIFIED.
     Unspecified = 0,
-    /// From PENDING or DECLINED to RECOGNIZED.
+    /// To RECOGNIZED, from PENDING, DECLINED or REVOKED, or where there is none yet. The record must
+    /// be VALID or RECTIFYING and an agreement must cover it.
     Accept = 1,
     /// From PENDING or RECOGNIZED to DECLINED.
     Decline = 2,
     /// From RECOGNIZED to SUSPENDED.
     Suspend = 3,
-    /// From SUSPENDED to RECOGNIZED.
+    /// From SUSPENDED to RECOGNIZED, under the conditions of ACCEPT.
     Reinstate = 4,
 }
 impl RecognitionVerdict {
