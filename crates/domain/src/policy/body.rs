@@ -230,6 +230,19 @@ pub struct ChannelPolicy {
     pub refund_months: i64,
     /// Expected settlement files a clearing date.
     pub expected_files: i64,
+    /// The fee agreed on a payment; absent: what the file states is not questioned.
+    #[serde(default)]
+    pub agreed_fee: Option<AgreedFee>,
+}
+
+/// A channel's fee: a share of the amount, rounded half up, within bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgreedFee {
+    /// In 1/10,000 of the amount.
+    pub basis_points: i64,
+    pub min_fen: i64,
+    pub max_fen: i64,
 }
 
 impl PolicyBody for ChannelPolicy {

@@ -5,7 +5,7 @@ mod body;
 mod calendar;
 
 pub use body::{
-    Agreement, BalanceOfRecord, Basis, CalendarPolicy, ChannelPolicy, Condition, ContractCaps, DepositBase, FeeBearer,
+    AgreedFee, Agreement, BalanceOfRecord, Basis, CalendarPolicy, ChannelPolicy, Condition, ContractCaps, DepositBase, FeeBearer,
     GatePolicy, GradeMap, Mode, OperatingSubsidyPolicy, ProgrammePolicy, Rate, RecordKindPolicy,
     SettlementAccountPolicy, ShorterValidity,
 };
