@@ -16,7 +16,7 @@ use crate::payment::{PaymentRow, PaymentState, RefundRow, RefundState};
 use crate::policy::FeeBearer;
 use crate::rejection::{Reason, Rejection};
 use crate::subsidy::{ClaimRow, ClaimState};
-use crate::time::{Date, Month};
+use crate::time::{Date, Month, Timestamp};
 
 /// A ledger row with what booking needs of it.
 #[derive(Clone, Debug)]
@@ -166,6 +166,7 @@ pub struct BookingTerms<'a> {
     pub clearing_date: Date,
     /// The open month.
     pub month: Month,
+    pub now: Timestamp,
     pub matching: &'a Terms,
     pub fee_bearer: FeeBearer,
     /// Elder → district of the household registration, which bears a region's fees.
@@ -311,7 +312,8 @@ impl Planner<'_> {
         self.put_at_stake(less);
         self.fee(stated, &payment, date);
         let matched_by = Some(line.reference());
-        self.plan.payments.push(PaymentRow { matched_by, version: payment.version + 1, ..payment });
+        let (version, recorded_at_us) = (payment.version + 1, self.terms.now);
+        self.plan.payments.push(PaymentRow { matched_by, version, recorded_at_us, ..payment });
     }
 
     /// The agreed fee; what the file has more goes into suspense, what it has less waits for the
@@ -353,6 +355,7 @@ impl Planner<'_> {
             state: RefundState::Matched,
             matched_by: Some(line.reference()),
             version: refund.version + 1,
+            recorded_at_us: self.terms.now,
             ..refund.clone()
         });
     }
@@ -376,6 +379,7 @@ impl Planner<'_> {
             order_id: Some(stated.order_id.clone()),
             clearing_date: Some(date),
             version: claim.version + 1,
+            recorded_at_us: self.terms.now,
             ..claim.clone()
         });
     }
@@ -394,8 +398,13 @@ impl Planner<'_> {
         let LedgerRow::Payment(payment) = row else { return };
         self.book(payment.release(&self.place.book, self.terms.month));
         self.move_bill(payment, -payment.amount_fen, 0);
-        let version = payment.version + 1;
-        self.plan.payments.push(PaymentRow { state: PaymentState::Reversed, version, ..(**payment).clone() });
+        self.plan.payments.push(PaymentRow {
+            state: PaymentState::Reversed,
+            reason: "FAILED in the settlement file".to_owned(),
+            version: payment.version + 1,
+            recorded_at_us: self.terms.now,
+            ..(**payment).clone()
+        });
     }
 
     fn left_in_clearing(&mut self, row: &LedgerRow) {

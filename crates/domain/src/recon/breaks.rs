@@ -31,7 +31,9 @@ impl BreakClass {
             | Self::BillExceeded
             | Self::GrantWithoutBasis
             | Self::CreditFailed => BreakCategory::Finding,
-            Self::FileMissing | Self::ControlTotal | Self::BalanceMismatch | Self::MissingField => BreakCategory::FileFault,
+            Self::FileMissing | Self::ControlTotal | Self::BalanceMismatch | Self::MissingField => {
+                BreakCategory::FileFault
+            }
         }
     }
 

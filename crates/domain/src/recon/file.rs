@@ -302,8 +302,17 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const GOOD: [&str; 9] =
-        ["PAYMENT", "777290058110097", "ORDER0001", "20261119103000", "60000", "120", "SUCCESS", "52131082XXXX00043X", ""];
+    const GOOD: [&str; 9] = [
+        "PAYMENT",
+        "777290058110097",
+        "ORDER0001",
+        "20261119103000",
+        "60000",
+        "120",
+        "SUCCESS",
+        "52131082XXXX00043X",
+        "",
+    ];
 
     fn with(field: usize, text: &'static str) -> Result<SettlementLine, LineFault> {
         let mut fields = GOOD;
@@ -334,8 +343,7 @@ mod tests {
             (7, "52131082", Malformed),
         ] {
             let fault = with(field, text).unwrap_err();
-            let expected =
-                LineFault { line: 7, byte_offset: 421, field: HEADER[field].to_owned(), reason };
+            let expected = LineFault { line: 7, byte_offset: 421, field: HEADER[field].to_owned(), reason };
             assert_eq!(fault, expected, "{text:?}");
         }
         assert_eq!(parse_line(&GOOD[..8], 1, 0).unwrap_err().reason, FieldCount);

@@ -10,10 +10,11 @@ use crate::care::contract::{ContractRow, ContractState};
 use crate::care::stay::StayRow;
 use crate::entitlement::{GrantRow, GrantState};
 use crate::key;
-use crate::ledger::{AccountRow, EntryKind, Layer, TransferRow};
+use crate::ledger::AccountRow;
 use crate::payment::{PaymentRow, PaymentState, StandsOn};
 use crate::policy::Condition;
 use crate::record::{RecognitionRow, RecordRow};
+use crate::rejection::Rejection;
 use crate::snapshot::{Snapshot, Stop};
 use crate::time::{Date, Month, Timestamp};
 use crate::value::Json;
@@ -85,7 +86,7 @@ pub fn of_payment(snapshot: &Snapshot, payment: &PaymentRow) -> Result<Vec<Findi
     merge_revocations(&mut found);
     found.extend(overspent(snapshot, payment)?);
     found.extend(bill_exceeded(snapshot, payment)?);
-    found.extend(late(snapshot, payment)?);
+    found.extend(late(payment)?);
     Ok(found)
 }
 
@@ -148,7 +149,9 @@ fn void_since(snapshot: &Snapshot, payment: &PaymentRow, relied: &StandsOn) -> R
             Some(now) if now.version > relied.version => {
                 let month = bill_month(snapshot, payment)?;
                 let covers = now.state != ContractState::Voided && (now.in_force_on(paid_on) || ever_in(&now, month));
-                (!covers).then(|| format!("{}, ended {:?}, version {}", now.state, now.ended_on.map(|d| d.to_string()), now.version))
+                (!covers).then(|| {
+                    format!("{}, ended {:?}, version {}", now.state, now.ended_on.map(|d| d.to_string()), now.version)
+                })
             }
             _ => None,
         },
@@ -230,12 +233,11 @@ pub fn bill_line_subject(line: &BillLineRow) -> String {
 }
 
 /// Confirmed when nothing was held any more: the amount is in suspense, part of it may be kept.
-fn late(snapshot: &Snapshot, payment: &PaymentRow) -> Result<Option<Finding>, Stop> {
+fn late(payment: &PaymentRow) -> Result<Option<Finding>, Rejection> {
     if payment.state != PaymentState::Late {
         return Ok(None);
     }
     let book = payment.book()?;
-    let (kept, booked) = kept_for(snapshot, payment)?;
     let stake = Stake {
         kind: StakeKind::Late,
         book,
@@ -245,27 +247,9 @@ fn late(snapshot: &Snapshot, payment: &PaymentRow) -> Result<Option<Finding>, St
         row: None,
         clearing_date: payment.clearing_date,
         amount_fen: payment.amount_fen,
-        held_fen: kept,
-        booked,
+        held_fen: payment.kept_fen,
+        booked: None,
     };
     let finding = Finding::new(BreakClass::LateConfirmation, &payment.payment, payment.amount_fen);
-    Ok(Some(Finding { stakes: vec![stake], ..finding }.with("kept_fen", kept, payment.amount_fen)))
-}
-
-/// What was kept for a late confirmation: the hold that its confirmation booked beside the
-/// payment's amount in suspense, in one leaf.
-fn kept_for(snapshot: &Snapshot, payment: &PaymentRow) -> Result<(i64, Option<String>), Stop> {
-    let account = payment.entitlement(&payment.book()?);
-    let debits = snapshot.list::<TransferRow>(&["debit"], key![account.clone()])?;
-    let mut kept: Vec<_> = debits
-        .iter()
-        .filter(|t| t.entry == EntryKind::LateKept && t.layer == Layer::Held)
-        .filter(|t| t.clearing_date == Some(payment.clearing_date) && t.amount_fen <= payment.amount_fen)
-        .collect();
-    // Several late payments of one elder on one date: the one whose amount fits best.
-    kept.sort_by_key(|t| (payment.amount_fen - t.amount_fen, t.leaf_id.clone()));
-    Ok(match kept.first() {
-        Some(t) => (t.amount_fen, Some(format!("{}#{}", t.leaf_id, t.line))),
-        None => (0, None),
-    })
+    Ok(Some(Finding { stakes: vec![stake], ..finding }.with("kept_fen", payment.kept_fen, payment.amount_fen)))
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::finding::{account_subject, bill_line_subject};
 use super::rows::{BreakClass, BreakRow};
-use super::stake::{Stake, StakeKind};
+use super::stake::Stake;
 use crate::care::bill::BillLineRow;
 use crate::ledger::{Account, AccountKind, AccountRow, Book, EntryKind, Layer, TransferRow};
 use crate::names::Participant;
@@ -195,13 +195,18 @@ impl Journal {
         }
         let mut violations = self.compare(5, AccountKind::Suspense, &suspense, "open amounts of its rows", |_| true);
         let dated = |account: &Account| account.b.parse().is_ok_and(|date| judged(&account.a, date));
-        violations.extend(self.compare(5, AccountKind::Clearing, &clearing, "open ledger-only and file-less amounts", dated));
+        violations.extend(self.compare(
+            5,
+            AccountKind::Clearing,
+            &clearing,
+            "open ledger-only and file-less amounts",
+            dated,
+        ));
         violations
     }
 
-    /// Identity 6: holds are open reservations and kept late confirmations. `kept` are the open
-    /// breaks; late confirmations without one are taken from the ledger's word.
-    pub fn check_holds(&self, payments: &[PaymentRow], open: &[BreakRow]) -> Vec<Violation> {
+    /// Identity 6: holds are open reservations and late confirmations kept.
+    pub fn check_holds(&self, payments: &[PaymentRow]) -> Vec<Violation> {
         let mut held: BTreeMap<Account, i64> = BTreeMap::new();
         for payment in payments.iter().filter(|p| p.state == PaymentState::Reserved) {
             if let Ok(book) = payment.book() {
@@ -209,17 +214,17 @@ impl Journal {
                 *held.entry(account).or_default() += payment.amount_fen;
             }
         }
-        let mut violations = self.compare_layer(6, AccountKind::Clearing, Layer::Held, &held, "open reservations", |_| true);
-        let seen: BTreeSet<&str> = subjects(open, BreakClass::LateConfirmation).collect();
-        let unseen = payments.iter().any(|p| p.state == PaymentState::Late && !seen.contains(p.payment.as_str()));
-        if !unseen {
-            let mut kept: BTreeMap<Account, i64> = BTreeMap::new();
-            for (channel, stake) in stakes(open).filter(|(_, s)| s.kind == StakeKind::Late) {
+        let mut violations =
+            self.compare_layer(6, AccountKind::Clearing, Layer::Held, &held, "open reservations", |_| true);
+        let mut kept: BTreeMap<Account, i64> = BTreeMap::new();
+        for payment in payments.iter().filter(|p| p.state == PaymentState::Late) {
+            if let Ok(book) = payment.book() {
                 // Keeping credits suspense, whose normal side is debit.
-                *kept.entry(Account::suspense(&stake.book, channel)).or_default() -= stake.held_fen;
+                *kept.entry(Account::suspense(&book, &payment.channel)).or_default() -= payment.kept_fen;
             }
-            violations.extend(self.compare_layer(6, AccountKind::Suspense, Layer::Held, &kept, "late confirmations kept", |_| true));
         }
+        let what = "late confirmations kept";
+        violations.extend(self.compare_layer(6, AccountKind::Suspense, Layer::Held, &kept, what, |_| true));
         violations
     }
 
@@ -273,10 +278,7 @@ pub fn check_reservations(payments: &[PaymentRow], complete: impl Fn(&Participan
 }
 
 /// Identity 7: a bill line with more than is due has a `BILL_EXCEEDED` finding.
-pub fn check_bill_lines<'a>(
-    lines: impl IntoIterator<Item = &'a BillLineRow>,
-    findings: &[BreakRow],
-) -> Vec<Violation> {
+pub fn check_bill_lines<'a>(lines: impl IntoIterator<Item = &'a BillLineRow>, findings: &[BreakRow]) -> Vec<Violation> {
     let known: BTreeSet<&str> =
         findings.iter().filter(|b| b.class == BreakClass::BillExceeded).map(|b| b.subject.as_str()).collect();
     let exceeded = |line: &&BillLineRow| line.open_fen() < 0 && !known.contains(bill_line_subject(line).as_str());

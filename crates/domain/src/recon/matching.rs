@@ -296,10 +296,12 @@ fn differing_fields(unit: &Unit, terms: &Terms) -> Vec<FieldDifference> {
     let (Some(entry), Some(line)) = (unit.entries.first(), unit.lines.first()) else { return Vec::new() };
     let key = line.key();
     let stated = &line.line;
+    // An instruction to an institution without a merchant number leaves it to the channel.
+    let merchant = if entry.key.merchant_id.is_empty() { &key.merchant_id } else { &entry.key.merchant_id }.clone();
     let status_agrees = line.moves_money() == (entry.standing == Standing::Posted);
     let pairs = [
         ("institution", entry.institution.clone(), stated.institution.clone()),
-        ("merchant_id", entry.key.merchant_id.clone(), key.merchant_id),
+        ("merchant_id", merchant, key.merchant_id),
         ("transaction_time", entry.key.transaction_time.clone(), key.transaction_time),
         ("amount_fen", entry.amount_fen.to_string(), stated.amount_fen.to_string()),
         ("fee_fen", terms.agreed_fee(stated).to_string(), stated.fee_fen.to_string()),
@@ -378,51 +380,127 @@ mod tests {
         let table: [(&str, Change, Option<BreakClass>, MatchRule); 21] = [
             ("equal", |_, _, _| {}, None, EndToEnd),
             ("twice in the file", |_, l, _| l.push(line(9, "ORDER1", 100)), Some(Duplicate), EndToEnd),
-            ("twice, and the amount differs", |e, l, _| {
-                l.push(line(9, "ORDER1", 100));
-                e[0].amount_fen = 1;
-            }, Some(Duplicate), EndToEnd),
-            ("failed, then succeeded", |_, l, _| {
-                let mut failed = line(1, "ORDER1", 100);
-                failed.line.status = LineStatus::Failed;
-                l.push(failed);
-            }, None, EndToEnd),
+            (
+                "twice, and the amount differs",
+                |e, l, _| {
+                    l.push(line(9, "ORDER1", 100));
+                    e[0].amount_fen = 1;
+                },
+                Some(Duplicate),
+                EndToEnd,
+            ),
+            (
+                "failed, then succeeded",
+                |_, l, _| {
+                    let mut failed = line(1, "ORDER1", 100);
+                    failed.line.status = LineStatus::Failed;
+                    l.push(failed);
+                },
+                None,
+                EndToEnd,
+            ),
             ("matched on another date", |e, _, _| e[0].matched = Matched::Elsewhere, Some(Duplicate), EndToEnd),
-            ("other time", |_, l, _| l[0].line.transaction_time = l[0].line.transaction_time.plus_us(1_000_000), None, OrderId),
-            ("two lines of the order, neither the time", |_, l, _| {
-                l[0].line.transaction_time = l[0].line.transaction_time.plus_us(1_000_000);
-                let mut other = line(9, "ORDER1", 100);
-                other.line.transaction_time = other.line.transaction_time.plus_us(2_000_000);
-                l.push(other);
-            }, Some(Ambiguous), OrderId),
-            ("not in the file, in grace", |_, l, t| { l.clear(); t.in_grace = true }, Some(Cutoff), MatchRule::None),
+            (
+                "other time",
+                |_, l, _| l[0].line.transaction_time = l[0].line.transaction_time.plus_us(1_000_000),
+                None,
+                OrderId,
+            ),
+            (
+                "two lines of the order, neither the time",
+                |_, l, _| {
+                    l[0].line.transaction_time = l[0].line.transaction_time.plus_us(1_000_000);
+                    let mut other = line(9, "ORDER1", 100);
+                    other.line.transaction_time = other.line.transaction_time.plus_us(2_000_000);
+                    l.push(other);
+                },
+                Some(Ambiguous),
+                OrderId,
+            ),
+            (
+                "not in the file, in grace",
+                |_, l, t| {
+                    l.clear();
+                    t.in_grace = true
+                },
+                Some(Cutoff),
+                MatchRule::None,
+            ),
             ("not in the file", |_, l, _| l.clear(), Some(LedgerOnly), MatchRule::None),
-            ("not in this file, matched before", |e, l, _| { l.clear(); e[0].matched = Matched::Elsewhere }, None, Earlier),
+            (
+                "not in this file, matched before",
+                |e, l, _| {
+                    l.clear();
+                    e[0].matched = Matched::Elsewhere
+                },
+                None,
+                Earlier,
+            ),
             ("not in the ledger", |e, _, _| e.clear(), Some(ChannelOnly), MatchRule::None),
-            ("not in the ledger even in grace", |e, _, t| { e.clear(); t.in_grace = true }, Some(ChannelOnly), MatchRule::None),
-            ("unknown and failed", |e, l, _| { e.clear(); l[0].line.status = LineStatus::Failed }, None, MatchRule::None),
-            ("orphaned refund", |e, l, _| {
-                e.clear();
-                l[0].line.kind = LineKind::Refund;
-                l[0].line.original_order_id = Some("ORDERUNKNOWN".into());
-            }, Some(RefundOrphan), MatchRule::None),
-            ("refund of a known payment", |e, l, _| {
-                e.clear();
-                l[0].line.kind = LineKind::Refund;
-                l[0].line.original_order_id = Some("ORDERKNOWN".into());
-            }, Some(ChannelOnly), MatchRule::None),
-            ("other payee and amount", |e, l, _| {
-                e[0].amount_fen = 1;
-                l[0].line.institution = "12110105XXXX00027C".into();
-            }, Some(PartyMismatch), EndToEnd),
+            (
+                "not in the ledger even in grace",
+                |e, _, t| {
+                    e.clear();
+                    t.in_grace = true
+                },
+                Some(ChannelOnly),
+                MatchRule::None,
+            ),
+            (
+                "unknown and failed",
+                |e, l, _| {
+                    e.clear();
+                    l[0].line.status = LineStatus::Failed
+                },
+                None,
+                MatchRule::None,
+            ),
+            (
+                "orphaned refund",
+                |e, l, _| {
+                    e.clear();
+                    l[0].line.kind = LineKind::Refund;
+                    l[0].line.original_order_id = Some("ORDERUNKNOWN".into());
+                },
+                Some(RefundOrphan),
+                MatchRule::None,
+            ),
+            (
+                "refund of a known payment",
+                |e, l, _| {
+                    e.clear();
+                    l[0].line.kind = LineKind::Refund;
+                    l[0].line.original_order_id = Some("ORDERKNOWN".into());
+                },
+                Some(ChannelOnly),
+                MatchRule::None,
+            ),
+            (
+                "other payee and amount",
+                |e, l, _| {
+                    e[0].amount_fen = 1;
+                    l[0].line.institution = "12110105XXXX00027C".into();
+                },
+                Some(PartyMismatch),
+                EndToEnd,
+            ),
             ("held", |e, _, _| e[0].standing = Standing::Held, Some(StatusMismatch), EndToEnd),
             ("reversed", |e, _, _| e[0].standing = Standing::Gone, Some(StatusMismatch), EndToEnd),
             ("failed in the file", |_, l, _| l[0].line.status = LineStatus::Failed, Some(StatusMismatch), EndToEnd),
-            ("other amount", |e, l, _| { e[0].amount_fen = 99; l[0].line.fee_fen += 1 }, Some(AmountMismatch), EndToEnd),
+            (
+                "other amount",
+                |e, l, _| {
+                    e[0].amount_fen = 99;
+                    l[0].line.fee_fen += 1
+                },
+                Some(AmountMismatch),
+                EndToEnd,
+            ),
             ("other fee", |_, l, _| l[0].line.fee_fen += 1, Some(FeeMismatch), EndToEnd),
         ];
         for (name, change, class, rule) in table {
-            let (mut entries, mut lines, mut terms) = (vec![entry("ORDER1", 100)], vec![line(2, "ORDER1", 100)], terms());
+            let (mut entries, mut lines, mut terms) =
+                (vec![entry("ORDER1", 100)], vec![line(2, "ORDER1", 100)], terms());
             change(&mut entries, &mut lines, &mut terms);
             assert_eq!(only(entries, lines, &terms), (class, rule), "{name}");
         }

@@ -17,6 +17,9 @@ pub mod resolve;
 mod rows;
 pub mod run;
 pub mod stake;
+#[cfg(test)]
+mod tests_support;
+pub mod upload;
 pub mod view;
 
 pub use rows::{

@@ -140,8 +140,23 @@ impl Report {
     /// A header and one row per break; cells that a spreadsheet would run as formulas are quoted.
     pub fn to_csv_rows(&self) -> Vec<Vec<String>> {
         let header = [
-            "run", "clearing_date", "break", "class", "state", "priority", "subject", "region", "programme",
-            "amount_fen", "age_days", "age_bucket", "due_on", "fields", "resolution", "proposed_by", "decided_by",
+            "run",
+            "clearing_date",
+            "break",
+            "class",
+            "state",
+            "priority",
+            "subject",
+            "region",
+            "programme",
+            "amount_fen",
+            "age_days",
+            "age_bucket",
+            "due_on",
+            "fields",
+            "resolution",
+            "proposed_by",
+            "decided_by",
         ];
         let text = |option: &Option<String>| option.clone().unwrap_or_default();
         let row = |b: &BreakLine| {
@@ -188,14 +203,29 @@ impl Report {
         let of = format!("{closed}/{}", self.identities.len());
         out.line(&format!("{}: {of}", say("恒等式成立", "Identities that close")));
         for broken in self.identities.iter().filter(|i| !i.holds) {
-            out.line(&format!("  #{} {} {} {}", broken.number, broken.book, yuan(broken.difference_fen), broken.detail));
+            out.line(&format!(
+                "  #{} {} {} {}",
+                broken.number,
+                broken.book,
+                yuan(broken.difference_fen),
+                broken.detail
+            ));
         }
         self.breaks_text(&mut out, language);
         out.line(say("视图签署", "Views"));
         for view in &self.views {
             let state = view_state(view.state, language);
             let signer = view.signed_by.as_deref().unwrap_or("-");
-            out.row(&[view.participant.as_str(), &view.rows.to_string(), &view.root[..16.min(view.root.len())], state, signer], &[16, 8, 18, 12, 0]);
+            out.row(
+                &[
+                    view.participant.as_str(),
+                    &view.rows.to_string(),
+                    &view.root[..16.min(view.root.len())],
+                    state,
+                    signer,
+                ],
+                &[16, 8, 18, 12, 0],
+            );
         }
         out.text
     }
@@ -222,12 +252,16 @@ impl Report {
             let resolution = b.resolution.map_or("-", Resolution::as_str);
             let age = format!("{}{}", b.age_days, say("天", "d"));
             let title = class_title(b.class, language);
-            out.row(&[&b.priority.to_string(), title, &yuan(b.amount_fen), &age, &b.state, resolution, &b.subject], &[3, 28, 16, 6, 10, 18, 0]);
+            out.row(
+                &[&b.priority.to_string(), title, &yuan(b.amount_fen), &age, &b.state, resolution, &b.subject],
+                &[3, 28, 16, 6, 10, 18, 0],
+            );
             if !b.fields.is_empty() {
                 out.line(&format!("      {}", b.fields));
             }
         }
-        let ages: Vec<String> = self.ageing.iter().map(|a| format!("{}: {} ({})", a.bucket, a.breaks, yuan(a.amount_fen))).collect();
+        let ages: Vec<String> =
+            self.ageing.iter().map(|a| format!("{}: {} ({})", a.bucket, a.breaks, yuan(a.amount_fen))).collect();
         out.line(&format!("{}  {}", say("账龄（天）", "Age in days"), ages.join("  ")));
     }
 }
@@ -361,6 +395,9 @@ mod tests {
 
     #[test]
     fn yuan_from_fen() {
-        assert_eq!([0, 5, 100, -12345, i64::MIN].map(yuan), ["0.00", "0.05", "1.00", "-123.45", "-92233720368547758.08"]);
+        assert_eq!(
+            [0, 5, 100, -12345, i64::MIN].map(yuan),
+            ["0.00", "0.05", "1.00", "-123.45", "-92233720368547758.08"]
+        );
     }
 }

@@ -92,7 +92,8 @@ fn check_allowed(row: &BreakRow, resolution: Resolution) -> Result<(), Rejection
     } else {
         stakes.is_empty()
     };
-    let sums_agree = row.class != BreakClass::Ambiguous || resolution != Resolution::Accept || ambiguous_sums_agree(stakes);
+    let sums_agree =
+        row.class != BreakClass::Ambiguous || resolution != Resolution::Accept || ambiguous_sums_agree(stakes);
     if in_table && fits && sums_agree {
         return Ok(());
     }
@@ -243,7 +244,11 @@ impl Command for DecideResolution {
             version: row.version + 1,
             ..(*row).clone()
         };
-        if self.approve { approve(snapshot, call, decided) } else { Ok(finish(call, "break.declined", &declined(decided))) }
+        if self.approve {
+            approve(snapshot, call, decided)
+        } else {
+            Ok(finish(call, "break.declined", &declined(decided)))
+        }
     }
 }
 
@@ -283,12 +288,8 @@ fn approve(snapshot: &Snapshot, call: &Call, row: BreakRow) -> Result<Decision, 
     for row in booked.bill_lines.values() {
         leaf.put(row);
     }
-    let resolved = BreakRow {
-        state: BreakState::Resolved,
-        resolved_at_us: Some(call.now),
-        entries: Json(entries),
-        ..row.clone()
-    };
+    let resolved =
+        BreakRow { state: BreakState::Resolved, resolved_at_us: Some(call.now), entries: Json(entries), ..row.clone() };
     leaf.put(&resolved);
     resolved.tell(leaf);
     if !booked.payments.is_empty() {
@@ -325,8 +326,8 @@ impl<'a> Booked<'a> {
     fn new(snapshot: &'a Snapshot, call: &'a Call, row: &'a BreakRow) -> Result<Self, Stop> {
         let channel = row.channel.clone().unwrap_or_else(Participant::gateway);
         let has_fee = row.stakes.0.iter().any(|s| s.kind == StakeKind::FeeInSuspense);
-        let prefunded = has_fee
-            && policy::in_force::<ChannelPolicy>(snapshot, channel.code(), row.clearing_date)?.prefunded;
+        let prefunded =
+            has_fee && policy::in_force::<ChannelPolicy>(snapshot, channel.code(), row.clearing_date)?.prefunded;
         Ok(Self {
             snapshot,
             call,
@@ -349,7 +350,9 @@ impl<'a> Booked<'a> {
         match (stake.kind, resolution) {
             // The clearing of the pairs, below, empties suspense.
             (StakeKind::RowInSuspense | StakeKind::RefundInSuspense, Accept) if ambiguous => Ok(()),
-            (StakeKind::InClearing, Accept) => self.post(stake, EntryKind::Matched, self.clearing(stake), self.suspense(stake)),
+            (StakeKind::InClearing, Accept) => {
+                self.post(stake, EntryKind::Matched, self.clearing(stake), self.suspense(stake))
+            }
             (StakeKind::RefundInClearing, Accept) => {
                 self.post(stake, EntryKind::RefundInFile, self.suspense(stake), self.clearing(stake))
             }
@@ -359,15 +362,25 @@ impl<'a> Booked<'a> {
             (StakeKind::Late, Repay) => self.repay_late(stake),
             (StakeKind::Late, _) => self.write_off_late(stake),
             (StakeKind::RefundInSuspense, Accept) => self.accept_refund(stake),
-            (StakeKind::RefundInSuspense, _) => self.post(stake, EntryKind::SuspenseRepaid, self.suspense(stake), self.payable(stake)),
+            (StakeKind::RefundInSuspense, _) => {
+                self.post(stake, EntryKind::SuspenseRepaid, self.suspense(stake), self.payable(stake))
+            }
             (StakeKind::StatementInSuspense, Repay) => {
                 self.post(stake, EntryKind::SuspenseRepaid, Account::bank(&stake.book), self.suspense(stake))
             }
-            (StakeKind::RowInSuspense | StakeKind::AmountInSuspense | StakeKind::StatementInSuspense | StakeKind::FeeInSuspense, WriteOff) => {
-                self.write_off(stake)
-            }
+            (
+                StakeKind::RowInSuspense
+                | StakeKind::AmountInSuspense
+                | StakeKind::StatementInSuspense
+                | StakeKind::FeeInSuspense,
+                WriteOff,
+            ) => self.write_off(stake),
             (StakeKind::FeeInSuspense, Repay | Release) => {
-                let money = if self.prefunded { Account::prefund(&stake.book, &self.channel) } else { Account::bank(&stake.book) };
+                let money = if self.prefunded {
+                    Account::prefund(&stake.book, &self.channel)
+                } else {
+                    Account::bank(&stake.book)
+                };
                 self.post(stake, EntryKind::FeeMoreRepaid, money, self.suspense(stake))
             }
             (StakeKind::FeeInSuspense, _) => {
@@ -418,7 +431,8 @@ impl<'a> Booked<'a> {
 
     /// Books on the stake's own clearing date, naming the transfer that put the money there.
     fn post_amount(&mut self, stake: &Stake, entry: EntryKind, debit: Account, credit: Account, amount_fen: i64) {
-        let transfer = Transfer::posted(entry, debit, credit, amount_fen, self.call.now.month()).on(stake.clearing_date);
+        let transfer =
+            Transfer::posted(entry, debit, credit, amount_fen, self.call.now.month()).on(stake.clearing_date);
         self.transfers.push(match &stake.booked {
             Some(booked) => transfer.correcting(booked.clone()),
             None => transfer,
@@ -467,7 +481,8 @@ impl<'a> Booked<'a> {
 
     fn reverse_hold(&mut self, stake: &Stake) -> Result<(), Stop> {
         let (entitlement, month) = (self.entitlement(stake)?, self.call.now.month());
-        let transfer = Transfer::held(EntryKind::HoldReversed, self.suspense(stake), entitlement, stake.held_fen, month);
+        let transfer =
+            Transfer::held(EntryKind::HoldReversed, self.suspense(stake), entitlement, stake.held_fen, month);
         let transfer = transfer.on(stake.clearing_date);
         self.transfers.push(match &stake.booked {
             Some(booked) => transfer.correcting(booked.clone()),
@@ -504,6 +519,7 @@ impl<'a> Booked<'a> {
     fn end_late(&mut self, stake: &Stake, state: PaymentState) -> Result<(), Stop> {
         let Some(mut payment) = self.payment(stake)? else { return Ok(()) };
         payment.state = state;
+        payment.kept_fen = 0;
         if state == PaymentState::Confirmed {
             self.move_bill(&payment, payment.amount_fen)?;
         }
@@ -557,13 +573,9 @@ impl<'a> Booked<'a> {
         let partial = payment.matched_by.is_some();
         self.post(stake, EntryKind::LateRefunded, self.clearing(stake), self.suspense(stake))?;
         if !partial {
-            let breaks = self.snapshot.list::<BreakRow>(&["subject"], key![payment.payment.clone()])?;
-            let late = breaks.iter().filter(|b| b.is_open()).flat_map(|b| b.stakes.0.clone());
-            for stake in late.filter(|s| s.kind == StakeKind::Late).collect::<Vec<_>>() {
-                self.reverse_hold(&stake)?;
-            }
+            self.reverse_hold(&Stake { held_fen: payment.kept_fen, ..stake.clone() })?;
             self.ended.push((payment.payment.clone(), vec![BreakClass::LateConfirmation]));
-            self.keep(PaymentRow { state: PaymentState::Reversed, ..payment });
+            self.keep(PaymentRow { state: PaymentState::Reversed, kept_fen: 0, ..payment });
         }
         Ok(())
     }
@@ -575,14 +587,20 @@ impl<'a> Booked<'a> {
         let Some(record) = stake.record.clone().filter(|r| r.starts_with("refunds/")) else { return Ok(()) };
         let Some(refund) = self.snapshot.get::<RefundRow>(key![record])? else { return Ok(()) };
         if let Some(payment) = self.snapshot.get::<PaymentRow>(key![refund.payment.clone()])? {
-            let mut payment = self.payments.get(&payment.payment).cloned().unwrap_or_else(|| (*payment).clone());
+            let mut payment = self.payments.get(&payment.payment).cloned().unwrap_or_else(|| self.next(&payment));
             payment.refunded_fen -= stake.amount_fen;
             self.move_bill(&payment, stake.amount_fen)?;
             self.keep(payment);
         }
         if refund.matched_by.is_none() {
             let matched_by = Some(self.row.break_name.clone());
-            let row = RefundRow { state: RefundState::Matched, matched_by, version: refund.version + 1, ..(*refund).clone() };
+            let row = RefundRow {
+                state: RefundState::Matched,
+                matched_by,
+                version: refund.version + 1,
+                recorded_at_us: self.call.now,
+                ..(*refund).clone()
+            };
             self.refunds.insert(row.refund.clone(), row);
         }
         Ok(())
@@ -599,6 +617,7 @@ impl<'a> Booked<'a> {
                 state: ClaimState::Approved,
                 order_id: None,
                 clearing_date: None,
+                recorded_at_us: self.call.now,
                 version: claim.version + 1,
                 ..(*claim).clone()
             };
@@ -619,7 +638,12 @@ impl<'a> Booked<'a> {
         if let Some(changed) = self.payments.get(&name) {
             return Ok(Some(changed.clone()));
         }
-        Ok(self.snapshot.get::<PaymentRow>(key![name])?.map(|p| PaymentRow { version: p.version + 1, ..(*p).clone() }))
+        Ok(self.snapshot.get::<PaymentRow>(key![name])?.map(|p| self.next(&p)))
+    }
+
+    /// The payment's next version, not changed yet.
+    fn next(&self, payment: &PaymentRow) -> PaymentRow {
+        PaymentRow { version: payment.version + 1, recorded_at_us: self.call.now, ..payment.clone() }
     }
 
     fn keep(&mut self, payment: PaymentRow) {
@@ -644,7 +668,13 @@ impl<'a> Booked<'a> {
             if record.starts_with("refunds/") {
                 if let Some(refund) = self.snapshot.get::<RefundRow>(key![record])? {
                     let (state, matched_by) = (RefundState::Matched, Some(matched_by.clone()));
-                    let row = RefundRow { state, matched_by, version: refund.version + 1, ..(*refund).clone() };
+                    let row = RefundRow {
+                        state,
+                        matched_by,
+                        version: refund.version + 1,
+                        recorded_at_us: self.call.now,
+                        ..(*refund).clone()
+                    };
                     self.refunds.insert(row.refund.clone(), row);
                 }
             } else if let Some(payment) = self.payment(stake)? {

@@ -155,7 +155,12 @@ fn tree_head(leaves: &[Hash]) -> Hash {
         [leaf] => *leaf,
         _ => {
             let (left, right) = leaves.split_at(leaves.len().next_power_of_two() / 2);
-            Sha256::new().chain_update([1]).chain_update(tree_head(left)).chain_update(tree_head(right)).finalize().into()
+            Sha256::new()
+                .chain_update([1])
+                .chain_update(tree_head(left))
+                .chain_update(tree_head(right))
+                .finalize()
+                .into()
         }
     }
 }
@@ -249,7 +254,8 @@ mod tests {
     fn the_tree_is_that_of_rfc_6962() {
         assert_eq!(hex::encode(tree_head(&[])), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
         // RFC 6962's reference inputs, as used by the test vectors of Certificate Transparency.
-        let inputs = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"];
+        let inputs =
+            ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"];
         let leaves: Vec<Hash> = inputs.iter().map(|i| leaf_hash(&hex::decode(i).unwrap())).collect();
         let heads = [
             (1, "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"),

@@ -47,7 +47,9 @@ pub fn reservations(run: &StartRun, day: &Day, outcomes: &[Outcome], call: &Call
                 },
                 payment: PaymentRow {
                     state: PaymentState::Expired,
+                    reason: "in neither settlement file".to_owned(),
                     version: payment.version + 1,
+                    recorded_at_us: call.now,
                     ..(**payment).clone()
                 },
             });

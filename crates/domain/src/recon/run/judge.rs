@@ -45,7 +45,14 @@ pub struct Outcome {
 /// Matches the day and judges every unit.
 pub fn units(run: &StartRun, day: &Day, snapshot: &Snapshot, call: &Call) -> Result<Vec<Outcome>, Stop> {
     let terms = super::terms(run, day, call);
-    let (settled, open): (Vec<_>, Vec<_>) = day.lines.iter().cloned().partition(|l| settled_break(run, day, l).is_some());
+    let settling = settling_breaks(day);
+    let settled_by = |line: &FileLine| {
+        // Usually there are none, and no line's name need be computed.
+        let name = || breaks::difference_name(&run.channel, run.clearing_date, &line.key().text());
+        if settling.is_empty() { None } else { settling.get(name().as_str()).copied() }
+    };
+    let (settled, open): (Vec<FileLine>, Vec<FileLine>) =
+        day.lines.iter().cloned().partition(|line| settled_by(line).is_some());
     let ours = |row: &str| row.split_once('#').is_some_and(|(file, _)| day.own_files.contains(file));
     let entries = day.rows.values().map(|row| row.entry(run.clearing_date, ours)).collect();
     let judge = Judge { run, day, terms: &terms, call, places: Places::of(run, day) };
@@ -56,22 +63,20 @@ pub fn units(run: &StartRun, day: &Day, snapshot: &Snapshot, call: &Call) -> Res
     }
     gather.end()?;
     for line in settled {
-        outcomes.push(judge.settled(line)?);
+        let broken = settled_by(&line).map(|b| b.break_name.clone());
+        outcomes.push(judge.settled(line, broken));
     }
     Ok(outcomes)
 }
 
-/// The break that has settled a line for good: it takes no further part in matching.
-fn settled_break<'a>(run: &StartRun, day: &'a Day, line: &FileLine) -> Option<&'a Arc<BreakRow>> {
-    let booked = |b: &&Arc<BreakRow>| {
+/// Breaks that have settled a line for good, by name: it takes no further part in matching.
+fn settling_breaks(day: &Day) -> BTreeMap<&str, &BreakRow> {
+    let settling = |b: &&Arc<BreakRow>| {
         let unknown = b.stakes.0.iter().any(|s| s.row.is_some() && s.kind != StakeKind::FeeOfRow);
-        !b.is_open() && b.resolution.is_some_and(Resolution::moves_money) && unknown && b.rule == MatchRule::None.as_str()
+        let by_money = b.resolution.is_some_and(Resolution::moves_money);
+        !b.is_open() && by_money && unknown && b.rule == MatchRule::None.as_str()
     };
-    if !day.breaks.values().any(|b| booked(&b)) {
-        return None;
-    }
-    let name = breaks::difference_name(&run.channel, run.clearing_date, &line.key().text());
-    day.breaks.get(&name).filter(booked)
+    day.breaks.values().filter(settling).map(|b| (b.break_name.as_str(), &**b)).collect()
 }
 
 impl Resolution {
@@ -117,8 +122,7 @@ impl Judge<'_> {
     }
 
     /// A line settled by a resolution.
-    fn settled(&self, line: FileLine) -> Result<Outcome, Stop> {
-        let broken = settled_break(self.run, self.day, &line);
+    fn settled(&self, line: FileLine, break_name: Option<String>) -> Outcome {
         let place = self.places.of_line(&line, self.day);
         let unit = Unit {
             key: line.key(),
@@ -128,16 +132,16 @@ impl Judge<'_> {
             difference: None,
             fields: Vec::new(),
         };
-        Ok(Outcome {
+        Outcome {
             unit,
             rows: Vec::new(),
             place,
             class: None,
             plan: Plan::default(),
-            break_name: broken.map(|b| b.break_name.clone()),
+            break_name,
             change: None,
             unbooked: false,
-        })
+        }
     }
 
     /// The clearing date under which the unit's break is kept.
@@ -178,8 +182,15 @@ impl Judge<'_> {
 
     /// Whether earlier runs have booked all there is: nothing new, nothing to judge again.
     fn is_known(&self, unit: &Unit, existing: Option<&BreakRow>) -> bool {
+        let resolved = existing.is_some_and(|b| !b.is_open());
+        if resolved && unit.entries.first().is_some_and(|e| e.standing == Standing::Gone) {
+            return unit.money_lines().count() <= booked_rows(existing);
+        }
+        if unit.difference == Some(BreakClass::Ambiguous) {
+            return resolved && existing.is_some_and(|b| b.rows.0 == references(unit));
+        }
         let matched = unit.entries.first().map_or(Matched::No, |e| e.matched);
-        if matched == Matched::No || unit.difference == Some(BreakClass::Ambiguous) {
+        if matched == Matched::No {
             return false;
         }
         let further = unit.money_lines().count().saturating_sub(usize::from(matched == Matched::Here));
@@ -266,7 +277,7 @@ impl Judge<'_> {
             subject,
             person: place.and_then(|p| p.person.clone()),
             fields: Json(unit.fields.clone()),
-            rows: Json(unit.lines.iter().map(FileLine::reference).collect()),
+            rows: Json(references(unit)),
             rule: unit.rule.to_string(),
             amount_fen,
             stakes: Json(stakes),
@@ -291,11 +302,16 @@ impl Judge<'_> {
             channel: &self.run.channel,
             clearing_date: self.run.clearing_date,
             month: self.call.now.month(),
+            now: self.call.now,
             matching: self.terms,
             fee_bearer: self.day.policy.fee_bearer,
             funders: &self.day.funders,
         }
     }
+}
+
+fn references(unit: &Unit) -> Vec<String> {
+    unit.lines.iter().map(FileLine::reference).collect()
 }
 
 /// Further rows of a unit that are in suspense, or were and have been resolved.
@@ -362,7 +378,8 @@ impl Places {
 
 /// The commonest book of each; of equals the first by name.
 fn most_frequent(counts: BTreeMap<String, BTreeMap<Book, i64>>) -> BTreeMap<String, Book> {
-    let commonest = |books: BTreeMap<Book, i64>| books.into_iter().min_by_key(|(book, n)| (-n, book.clone())).map(|(b, _)| b);
+    let commonest =
+        |books: BTreeMap<Book, i64>| books.into_iter().min_by_key(|(book, n)| (-n, book.clone())).map(|(b, _)| b);
     counts.into_iter().filter_map(|(name, books)| commonest(books).map(|book| (name, book))).collect()
 }
 
@@ -393,7 +410,11 @@ pub fn file_faults(run: &StartRun, day: &Day, call: &Call) -> Vec<BreakChange> {
     let mut now: BTreeMap<String, BreakRow> = BTreeMap::new();
     let mut fault = |class: BreakClass, about: String, subject: &str, fields: Vec<(String, String, String)>| {
         let name = breaks::fault_name(class, &run.channel, run.clearing_date, &about);
-        let fields = fields.into_iter().map(|(field, ledger, channel)| super::super::rows::FieldDifference { field, ledger, channel });
+        let fields = fields.into_iter().map(|(field, ledger, channel)| super::super::rows::FieldDifference {
+            field,
+            ledger,
+            channel,
+        });
         let row = BreakRow {
             channel: Some(run.channel.clone()),
             fields: Json(fields.collect()),
@@ -406,7 +427,12 @@ pub fn file_faults(run: &StartRun, day: &Day, call: &Call) -> Vec<BreakChange> {
     };
     for n in 0..day.missing_files {
         let expected = day.policy.expected_files - n;
-        fault(BreakClass::FileMissing, expected.to_string(), &format!("{} {}", run.channel, run.clearing_date), Vec::new());
+        fault(
+            BreakClass::FileMissing,
+            expected.to_string(),
+            &format!("{} {}", run.channel, run.clearing_date),
+            Vec::new(),
+        );
     }
     for file in &run.files {
         let (stated, read) = (file.parsed.trailer.unwrap_or_default(), file.parsed.totals());
@@ -421,14 +447,20 @@ pub fn file_faults(run: &StartRun, day: &Day, call: &Call) -> Vec<BreakChange> {
         }
         if !file.parsed.rejected.is_empty() {
             let named = file.parsed.rejected.iter().take(100);
-            let fields = named.map(|r| (format!("line {} byte {}: {}", r.line, r.byte_offset, r.field), String::new(), r.reason.to_string()));
+            let fields = named.map(|r| {
+                (format!("line {} byte {}: {}", r.line, r.byte_offset, r.field), String::new(), r.reason.to_string())
+            });
             fault(BreakClass::MissingField, file.file.clone(), &file.file, fields.collect());
         }
     }
     let over = day.breaks.values().filter(|b| {
-        b.category == BreakCategory::FileFault && b.is_open() && b.clearing_date == run.clearing_date && !now.contains_key(&b.break_name)
+        b.category == BreakCategory::FileFault
+            && b.is_open()
+            && b.clearing_date == run.clearing_date
+            && !now.contains_key(&b.break_name)
     });
-    let mut changes: Vec<BreakChange> = over.map(|b| unencumbered(breaks::clear(b, &run.run_name(day), call.now))).collect();
+    let mut changes: Vec<BreakChange> =
+        over.map(|b| unencumbered(breaks::clear(b, &run.run_name(day), call.now))).collect();
     changes.extend(now.into_values().filter(|b| !day.breaks.contains_key(&b.break_name)).map(unencumbered));
     changes
 }

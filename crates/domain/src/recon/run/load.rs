@@ -97,7 +97,8 @@ impl Day {
             claims.extend(gather.all(snapshot.list::<ClaimRow>(&["channel", "clearing_date"], by_date()))?);
             runs.push((d, gather.all(snapshot.list::<RunRow>(&["channel", "clearing_date"], by_date()))?));
         }
-        let mut found = gather.all(snapshot.list::<BreakRow>(&["channel", "clearing_date"], key![channel.clone(), date]))?;
+        let mut found =
+            gather.all(snapshot.list::<BreakRow>(&["channel", "clearing_date"], key![channel.clone(), date]))?;
         for state in [BreakState::New, BreakState::Assigned, BreakState::Proposed] {
             found.extend(gather.all(snapshot.list::<BreakRow>(&["channel", "state"], key![channel.clone(), state]))?);
         }
@@ -139,7 +140,8 @@ impl Day {
         refunds: &mut Vec<Arc<RefundRow>>,
         claims: &mut Vec<Arc<ClaimRow>>,
     ) -> Result<(), Stop> {
-        let paid: BTreeMap<String, Arc<PaymentRow>> = payments.iter().map(|p| (p.order_id.clone(), p.clone())).collect();
+        let paid: BTreeMap<String, Arc<PaymentRow>> =
+            payments.iter().map(|p| (p.order_id.clone(), p.clone())).collect();
         let refunded: BTreeSet<String> = refunds.iter().map(|r| r.order_id.clone()).collect();
         let claimed: BTreeSet<String> = claims.iter().filter_map(|c| c.order_id.clone()).collect();
         let mut gather = Gather::default();

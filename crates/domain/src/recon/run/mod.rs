@@ -103,13 +103,7 @@ impl StartRun {
         format!("runs/{}-{date}-{}", self.channel.code(), day.number)
     }
 
-    fn assemble(
-        &self,
-        day: &Day,
-        outcomes: Vec<Outcome>,
-        snapshot: &Snapshot,
-        call: &Call,
-    ) -> Result<Assembled, Stop> {
+    fn assemble(&self, day: &Day, outcomes: Vec<Outcome>, snapshot: &Snapshot, call: &Call) -> Result<Assembled, Stop> {
         let mut others = judge::file_faults(self, day, call);
         others.extend(judge::findings(self, day, &outcomes, snapshot, call)?);
         others.extend(judge::carried_forward(self, day, &outcomes, call));

@@ -1,0 +1,223 @@
+//! Files as they arrive: announced with size and digest, sent in chunks (the store's), stated
+//! whole. The same file twice changes nothing; another one for the same content, merchant and
+//! date supersedes the earlier, and both are kept.
+
+use super::file::LineFault;
+use super::rows::{FileContent, FileFormat, FileRow, FileState};
+use crate::decision::{Call, Command, Decision};
+use crate::guard;
+use crate::id::Digest;
+use crate::key;
+use crate::names::{Collection, Name, Participant, ParticipantKind};
+use crate::rejection::Reason;
+use crate::snapshot::{Snapshot, Stop};
+use crate::time::Date;
+use crate::value::Json;
+
+/// The largest file: 4 GiB.
+const MAX_SIZE_BYTES: i64 = 4 << 30;
+/// Rows set aside that a file's record lists.
+pub const LISTED_REJECTIONS: usize = 100;
+
+/// Announces a file. The caller is the channel, or a region with its own book.
+#[derive(Clone, Debug)]
+pub struct BeginUpload {
+    pub clearing_date: Date,
+    pub format: FileFormat,
+    pub content: FileContent,
+    /// The channel it is about; a channel's own otherwise.
+    pub channel: Option<Participant>,
+    pub merchant_id: String,
+    pub file_name: String,
+    pub size_bytes: i64,
+    pub sha256: Digest,
+}
+
+impl Command for BeginUpload {
+    fn decide(&self, snapshot: &Snapshot, call: &Call) -> Result<Decision, Stop> {
+        let sender = call.participant();
+        guard::range("size_bytes", self.size_bytes, 0, MAX_SIZE_BYTES)?;
+        guard::optional_text("file_name", &self.file_name, 200)?;
+        guard::optional_text("merchant_id", &self.merchant_id, 15)?;
+        let is_region = sender.kind() == ParticipantKind::Region;
+        if is_region != (self.content == FileContent::RegionalBook) {
+            return Err(Reason::RoleNotAllowed.field("content").into());
+        }
+        let channel = self.channel.clone().or_else(|| (!is_region).then(|| sender.clone()));
+        let channel = channel.ok_or_else(|| Reason::FieldMissing.field("channel"))?;
+        if !is_region {
+            guard::own(call, &channel, "channel", &channel)?;
+        }
+        let name = Name::created(Collection::File, call.request_id).to_string();
+        guard::absent(&snapshot.get::<FileRow>(key![name.clone()])?, &name)?;
+        let row = FileRow {
+            file: name,
+            sender: sender.clone(),
+            channel,
+            clearing_date: self.clearing_date,
+            format: self.format,
+            content: self.content,
+            merchant_id: self.merchant_id.clone(),
+            file_name: self.file_name.clone(),
+            size_bytes: self.size_bytes,
+            sha256: self.sha256.to_string(),
+            stored_sha256: String::new(),
+            wrapped_key: String::new(),
+            state: FileState::Uploading,
+            rows: 0,
+            rejected_rows: 0,
+            rejections: Json(Vec::new()),
+            refusal: None,
+            superseded_by: None,
+            recorded_at_us: call.now,
+            version: 1,
+        };
+        let mut decision = Decision::new(call);
+        decision.leaf("file.announced", &row.file, 1).put(&row).tell(&row.channel);
+        Ok(decision)
+    }
+}
+
+/// What the server found when it read the whole file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    pub rows: i64,
+    pub rejected_rows: i64,
+    /// The first [`LISTED_REJECTIONS`].
+    pub rejections: Vec<LineFault>,
+}
+
+/// States that the file is whole. The server has compared size and digest
+/// (`FILE_DIGEST_MISMATCH`), stored the bytes and read them.
+#[derive(Clone, Debug)]
+pub struct CompleteUpload {
+    pub file: Name,
+    pub stored_sha256: String,
+    pub wrapped_key: String,
+    /// Or why the file is refused whole; it is kept all the same.
+    pub reading: Result<Reading, String>,
+}
+
+impl Command for CompleteUpload {
+    fn decide(&self, snapshot: &Snapshot, call: &Call) -> Result<Decision, Stop> {
+        let row = guard::found(snapshot.get::<FileRow>(key![self.file.to_string()])?, "file", &self.file)?;
+        guard::own(call, &row.sender, "file", &self.file)?;
+        guard::state(row.state, &[FileState::Uploading], "file", &self.file)?;
+        let mut row = FileRow {
+            stored_sha256: self.stored_sha256.clone(),
+            wrapped_key: self.wrapped_key.clone(),
+            recorded_at_us: call.now,
+            version: row.version + 1,
+            ..(*row).clone()
+        };
+        match &self.reading {
+            Ok(reading) => {
+                row.state = FileState::Received;
+                row.rows = reading.rows;
+                row.rejected_rows = reading.rejected_rows;
+                row.rejections = Json(reading.rejections.iter().take(LISTED_REJECTIONS).cloned().collect());
+            }
+            Err(problem) => {
+                row.state = FileState::Refused;
+                row.refusal = Some(problem.clone());
+            }
+        }
+        let earlier = earlier(snapshot, &row)?;
+        if let Some(same) = earlier.iter().find(|f| f.sha256 == row.sha256 && row.state == FileState::Received) {
+            row.state = FileState::Superseded;
+            row.superseded_by = Some(same.file.clone());
+        }
+        let mut decision = Decision::new(call);
+        decision.leaf("file.completed", &row.file, row.version).put(&row).tell(&row.channel).tell(&row.sender);
+        if row.state == FileState::Received {
+            for old in earlier {
+                let old = FileRow {
+                    state: FileState::Superseded,
+                    superseded_by: Some(row.file.clone()),
+                    recorded_at_us: call.now,
+                    version: old.version + 1,
+                    ..old
+                };
+                decision.leaf("file.superseded", &old.file, old.version).put(&old).tell(&old.channel).tell(&old.sender);
+            }
+        }
+        Ok(decision)
+    }
+}
+
+/// Received files for the same content, merchant and date.
+fn earlier(snapshot: &Snapshot, row: &FileRow) -> Result<Vec<FileRow>, Stop> {
+    let of_date = key![row.channel.clone(), row.clearing_date];
+    let files = snapshot.list::<FileRow>(&["channel", "clearing_date"], of_date)?;
+    let same = |f: &FileRow| {
+        f.state == FileState::Received
+            && f.file != row.file
+            && (&f.sender, f.content, &f.merchant_id) == (&row.sender, row.content, &row.merchant_id)
+    };
+    Ok(files.iter().map(|f| (**f).clone()).filter(same).collect())
+}
+
+/// A file's whole chain of earlier versions, for a run's `supersedes`.
+pub fn superseded_by(file: &str, files: &[FileRow]) -> Vec<String> {
+    let mut found = vec![file.to_owned()];
+    let mut i = 0;
+    while i < found.len() {
+        let by = found[i].clone();
+        let older = files.iter().filter(|f| f.superseded_by.as_deref() == Some(&by) && !found.contains(&f.file));
+        let older: Vec<String> = older.map(|f| f.file.clone()).collect();
+        found.extend(older);
+        i += 1;
+    }
+    found.split_off(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::Sim;
+    use crate::time::Timestamp;
+
+    fn call(n: u64) -> Call {
+        Call {
+            actor: "channels/unionpay".parse().unwrap(),
+            request_id: format!("01980000-0000-7000-8000-{n:012x}").parse().unwrap(),
+            now: Timestamp(1_795_000_000_000_000),
+        }
+    }
+
+    fn upload(sim: &mut Sim, n: u64, digest: char) -> FileRow {
+        let begin = BeginUpload {
+            clearing_date: "2026-11-16".parse().unwrap(),
+            format: FileFormat::Csv,
+            content: FileContent::Settlement,
+            channel: None,
+            merchant_id: String::new(),
+            file_name: "20261116.csv".into(),
+            size_bytes: 10,
+            sha256: digest.to_string().repeat(64).parse().unwrap(),
+        };
+        sim.execute(&call(n), &begin).unwrap();
+        let name = Name::created(Collection::File, call(n).request_id);
+        let reading = Ok(Reading { rows: 1, rejected_rows: 0, rejections: vec![] });
+        let complete =
+            CompleteUpload { file: name.clone(), stored_sha256: "0".into(), wrapped_key: "k".into(), reading };
+        sim.execute(&call(n + 100), &complete).unwrap();
+        assert_eq!(sim.execute(&call(n + 200), &complete).unwrap_err().reason, Reason::StateNotAllowed);
+        sim.get(key![name.to_string()]).unwrap()
+    }
+
+    #[test]
+    fn a_corrected_file_supersedes_and_the_same_file_changes_nothing() {
+        let mut sim = Sim::default();
+        let first = upload(&mut sim, 1, 'a');
+        assert_eq!(first.state, FileState::Received);
+        let again = upload(&mut sim, 2, 'a');
+        assert_eq!((again.state, again.superseded_by.as_ref()), (FileState::Superseded, Some(&first.file)));
+        assert_eq!(sim.get::<FileRow>(key![first.file.clone()]).unwrap(), first);
+        let corrected = upload(&mut sim, 3, 'b');
+        assert_eq!(corrected.state, FileState::Received);
+        let first: FileRow = sim.get(key![first.file]).unwrap();
+        assert_eq!((first.state, first.superseded_by.as_ref()), (FileState::Superseded, Some(&corrected.file)));
+        assert_eq!(superseded_by(&corrected.file, &sim.all()), [first.file, again.file]);
+    }
+}
