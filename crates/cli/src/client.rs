@@ -113,7 +113,8 @@ impl Client {
         let token = self.token(path, &message)?;
         let mut grpc = self.ready().await?;
         let codec = StreamCodec(std::marker::PhantomData);
-        let answer = grpc.server_streaming(with_token(message, &token)?, PathAndQuery::from_static(path), codec).await?;
+        let answer =
+            grpc.server_streaming(with_token(message, &token)?, PathAndQuery::from_static(path), codec).await?;
         Ok(answer.into_inner())
     }
 

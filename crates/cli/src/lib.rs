@@ -4,3 +4,4 @@
 pub mod client;
 pub mod identity;
 pub mod sandbox;
+pub mod session;

@@ -1,1 +1,81 @@
-fn main() {}
+//! `jjj`: the gateway, and its operator's and administrator's command line.
+
+mod call;
+mod connect;
+mod demo;
+mod enrol;
+mod init;
+mod ledger;
+mod output;
+mod policy;
+mod recon;
+mod serve;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The Jing-Jin-Ji elder-care interoperability gateway (京津冀养老互通网关).
+#[derive(Parser)]
+#[command(name = "jjj", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make a sandbox: authorities, certificates, keys, participants, config, database, policy defaults.
+    Init(init::Args),
+    /// Run the gateway until a signal; finishes what it accepted.
+    Serve(serve::Args),
+    /// Play one day through the gateway in a temporary sandbox, over real connections.
+    Demo(demo::Args),
+    /// Reconciliation: upload a settlement file, run, work through breaks, sign, report.
+    Recon(recon::Args),
+    /// The ledger and the log: accounts, entries, trial balance, checkpoint, proofs.
+    Ledger(ledger::Args),
+    /// Policy tables: list, show, set.
+    Policy(policy::Args),
+    /// Check every identity, leaf and piece of evidence of a database.
+    Verify(verify::Args),
+    /// Call any method with a JSON request: `jjj call RatingService/ListRatings '{}'`.
+    Call(call::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // The gateway's own log lines go to standard error; results to standard output.
+    let filter =
+        tracing_subscriber::EnvFilter::try_from_env("JJJ_LOG").unwrap_or_else(|_| "warn,jjj_server=info".into());
+    let quiet = !matches!(cli.command, Command::Serve(_));
+    let filter = if quiet && std::env::var_os("JJJ_LOG").is_none() { "warn".into() } else { filter };
+    tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).init();
+
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return fail(&anyhow::Error::new(e).context("starting the runtime")),
+    };
+    let result = runtime.block_on(async {
+        match cli.command {
+            Command::Init(args) => init::run(args).await,
+            Command::Serve(args) => serve::run(args).await,
+            Command::Demo(args) => demo::run(args).await,
+            Command::Recon(args) => recon::run(args).await,
+            Command::Ledger(args) => ledger::run(args).await,
+            Command::Policy(args) => policy::run(args).await,
+            Command::Verify(args) => verify::run(args).await,
+            Command::Call(args) => call::run(args).await,
+        }
+    });
+    match result {
+        Ok(code) => code,
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("jjj: {error:#}");
+    ExitCode::FAILURE
+}

@@ -15,9 +15,7 @@ use rcgen::{
     KeyUsagePurpose, SanType, date_time_ymd,
 };
 
-use crate::identity::{
-    ACTOR_FILE, CERTIFICATE_FILE, GATEWAY_CA_FILE, PUBLIC_JWK_FILE, SIGNING_KEY_FILE, TLS_KEY_FILE,
-};
+use crate::identity::{ACTOR_FILE, CERTIFICATE_FILE, GATEWAY_CA_FILE, PUBLIC_JWK_FILE, SIGNING_KEY_FILE, TLS_KEY_FILE};
 
 /// A participant of the sandbox and its administrators.
 pub struct Member {

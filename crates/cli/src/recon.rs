@@ -1,0 +1,189 @@
+//! `jjj recon`: an administrator's morning.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use clap::Subcommand;
+use jjj_cli::session::{CallError, Session};
+use serde_json::{Value, json};
+
+use crate::connect::Connect;
+use crate::output;
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    connect: Connect,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Deliver a settlement file (as the channel).
+    Upload {
+        /// Clearing date, YYYY-MM-DD.
+        date: String,
+        file: PathBuf,
+    },
+    /// Reconcile a channel's clearing date.
+    Run {
+        /// `channels/unionpay`.
+        channel: String,
+        date: String,
+        /// Run although an expected file has not arrived; the run is INCOMPLETE.
+        #[arg(long)]
+        allow_missing_files: bool,
+    },
+    /// Runs.
+    Runs {
+        #[arg(long, default_value = "")]
+        filter: String,
+    },
+    /// Breaks; filter, for example: `state != "RESOLVED"`.
+    Breaks {
+        #[arg(long, default_value = "")]
+        filter: String,
+    },
+    /// Propose a break's resolution: ACCEPT, REPAY, RELEASE, INSTITUTION_BEARS, WRITE_OFF, CORRECT_RECORD, JUSTIFIED, CLEARED.
+    Propose {
+        name: String,
+        resolution: String,
+        #[arg(long)]
+        reason: String,
+    },
+    /// Approve another administrator's proposal; its entries are booked.
+    Approve {
+        name: String,
+        #[arg(long)]
+        reason: String,
+    },
+    /// Decline a proposal; the break stays open.
+    Decline {
+        name: String,
+        #[arg(long)]
+        reason: String,
+    },
+    /// Sign your region's view of a run.
+    Sign {
+        run: String,
+        /// Region code or `gateway`; default: the signer's own.
+        #[arg(long)]
+        view: Option<String>,
+    },
+    /// The run's report.
+    Report {
+        run: String,
+        /// text, json or csv.
+        #[arg(long, default_value = "text")]
+        format: String,
+        /// zh or en.
+        #[arg(long, default_value = "zh")]
+        lang: String,
+    },
+}
+
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let session = args.connect.session()?;
+    let show = |value: &Value, fields: &[&str]| {
+        if args.json { output::json(value) } else { output::table(std::slice::from_ref(value), fields) }
+    };
+    let show_all = |values: Vec<Value>, fields: &[&str]| {
+        if args.json { output::json(&values.into()) } else { output::table(&values, fields) }
+    };
+    const RUN: &[&str] = &["name", "state", "breaks_opened", "breaks_open", "reservations_expired"];
+    const BREAK: &[&str] =
+        &["name", "break_class", "state", "priority", "age_days", "amount_fen", "due_on", "subject", "resolution"];
+    match args.what {
+        What::Upload { date, file } => {
+            let bytes = std::fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
+            let answer = upload(&session, &date, &file, &bytes).await?;
+            show(&answer, &["name", "state", "rows", "rejected_rows", "sha256"]);
+        }
+        What::Run { channel, date, allow_missing_files } => {
+            let request =
+                json!({"channel": channel, "clearing_date": date, "allow_missing_files": allow_missing_files});
+            let answer = session.call("ReconciliationService/StartRun", request).await?;
+            show(&answer["run"], RUN);
+        }
+        What::Runs { filter } => {
+            show_all(session.list("ReconciliationService/ListRuns", &filter, "runs").await?, RUN);
+        }
+        What::Breaks { filter } => {
+            show_all(session.list("ReconciliationService/ListBreaks", &filter, "breaks").await?, BREAK);
+        }
+        What::Propose { name, resolution, reason } => {
+            let resolution = format!("RESOLUTION_{}", resolution.to_uppercase());
+            let request = json!({"reconciliation_break": name, "resolution": resolution, "reason": reason});
+            let answer = session.call("ReconciliationService/ProposeResolution", request).await?;
+            show(&answer["reconciliation_break"], BREAK);
+        }
+        What::Approve { name, reason } => show(&decide(&session, &name, true, &reason).await?, BREAK),
+        What::Decline { name, reason } => show(&decide(&session, &name, false, &reason).await?, BREAK),
+        What::Sign { run, view } => {
+            let own = session.client.actor().split("/admins/").next().unwrap_or_default().to_owned();
+            let view = view.unwrap_or_else(|| own.rsplit('/').next().unwrap_or_default().to_owned());
+            let answer = sign_view(&session, &format!("{run}/views/{view}")).await?;
+            show(&answer, &["name", "state", "rows", "signed_by"]);
+        }
+        What::Report { run, format, lang } => {
+            let report = report(&session, &run, &format, &lang).await?;
+            print!("{}", String::from_utf8_lossy(&report));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn decide(session: &Session, name: &str, approve: bool, reason: &str) -> Result<Value, CallError> {
+    let known = session.call("ReconciliationService/GetBreak", json!({"name": name})).await?;
+    let request = json!({
+        "reconciliation_break": name, "expected_version": known["version"], "approve": approve, "reason": reason,
+    });
+    Ok(session.call("ReconciliationService/DecideResolution", request).await?["reconciliation_break"].take())
+}
+
+/// Delivers a settlement file: begin with size and digest, chunks, complete.
+pub async fn upload(session: &Session, date: &str, file: &Path, bytes: &[u8]) -> Result<Value, CallError> {
+    const CHUNK_BYTES: usize = 1 << 20;
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+    let request = json!({
+        "clearing_date": date,
+        "format": "FILE_FORMAT_CSV",
+        "content": "FILE_CONTENT_SETTLEMENT",
+        "file_name": file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
+        "size_bytes": bytes.len().to_string(),
+        "sha256": hex::encode(digest),
+    });
+    let begun = session.call("ChannelService/BeginUpload", request).await?;
+    let name = begun["file"]["name"].clone();
+    for (i, chunk) in bytes.chunks(CHUNK_BYTES).enumerate() {
+        let offset = (i * CHUNK_BYTES).to_string();
+        let request = json!({"file": name, "offset": offset, "data": BASE64_STANDARD.encode(chunk)});
+        session.call("ChannelService/UploadChunk", request).await?;
+    }
+    Ok(session.call("ChannelService/CompleteUpload", json!({"file": name})).await?["file"].take())
+}
+
+/// Signs agreement with a view as it stands: its own root.
+pub async fn sign_view(session: &Session, view: &str) -> Result<Value, CallError> {
+    let known = session.call("ReconciliationService/GetView", json!({"name": view})).await?;
+    let request = json!({"view": view, "root_hash": known["root_hash"]});
+    Ok(session.call("ReconciliationService/SignView", request).await?["view"].take())
+}
+
+/// A run's report, as bytes.
+pub async fn report(session: &Session, run: &str, format: &str, lang: &str) -> anyhow::Result<Vec<u8>> {
+    let request = json!({
+        "run": run,
+        "format": format!("REPORT_FORMAT_{}", format.to_uppercase()),
+        "language": format!("REPORT_LANGUAGE_{}", lang.to_uppercase()),
+    });
+    let report = session.call("ReconciliationService/GetReport", request).await?;
+    BASE64_STANDARD.decode(report["content"].as_str().unwrap_or_default()).context("the report's content")
+}

@@ -1,0 +1,43 @@
+//! `jjj serve`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use jjj_server::{Clock, Config};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let config = Config::load(&args.config)?;
+    let origin = config.origin.clone();
+    let handle = jjj_server::run(config, Clock::with_offset_us(0), signal()).await.context("starting the gateway")?;
+    // One line for people and scripts that wait for the ports.
+    let public = handle.public.map(|a| a.to_string()).unwrap_or_default();
+    let metrics = handle.metrics.map(|a| a.to_string()).unwrap_or_default();
+    println!(
+        "{}",
+        serde_json::json!({"origin": origin, "grpc": handle.grpc.to_string(), "public": public, "metrics": metrics})
+    );
+    handle.join().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Completes on SIGINT or SIGTERM.
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        // Without handlers the default action ends the process, which the log survives.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}
