@@ -147,7 +147,7 @@ impl Command for DecideSettlementAccount {
         guard::state(row.state, &[SettlementAccountState::Proposed], "settlement_account", &row.account)?;
         if row.proposed_by == call.actor {
             let refused = Reason::SamePerson.field("settlement_account").var("name", &call.actor);
-            return Err(refused.var("did", "proposed").var("may", "decide").into());
+            return Err(refused.into());
         }
         let usable_from_us = match self.approve {
             true => Some(call.now.plus_us(cooling_off_us(snapshot, call)?)),

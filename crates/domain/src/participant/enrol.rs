@@ -86,7 +86,7 @@ impl Command for CreateParticipant {
         self.authority.check("authority_pem", call)?;
         guard::absent(&snapshot.get::<ParticipantRow>(key![self.name.clone()])?, &self.name)?;
         self.first_key.check(snapshot, "first_key_jwk", "first_key_fingerprint")?;
-        let confirmed_by = check_confirmations(snapshot, call, &self.first_key.kid, &self.confirmations)?;
+        let confirmed_by = check_confirmations(snapshot, call, &self.confirmations)?;
         let row = ParticipantRow {
             participant: self.name.clone(),
             kind: self.kind,

@@ -25,12 +25,13 @@ pub struct NewKey {
     pub fingerprint: String,
 }
 
-/// One administrator's statement that a key's fingerprint was confirmed out of band. Its
-/// signature has been verified.
+/// One administrator's statement that a new key's fingerprint was confirmed out of band. Its
+/// signature over holder and fingerprint has been verified with the key that it names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyConfirmation {
     pub administrator: Actor,
-    pub fingerprint: String,
+    /// The key that signed the statement: that administrator's, and in force.
+    pub kid: String,
 }
 
 impl NewKey {
@@ -61,21 +62,17 @@ impl NewKey {
 }
 
 /// Checks that, beside the caller, another active administrator of the gateway confirmed
-/// this key, and returns who confirmed. `FINGERPRINT_MISMATCH`, `CONFIRMATION_MISSING`.
+/// the key, and returns who confirmed. `CONFIRMATION_MISSING`.
 pub(super) fn check_confirmations(
     snapshot: &Snapshot,
     call: &Call,
-    kid: &str,
     confirmations: &[KeyConfirmation],
 ) -> Result<Vec<Actor>, Stop> {
     let mut confirmed_by = vec![call.actor.clone()];
-    for (at, confirmation) in confirmations.iter().enumerate() {
-        if confirmation.fingerprint != kid {
-            return Err(Reason::FingerprintMismatch.field(format!("confirmations[{at}].fingerprint")).into());
-        }
+    for confirmation in confirmations {
         let administrator = &confirmation.administrator;
         let of_gateway = administrator.participant().kind() == ParticipantKind::Gateway;
-        if !confirmed_by.contains(administrator) && of_gateway && is_active(snapshot, administrator)? {
+        if !confirmed_by.contains(administrator) && of_gateway && confirmation.counts(snapshot)? {
             confirmed_by.push(administrator.clone());
         }
     }
@@ -85,9 +82,14 @@ pub(super) fn check_confirmations(
     Ok(confirmed_by)
 }
 
-fn is_active(snapshot: &Snapshot, administrator: &Actor) -> Result<bool, Stop> {
-    let row = snapshot.get::<AdministratorRow>(key![administrator.clone()])?;
-    Ok(row.is_some_and(|row| row.standing == Standing::Active))
+impl KeyConfirmation {
+    /// By an active administrator, with a key of theirs in force.
+    fn counts(&self, snapshot: &Snapshot) -> Result<bool, Stop> {
+        let row = snapshot.get::<AdministratorRow>(key![self.administrator.clone()]);
+        let key = snapshot.get::<KeyRow>(key![self.kid.clone()])?;
+        let own = key.is_some_and(|key| key.holder == self.administrator && key.state == KeyState::Active);
+        Ok(own && row?.is_some_and(|row| row.standing == Standing::Active))
+    }
 }
 
 /// Adds a key to a participant or an administrator; it can be used at once.
@@ -117,7 +119,7 @@ impl Command for AddKey {
             if !call.actor.is_admin() {
                 return Err(Reason::RoleNotAllowed.field("owner").into());
             }
-            check_confirmations(snapshot, call, &self.key.kid, &self.confirmations)?;
+            check_confirmations(snapshot, call, &self.confirmations)?;
         }
         let mut decision = Decision::new(call);
         leaf(&mut decision, "key.added", &self.key.row(&self.owner, call));

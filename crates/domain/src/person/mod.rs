@@ -4,11 +4,15 @@
 //! A merged person's record and identifiers stay, and every rule that is handed the old
 //! name follows it to the survivor ([`resolve_person`]).
 
+mod access;
+mod clear;
 mod life;
 mod register;
 #[cfg(test)]
 mod tests;
 
+pub use access::{AccessKind, AccessRow, FindElder, ReadPersonalData, Reader, Sealed, sealed};
+pub use clear::{ClearIdentifier, PersonalData};
 pub use life::{ErasePerson, MergePersons, RecordDeath};
 pub use register::{AddIdentifier, AmendElder, AmendParty, NewIdentifier, NewPerson, RegisterElder, RegisterParty};
 

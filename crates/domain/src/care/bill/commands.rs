@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{BillLineRow, BillRow, BillState, FeeType};
 use crate::care::contract::{ContractRow, find_contract};
+use crate::care::found::open_excess;
 use crate::care::stay::StayRow;
 use crate::decision::{Call, Command, Decision, Leaf};
 use crate::guard;
@@ -141,16 +142,21 @@ impl Command for AmendBill {
         let row = BillRow { reason: self.reason.clone(), ..next(&bill, call) };
         let mut decision = Decision::new(call);
         let leaf = leaf(&mut decision, "bill.amended", &row);
+        let mut changed = Vec::new();
         for (at, line) in self.lines.iter().enumerate() {
             let old = old_lines.iter().find(|old| old.fee_type == line.fee_type);
             let new = line.row(&row, old.map(Arc::as_ref));
             not_below_paid(&new, &format!("lines[{at}].due_fen"))?;
             leaf.put(&new);
+            changed.push(new);
         }
         for old in old_lines.iter().filter(|old| !self.lines.iter().any(|line| line.fee_type == old.fee_type)) {
             let dropped = BillLineRow { due_fen: 0, paid_elsewhere_fen: 0, ..(**old).clone() };
             not_below_paid(&dropped, "lines")?;
             leaf.put(&dropped);
+        }
+        for line in &changed {
+            open_excess(snapshot, call, &mut decision, line)?;
         }
         Ok(decision)
     }

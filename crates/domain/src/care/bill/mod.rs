@@ -2,8 +2,7 @@
 //!
 //! A line's `due` never falls below what is posted and held through the gateway. What was
 //! paid elsewhere is a reported fact and is recorded even when the line is thereby paid
-//! more than it is due: [`BillLineRow::excess_fen`] then shows it to reconciliation, which
-//! opens a `BILL_EXCEEDED` finding; no payment changes.
+//! more than it is due: a `BILL_EXCEEDED` finding is then opened at once; no payment changes.
 
 mod commands;
 #[cfg(test)]

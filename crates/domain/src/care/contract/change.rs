@@ -6,10 +6,13 @@ use super::{
     ContractEvidence, ContractRow, ContractState, SignatureEvidence, TerminationReason, Terms, decided, leaf, next,
     own_contract,
 };
+use crate::care::found::Shortened;
 use crate::decision::{Call, Command, Decision};
 use crate::guard;
 use crate::institution::find_institution;
+use crate::key;
 use crate::names::Name;
+use crate::payment::PaymentRow;
 use crate::rejection::Reason;
 use crate::snapshot::{Snapshot, Stop};
 use crate::time::Date;
@@ -63,7 +66,8 @@ impl Command for AmendContract {
             ..next(&old, call)
         };
         self.check_signatures(&row, call)?;
-        self.with_evidence(snapshot, row, call)
+        let decision = self.with_evidence(snapshot, row.clone(), call)?;
+        with_findings(snapshot, call, decision, &row)
     }
 }
 
@@ -100,8 +104,29 @@ impl AmendContract {
     }
 }
 
+/// Adds a finding for every payment under the contract that this version does not carry: made
+/// on a day when it is not in force, for a month in which it never is.
+fn with_findings(
+    snapshot: &Snapshot,
+    call: &Call,
+    mut decision: Decision,
+    row: &ContractRow,
+) -> Result<Decision, Stop> {
+    let payments = snapshot.list::<PaymentRow>(&["contract"], key![row.contract.clone()])?;
+    let ended_on = row.ended_on.map_or_else(|| "never".to_owned(), |date| date.to_string());
+    let shortened = Shortened {
+        record: &row.contract,
+        version: row.version,
+        says: format!("{}, ended {ended_on}, version {}", row.state, row.version),
+    };
+    shortened.open_findings(snapshot, call, &mut decision, &payments, |paid_on, month| {
+        row.in_force_on(paid_on) || row.in_force_within(month.first_day(), month.last_day())
+    })?;
+    Ok(decision)
+}
+
 /// Ends a contract early. The end may lie before the day on which it is recorded: what was
-/// paid meanwhile stands and is found by reconciliation (DESIGN.md §3 "Two times").
+/// paid meanwhile stands, with a finding (DESIGN.md §3 "Two times").
 #[derive(Clone, Debug)]
 pub struct TerminateContract {
     pub contract: Name,
@@ -128,7 +153,7 @@ impl Command for TerminateContract {
             effective_on: self.ended_on,
             ..next(&contract, call)
         };
-        Ok(decided(call, "contract.terminated", &row))
+        with_findings(snapshot, call, decided(call, "contract.terminated", &row), &row)
     }
 }
 
@@ -154,6 +179,6 @@ impl Command for VoidContract {
             effective_on: contract.starts_on,
             ..next(&contract, call)
         };
-        Ok(decided(call, "contract.voided", &row))
+        with_findings(snapshot, call, decided(call, "contract.voided", &row), &row)
     }
 }

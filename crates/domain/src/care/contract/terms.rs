@@ -96,7 +96,7 @@ impl Terms {
         // Being one's own guardian is having none.
         let guarded = self.parties.iter().any(|p| p.has(PartyRole::Guardian) && !p.has(PartyRole::Elder));
         if self.capacity != Capacity::Full && !guarded {
-            return Err(Reason::GuardianMissing.field("parties").into());
+            return Err(Reason::GuardianMissing.field("parties"));
         }
         Ok(())
     }

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use super::{StayEndReason, StayRow, StayState};
+use crate::care::bill::BillRow;
 use crate::care::contract::{ContractState, find_contract};
+use crate::care::found::Shortened;
 use crate::decision::{Call, Command, Decision};
 use crate::guard;
 use crate::institution::{InstitutionState, own_institution};
 use crate::key;
 use crate::names::{Collection, Name};
+use crate::payment::PaymentRow;
 use crate::person::{PersonRow, PersonState, find_person, names_of, resolve_person};
 use crate::rejection::Reason;
 use crate::snapshot::{Snapshot, Stop};
@@ -77,7 +80,7 @@ impl Command for EndStay {
             end_reason: Some(self.end_reason),
             ..next(&stay, call)
         };
-        Ok(decided(call, "stay.ended", &row))
+        with_findings(snapshot, call, decided(call, "stay.ended", &row), &stay, &row)
     }
 }
 
@@ -120,7 +123,7 @@ impl Command for AmendStay {
             ..next(&stay, call)
         };
         check_overlap(snapshot, &row, &elder)?;
-        Ok(decided(call, "stay.amended", &row))
+        with_findings(snapshot, call, decided(call, "stay.amended", &row), &stay, &row)
     }
 }
 
@@ -137,7 +140,7 @@ impl Command for VoidStay {
         guard::state(stay.state, &[StayState::Admitted, StayState::Ended], "stay", &self.stay)?;
         guard::text("reason", &self.reason, 1_000)?;
         let row = StayRow { state: StayState::Voided, reason: self.reason.clone(), ..next(&stay, call) };
-        Ok(decided(call, "stay.voided", &row))
+        with_findings(snapshot, call, decided(call, "stay.voided", &row), &stay, &row)
     }
 }
 
@@ -190,6 +193,36 @@ fn check_overlap(snapshot: &Snapshot, stay: &StayRow, elder: &PersonRow) -> Resu
         }
     }
     Ok(())
+}
+
+/// Adds a finding for every payment that stands on the stay and whose bill is of a month of
+/// which it no longer has a day.
+fn with_findings(
+    snapshot: &Snapshot,
+    call: &Call,
+    mut decision: Decision,
+    old: &StayRow,
+    row: &StayRow,
+) -> Result<Decision, Stop> {
+    let elder = resolve_person(snapshot, &row.person)?;
+    let names = names_of(snapshot, &elder.person)?.into_iter();
+    let bills: Vec<_> = names.map(|name| snapshot.list::<BillRow>(&["person"], key![name])).collect();
+    let lost = |bill: &BillRow| {
+        bill.institution == row.institution && old.days_in(bill.month) > 0 && row.days_in(bill.month) == 0
+    };
+    let mut payments = Vec::new();
+    for bills in bills {
+        for bill in bills?.into_iter().filter(|bill| lost(bill)) {
+            payments.extend(snapshot.list::<PaymentRow>(&["bill"], key![bill.bill.clone()])?);
+        }
+    }
+    let shortened = Shortened {
+        record: &row.stay,
+        version: row.version,
+        says: format!("no day in the bill's month, version {}", row.version),
+    };
+    shortened.open_findings(snapshot, call, &mut decision, &payments, |_, month| row.days_in(month) > 0)?;
+    Ok(decision)
 }
 
 fn decided(call: &Call, kind: &'static str, row: &StayRow) -> Decision {
