@@ -138,6 +138,7 @@ reasons! {
     LastAuthority "LAST_AUTHORITY" Precondition "{name} would be left without an authority in force" "{name} 将没有有效证书颁发机构"
     SelfRemoval "SELF_REMOVAL" Denied "{name} may not remove themselves" "{name} 不得自行移除"
     ConfirmationMissing "CONFIRMATION_MISSING" Denied "the key needs the confirmation of another active administrator of the gateway" "该密钥须由另一名有效的网关管理员确认"
+    ConfirmationInvalid "CONFIRMATION_INVALID" Invalid "{field} is no signature over the key's fingerprint by a key in force of {name}" "字段 {field} 不是 {name} 的有效密钥对该指纹的签名"
     // Persons
     IdentifierTaken "IDENTIFIER_TAKEN" AlreadyExists "an identifier already belongs to {name}" "该证件号已属于 {name}"
     PersonMerged "PERSON_MERGED" Precondition "{name} was merged into {into}" "{name} 已并入 {into}"

@@ -18,6 +18,7 @@ pub fn all() -> Vec<&'static TableSpec> {
         person::IdentifierRow::spec(),
         person::PersonDataRow::spec(),
         person::PersonKeyRow::spec(),
+        person::AccessRow::spec(),
         record::RecordRow::spec(),
         record::RecognitionRow::spec(),
         care::contract::ContractRow::spec(),
