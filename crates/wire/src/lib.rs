@@ -5,9 +5,17 @@
 //!
 //! Architecture invariant: no IO and no rule of the domain here.
 
+pub mod bill;
+pub mod contract;
+pub mod elder;
 pub mod enums;
+pub mod institution;
+pub mod mandate;
 pub mod methods;
+pub mod parse;
+pub mod participant;
 mod redacted;
+pub mod stay;
 
 /// Messages, clients and servers of package `jjj.gateway.v1`.
 #[allow(clippy::all, missing_docs, rustdoc::all, reason = "generated")]

@@ -3978,6 +3978,9 @@ pub struct Contract {
     /// When this version was recorded, UTC microseconds since 1970.
     #[prost(int64, tag = "26")]
     pub recorded_time_us: i64,
+    /// Number of the decision that voided it; may be empty.
+    #[prost(string, tag = "27")]
+    pub document_number: ::prost::alloc::string::String,
 }
 /// Role of a contract party. One person may have several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -7258,7 +7261,7 @@ pub enum IdentifierKind {
     ResidentId = 1,
     /// Social-security card number, 9 characters.
     SocialSecurityCard = 2,
-    /// Beijing senior-disability card (养老助残卡) number, 16 to 19 digits.
+    /// Beijing senior-disability card (养老助残卡) number, 6 to 32 letters and digits.
     SeniorDisabilityCard = 3,
 }
 impl IdentifierKind {
@@ -7383,17 +7386,14 @@ pub struct Elder {
     /// YYYY-MM-DD when known.
     #[prost(string, tag = "7")]
     pub died_on: ::prost::alloc::string::String,
-    /// Kinds of the identifiers known, without their values.
-    #[prost(enumeration = "IdentifierKind", repeated, tag = "8")]
-    pub identifier_kinds: ::prost::alloc::vec::Vec<i32>,
     /// Why merged or erased, or the number of the death certificate's file; nothing personal.
-    #[prost(string, tag = "9")]
+    #[prost(string, tag = "8")]
     pub reason: ::prost::alloc::string::String,
     /// Version, from 1.
-    #[prost(int64, tag = "10")]
+    #[prost(int64, tag = "9")]
     pub version: i64,
     /// When this version was recorded, UTC microseconds since 1970.
-    #[prost(int64, tag = "11")]
+    #[prost(int64, tag = "10")]
     pub recorded_time_us: i64,
 }
 /// A contract-party person, pseudonymous.
@@ -7408,17 +7408,14 @@ pub struct Party {
     /// ACTIVE or ERASED.
     #[prost(enumeration = "PersonState", tag = "3")]
     pub state: i32,
-    /// Kinds of the identifiers known, without their values.
-    #[prost(enumeration = "IdentifierKind", repeated, tag = "4")]
-    pub identifier_kinds: ::prost::alloc::vec::Vec<i32>,
     /// Why merged or erased, or the number of the death certificate's file; nothing personal.
-    #[prost(string, tag = "5")]
+    #[prost(string, tag = "4")]
     pub reason: ::prost::alloc::string::String,
     /// Version, from 1.
-    #[prost(int64, tag = "6")]
+    #[prost(int64, tag = "5")]
     pub version: i64,
     /// When this version was recorded, UTC microseconds since 1970.
-    #[prost(int64, tag = "7")]
+    #[prost(int64, tag = "6")]
     pub recorded_time_us: i64,
 }
 /// A new elder.
@@ -7517,7 +7514,7 @@ pub struct AmendElderResponse {
     #[prost(message, optional, tag = "2")]
     pub receipt: ::core::option::Option<Receipt>,
 }
-/// A merger; answers with the elder that stays.
+/// A merger; answers with the elder that was merged.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MergeEldersRequest {
     /// Required. UUIDv7, made and persisted by the caller before sending, unique per participant. The
@@ -11937,10 +11934,12 @@ pub struct Institution {
     /// Why the last version was made; up to 1,000 characters.
     #[prost(string, tag = "12")]
     pub reason: ::prost::alloc::string::String,
-    /// Output: its ratings in force on the day of the answer.
+    /// Output of GetInstitution and ListInstitutions alone: its ratings in force on the day of the
+    /// answer.
     #[prost(message, repeated, tag = "13")]
     pub ratings: ::prost::alloc::vec::Vec<InstitutionRating>,
-    /// Every period in the online-signing scope (网签范围), oldest first.
+    /// Output of GetInstitution and ListInstitutions alone: every period in the online-signing scope
+    /// (网签范围), oldest first.
     #[prost(message, repeated, tag = "14")]
     pub signing_scope: ::prost::alloc::vec::Vec<SigningScopeMembership>,
 }
@@ -11991,6 +11990,9 @@ pub struct SigningScopeMembership {
     /// Number of the document of the last change; may be empty.
     #[prost(string, tag = "3")]
     pub document_number: ::prost::alloc::string::String,
+    /// `institutions/{uscc}`.
+    #[prost(string, tag = "4")]
+    pub institution: ::prost::alloc::string::String,
 }
 /// What the institution is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -12257,11 +12259,11 @@ pub struct SetSigningScopeRequest {
     pub document_number: ::prost::alloc::string::String,
 }
 /// Answer to SetSigningScope.
-#[derive(Clone, PartialEq, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SetSigningScopeResponse {
-    /// The record as this request left it.
+    /// The period that this request began or ended.
     #[prost(message, optional, tag = "1")]
-    pub institution: ::core::option::Option<Institution>,
+    pub membership: ::core::option::Option<SigningScopeMembership>,
     /// The gateway's signed promise to log it.
     #[prost(message, optional, tag = "2")]
     pub receipt: ::core::option::Option<Receipt>,
@@ -17196,7 +17198,7 @@ pub struct Administrator {
     /// Why removed; up to 1,000 characters.
     #[prost(string, tag = "5")]
     pub reason: ::prost::alloc::string::String,
-    /// Keys, newest first.
+    /// Keys, newest first; in the answer to a mutation those that it added or retired.
     #[prost(message, repeated, tag = "6")]
     pub keys: ::prost::alloc::vec::Vec<Key>,
     /// Version, from 1.
@@ -17209,14 +17211,16 @@ pub struct Administrator {
 /// One person's statement that a key's fingerprint was confirmed out of band.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct KeyConfirmation {
-    /// `gateway/admins/{id}` who confirmed.
+    /// Required. `gateway/admins/{id}` who confirmed.
     #[prost(string, tag = "1")]
     pub administrator: ::prost::alloc::string::String,
-    /// The thumbprint that was read out, RFC 7638, 43 characters.
+    /// Required. The thumbprint that was read out, RFC 7638, 43 characters; must be the new key's.
     #[prost(string, tag = "2")]
     pub fingerprint: ::prost::alloc::string::String,
-    /// Compact JWS by that administrator's key over participant and fingerprint; may be empty for the
-    /// one who signs the call.
+    /// Compact JWS by a key in force of that administrator, `typ` `jjj-confirmation+jwt`, over `iss`
+    /// (the administrator), `aud` (the gateway), `sub` (the holder that the new key is for),
+    /// `fingerprint` and `iat`. CONFIRMATION_INVALID if it is not. Empty for the one who signs the
+    /// call, who need not be listed.
     #[prost(string, tag = "3")]
     pub statement: ::prost::alloc::string::String,
 }
@@ -17357,8 +17361,8 @@ pub struct CreateParticipantRequest {
     /// Required. RFC 7638 thumbprint as confirmed out of band; must be that of `first_key_jwk`.
     #[prost(string, tag = "7")]
     pub first_key_fingerprint: ::prost::alloc::string::String,
-    /// Statements of those who confirmed it: two different people where policy asks for two (default:
-    /// the caller and one more).
+    /// Required. Statements of those who confirmed it beside the caller: at least one more
+    /// administrator of the gateway (CONFIRMATION_MISSING).
     #[prost(message, repeated, tag = "8")]
     pub confirmations: ::prost::alloc::vec::Vec<KeyConfirmation>,
 }
@@ -17526,7 +17530,7 @@ pub struct ListAuthoritiesResponse {
     pub next_page_token: ::prost::alloc::string::String,
 }
 /// One more key.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AddKeyRequest {
     /// Required. UUIDv7, made and persisted by the caller before sending, unique per participant. The
     /// same id with the same bytes returns the first answer; with other bytes REQUEST_ID_REUSED; older
@@ -17543,6 +17547,10 @@ pub struct AddKeyRequest {
     /// Required. RFC 7638 thumbprint of it.
     #[prost(string, tag = "4")]
     pub fingerprint: ::prost::alloc::string::String,
+    /// Statements of administrators of the gateway, beside the caller. Needed unless the holder adds a
+    /// key of its own, or an administrator one of their participant (CONFIRMATION_MISSING).
+    #[prost(message, repeated, tag = "5")]
+    pub confirmations: ::prost::alloc::vec::Vec<KeyConfirmation>,
 }
 /// Answer to AddKey.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -17806,7 +17814,8 @@ pub mod participant_service_client {
             self
         }
         /// Enrols a region or a channel with its first authority and key, by an administrator of the
-        /// gateway. Idempotent by request id. RECORD_EXISTS, KEY_KNOWN, FINGERPRINT_MISMATCH, SAME_PERSON.
+        /// gateway. Idempotent by request id. RECORD_EXISTS, KEY_KNOWN, FINGERPRINT_MISMATCH,
+        /// CONFIRMATION_MISSING, CONFIRMATION_INVALID.
         pub async fn create_participant(
             &mut self,
             request: impl tonic::IntoRequest<super::CreateParticipantRequest>,
@@ -17980,7 +17989,7 @@ pub mod participant_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Withdraws an authority; connections under it end. STATE_NOT_ALLOWED; the last one cannot go.
+        /// Withdraws an authority; connections under it end. STATE_NOT_ALLOWED, LAST_AUTHORITY.
         pub async fn withdraw_authority(
             &mut self,
             request: impl tonic::IntoRequest<super::WithdrawAuthorityRequest>,
@@ -18040,7 +18049,8 @@ pub mod participant_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Adds a key; it can be used at once. KEY_KNOWN, FINGERPRINT_MISMATCH.
+        /// Adds a key; it can be used at once. KEY_KNOWN, FINGERPRINT_MISMATCH, CONFIRMATION_MISSING,
+        /// CONFIRMATION_INVALID.
         pub async fn add_key(
             &mut self,
             request: impl tonic::IntoRequest<super::AddKeyRequest>,
@@ -18173,7 +18183,7 @@ pub mod participant_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Removes an administrator and retires their keys. STATE_NOT_ALLOWED.
+        /// Removes an administrator and retires their keys. STATE_NOT_ALLOWED, SELF_REMOVAL.
         pub async fn remove_administrator(
             &mut self,
             request: impl tonic::IntoRequest<super::RemoveAdministratorRequest>,
@@ -18249,7 +18259,8 @@ pub mod participant_service_server {
     #[async_trait]
     pub trait ParticipantService: std::marker::Send + std::marker::Sync + 'static {
         /// Enrols a region or a channel with its first authority and key, by an administrator of the
-        /// gateway. Idempotent by request id. RECORD_EXISTS, KEY_KNOWN, FINGERPRINT_MISMATCH, SAME_PERSON.
+        /// gateway. Idempotent by request id. RECORD_EXISTS, KEY_KNOWN, FINGERPRINT_MISMATCH,
+        /// CONFIRMATION_MISSING, CONFIRMATION_INVALID.
         async fn create_participant(
             &self,
             request: tonic::Request<super::CreateParticipantRequest>,
@@ -18294,7 +18305,7 @@ pub mod participant_service_server {
             tonic::Response<super::AddAuthorityResponse>,
             tonic::Status,
         >;
-        /// Withdraws an authority; connections under it end. STATE_NOT_ALLOWED; the last one cannot go.
+        /// Withdraws an authority; connections under it end. STATE_NOT_ALLOWED, LAST_AUTHORITY.
         async fn withdraw_authority(
             &self,
             request: tonic::Request<super::WithdrawAuthorityRequest>,
@@ -18310,7 +18321,8 @@ pub mod participant_service_server {
             tonic::Response<super::ListAuthoritiesResponse>,
             tonic::Status,
         >;
-        /// Adds a key; it can be used at once. KEY_KNOWN, FINGERPRINT_MISMATCH.
+        /// Adds a key; it can be used at once. KEY_KNOWN, FINGERPRINT_MISMATCH, CONFIRMATION_MISSING,
+        /// CONFIRMATION_INVALID.
         async fn add_key(
             &self,
             request: tonic::Request<super::AddKeyRequest>,
@@ -18347,7 +18359,7 @@ pub mod participant_service_server {
             tonic::Response<super::AddAdministratorResponse>,
             tonic::Status,
         >;
-        /// Removes an administrator and retires their keys. STATE_NOT_ALLOWED.
+        /// Removes an administrator and retires their keys. STATE_NOT_ALLOWED, SELF_REMOVAL.
         async fn remove_administrator(
             &self,
             request: tonic::Request<super::RemoveAdministratorRequest>,
