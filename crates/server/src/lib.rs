@@ -26,6 +26,7 @@ pub mod status;
 mod stop;
 pub mod streams;
 pub mod tls;
+pub mod verify;
 
 pub use clock::Clock;
 pub use config::Config;

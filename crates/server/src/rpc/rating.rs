@@ -131,7 +131,7 @@ fn parse_publish(q: &pb::PublishRatingRequest, _: &Asked<'_>) -> Parsed {
 fn parse_change(q: &pb::ChangeRatingRequest, _: &Asked<'_>) -> Parsed {
     Ok(Mutation::new(ChangeRecord {
         record: fields::name("name", &q.name, &[Collection::Rating])?,
-        expected_version: q.expected_version,
+        expected_version: fields::in_range("expected_version", q.expected_version, 0, i64::MAX)?,
         change: fields::enumerated::<pb::RecordState, _>("new_state", q.new_state)?,
         new_level: q.new_grade.map(i64::from),
         new_valid_until: fields::optional_date("new_valid_until", &q.new_valid_until)?,

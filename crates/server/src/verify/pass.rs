@@ -1,0 +1,270 @@
+//! The pass over all leaves, with their evidence: read here, checked on other threads, gathered here.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use jjj_domain::row::Row;
+use jjj_domain::snapshot::Load;
+use jjj_domain::value::Value;
+use jjj_store::log_tables::{EvidenceRow, LeafRow, TokenRow};
+use jjj_store::{ListQuery, Op, Session, StoreError};
+use jjj_token::Hash;
+use tokio::task::JoinHandle;
+
+use super::VerifyOptions;
+use super::digest::{Id, parse_hash, sha256_hex};
+use super::fold::{Fold, body_at};
+use super::leaves::{Checked, Context, LeafFacts, Page};
+use super::ledger::Ledger;
+use super::order::{NOWHERE, Order, Place};
+use super::private::Private;
+use super::report::{Check, Findings};
+use super::scan::Scan;
+
+/// Leaves checked at once by one thread.
+const PAGE: i64 = 256;
+/// Pages under way: enough for every core while the next is read.
+const UNDER_WAY: usize = 8;
+
+/// What is kept of all leaves.
+pub struct AllLeaves {
+    pub count: u64,
+    pub evidence: u64,
+    pub fold: Fold,
+    pub private: Private,
+    pub ledger: Ledger,
+    /// By when each leaf is to be under a head.
+    pub deadlines: Vec<(Place, i64)>,
+    hashes: Vec<Option<Hash>>,
+    versions: Vec<(Id, i64, Place)>,
+    causes: Vec<(Place, Id)>,
+    /// Tokens that evidence names.
+    tokens: HashSet<Hash>,
+}
+
+impl AllLeaves {
+    /// Reads and checks every leaf.
+    pub async fn read(
+        session: &mut Session,
+        context: &Arc<Context>,
+        options: &VerifyOptions,
+        findings: &mut Findings,
+    ) -> Result<Self, StoreError> {
+        let places = context.order.places();
+        let mut all = Self {
+            count: 0,
+            evidence: 0,
+            fold: Fold::default(),
+            private: Private::default(),
+            ledger: Ledger::default(),
+            deadlines: Vec::with_capacity(places),
+            hashes: vec![None; places],
+            versions: Vec::with_capacity(places),
+            causes: Vec::new(),
+            tokens: HashSet::new(),
+        };
+        let mut under_way: VecDeque<JoinHandle<Checked>> = VecDeque::new();
+        let mut pages = Pages::new();
+        while let Some(page) = pages.next(session).await? {
+            let context = context.clone();
+            under_way.push_back(tokio::task::spawn_blocking(move || page.check(&context)));
+            if under_way.len() == UNDER_WAY
+                && let Some(oldest) = under_way.pop_front()
+            {
+                all.take_in(joined(oldest).await, findings);
+                if let Some(progress) = &options.progress {
+                    progress(all.count, places as u64);
+                }
+            }
+        }
+        for checked in under_way {
+            all.take_in(joined(checked).await, findings);
+        }
+        Ok(all)
+    }
+
+    fn take_in(&mut self, checked: Checked, findings: &mut Findings) {
+        findings.append(checked.findings);
+        self.count += checked.leaves_read;
+        for leaf in checked.leaves {
+            self.take_in_leaf(leaf);
+        }
+    }
+
+    fn take_in_leaf(&mut self, leaf: LeafFacts) {
+        let place = leaf.place;
+        if let Some(slot) = self.hashes.get_mut(place as usize) {
+            *slot = Some(leaf.hash);
+            self.deadlines.push((place, leaf.deadline_us));
+        }
+        self.versions.push((leaf.record, leaf.version, place));
+        self.causes.extend(leaf.cause.map(|cause| (place, cause)));
+        self.evidence += u64::from(leaf.token.is_some());
+        self.tokens.extend(leaf.token);
+        for (key, row) in leaf.rows {
+            self.fold.add(key, row, place);
+        }
+        for commitment in leaf.private {
+            self.private.write(commitment, place);
+        }
+        for erased in &leaf.erased {
+            self.private.erase(erased, place);
+        }
+        self.ledger.add(leaf.transfers, leaf.first, leaf.token.is_some());
+    }
+
+    /// The hashes of the numbered leaves; of one that is missing, what the order has. `None` when
+    /// the numbers have holes.
+    pub fn hashes(&self, order: &Order) -> Option<Vec<Hash>> {
+        let one = |place: usize| self.hashes[place].or_else(|| order.hash(place as Place).copied());
+        if order.is_broken { None } else { (0..order.numbered()).map(one).collect() }
+    }
+
+    /// Each number has its leaf, causes come first, a record's versions are 1, 2, 3 ….
+    pub async fn check_order(
+        &mut self,
+        session: &mut Session,
+        order: &Order,
+        findings: &mut Findings,
+    ) -> Result<(), StoreError> {
+        for place in (0..self.hashes.len()).filter(|place| self.hashes[*place].is_none()) {
+            if findings.is_full() {
+                break;
+            }
+            let place = place as Place;
+            let leaf_id = order.leaf_id(session, place).await?.unwrap_or_default();
+            // A leaf that is there and cannot be read has been named already.
+            if session.leaf(&leaf_id).await?.is_some() {
+                continue;
+            }
+            findings.row(Check::Order, "leaves", &leaf_id, "is missing");
+            match (order.pending(place), order.index(place)) {
+                (Some(row), _) => findings.column(Check::Order, "leaf_pending", row.pending_id, "leaf_id", "names no leaf"),
+                (None, Some(index)) => findings.column(Check::Order, "leaf_order", index, "leaf_id", "names no leaf"),
+                (None, None) => {}
+            }
+        }
+        for (place, cause) in std::mem::take(&mut self.causes) {
+            let cause_place = order.place_of(&cause);
+            if place == NOWHERE || (cause_place != NOWHERE && cause_place < place) {
+                continue;
+            }
+            let leaf_id = order.leaf_id(session, place).await?.unwrap_or_default();
+            findings.column(Check::Order, "leaves", leaf_id, "body", "its cause does not come before it");
+        }
+        self.check_versions(session, order, findings).await
+    }
+
+    async fn check_versions(
+        &mut self,
+        session: &mut Session,
+        order: &Order,
+        findings: &mut Findings,
+    ) -> Result<(), StoreError> {
+        let mut versions = std::mem::take(&mut self.versions);
+        versions.sort_unstable();
+        let mut last: Option<(Id, i64, Place)> = None;
+        for (record, version, place) in versions {
+            let before = last.filter(|(same, _, _)| *same == record).map(|(_, version, place)| (version, place));
+            last = Some((record, version, place));
+            let fits = match before {
+                None => version == 1,
+                Some((previous, earlier)) => version == previous + 1 && (earlier < place || place == NOWHERE),
+            };
+            if !fits && !findings.is_full() {
+                let body = body_at(session, order, place).await?;
+                let (id, record) = body.map(|b| (b.id, b.record)).unwrap_or_default();
+                let problem = match before {
+                    None => format!("the first version of {record} is {version}"),
+                    Some((previous, _)) => format!("version {version} of {record} follows {previous}, or comes before it"),
+                };
+                findings.column(Check::Order, "leaves", id, "version", problem);
+            }
+        }
+        Ok(())
+    }
+
+    /// Every token is what its digest says, and evidence names it. Their number.
+    pub async fn check_tokens(&self, session: &mut Session, findings: &mut Findings) -> Result<u64, StoreError> {
+        let mut count = 0;
+        let mut scan = Scan::of(TokenRow::spec());
+        while let Some(page) = scan.page(session).await? {
+            for values in page {
+                let row = TokenRow::from_values(values)?;
+                count += 1;
+                if sha256_hex(&row.token) != row.token_digest {
+                    findings.column(Check::Evidence, "tokens", &row.token_digest, "token", "is not what its digest says");
+                } else if !parse_hash(&row.token_digest).is_some_and(|digest| self.tokens.contains(&digest)) {
+                    findings.row(Check::Evidence, "tokens", &row.token_digest, "is named by no evidence");
+                }
+            }
+        }
+        Ok(count)
+    }
+}
+
+async fn joined(page: JoinHandle<Checked>) -> Checked {
+    match page.await {
+        Ok(checked) => checked,
+        // The runtime cancels nothing of ours, so it was a panic: ours, not the database's.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// Leaves with their evidence and its tokens, both in the order of leaf ids.
+struct Pages {
+    leaves: Scan,
+    after: Option<Value>,
+    done: bool,
+}
+
+impl Pages {
+    fn new() -> Self {
+        Self { leaves: Scan::of(LeafRow::spec()).limited(PAGE), after: None, done: false }
+    }
+
+    async fn next(&mut self, session: &mut Session) -> Result<Option<Page>, StoreError> {
+        if self.done {
+            return Ok(None);
+        }
+        let rows = self.leaves.page(session).await?.unwrap_or_default();
+        self.done = rows.is_empty();
+        let leaves = rows.into_iter().map(LeafRow::from_values).collect::<Result<Vec<_>, _>>()?;
+        let until = leaves.last().map(|leaf| Value::Text(leaf.leaf_id.clone()));
+        // After the last leaf: evidence of no leaf.
+        let evidence = self.evidence(session, until.clone()).await?;
+        if until.is_some() {
+            self.after = until;
+        }
+        let mut digests: Vec<&str> = evidence.iter().map(|row| row.token_digest.as_str()).collect();
+        digests.sort_unstable();
+        digests.dedup();
+        let spec = TokenRow::spec();
+        let load = |digest: &str| Load { spec, columns: spec.key, values: vec![Value::Text(digest.to_owned())] };
+        let loads: Vec<Load> = digests.into_iter().map(load).collect();
+        let mut tokens = HashMap::new();
+        for values in session.load_values(&loads).await?.into_iter().flatten() {
+            let row = TokenRow::from_values(values)?;
+            tokens.insert(row.token_digest, row.token.into());
+        }
+        Ok(Some(Page { leaves, evidence, tokens }))
+    }
+
+    /// Evidence up to a leaf, or to the end.
+    async fn evidence(&self, session: &mut Session, until: Option<Value>) -> Result<Vec<EvidenceRow>, StoreError> {
+        let mut evidence = Vec::new();
+        let mut after = self.after.clone();
+        loop {
+            let bound = |op, value: &Option<Value>| value.clone().map(|value| ("leaf_id", op, value));
+            let predicates = bound(Op::Gt, &after).into_iter().chain(bound(Op::Le, &until)).collect();
+            let query = ListQuery { predicates, limit: PAGE, ..ListQuery::default() };
+            let rows: Vec<EvidenceRow> = session.list(&query).await?;
+            after = rows.last().map(|row| Value::Text(row.leaf_id.clone()));
+            let is_last = (rows.len() as i64) < PAGE;
+            evidence.extend(rows);
+            if is_last {
+                return Ok(evidence);
+            }
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! A gateway in this process, on either database, called over real mutual TLS.
+
+mod crowd;
+mod forged;
+mod harness;
+mod policy;
+mod rating;
