@@ -31,13 +31,17 @@ impl Sim {
 
     /// Decides a command and takes in its effects, or refuses and changes nothing.
     pub fn execute(&mut self, call: &Call, command: &dyn Command) -> Result<Decision, Rejection> {
+        let decision = self.read(|snapshot| command.decide(snapshot, call))?;
+        self.take_in(&decision);
+        Ok(decision)
+    }
+
+    /// Runs a rule that only reads, loading what it misses.
+    pub fn read<T>(&self, rule: impl Fn(&Snapshot) -> Result<T, Stop>) -> Result<T, Rejection> {
         let mut snapshot = Snapshot::default();
         loop {
-            match command.decide(&snapshot, call) {
-                Ok(decision) => {
-                    self.take_in(&decision);
-                    return Ok(decision);
-                }
+            match rule(&snapshot) {
+                Ok(found) => return Ok(found),
                 Err(Stop::Reject(rejection)) => return Err(*rejection),
                 Err(Stop::Miss) => {
                     let misses = snapshot.take_misses();

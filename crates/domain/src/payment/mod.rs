@@ -26,6 +26,8 @@ mod post;
 mod refund;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) mod world;
 
 pub use advise::AdvisePayment;
 pub use authorise::AuthorizePayment;

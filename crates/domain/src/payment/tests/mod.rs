@@ -1,0 +1,7 @@
+//! Payments, on the simulated world.
+
+mod gate;
+mod journal;
+mod laws;
+mod refusals;
+mod states;
