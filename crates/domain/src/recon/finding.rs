@@ -2,6 +2,8 @@
 //! for life, so judging twice opens nothing twice. Usable wherever a payment or a grant is
 //! judged again: by a run, or when a record is revoked.
 
+use std::sync::Arc;
+
 use super::breaks;
 use super::rows::{BreakClass, BreakRow, FieldDifference};
 use super::stake::{Stake, StakeKind};
@@ -77,13 +79,11 @@ pub fn of_payment(snapshot: &Snapshot, payment: &PaymentRow) -> Result<Vec<Findi
         if let Some(now) = void_since(snapshot, payment, stands_on)? {
             found.push(paid_after_revocation(payment, &[(&stands_on.record, &now)]));
         }
-        if stands_on.record.starts_with("grants/")
-            && let Some(grant) = snapshot.get::<GrantRow>(key![stands_on.record.clone()])?
-        {
-            found.extend(of_grant(snapshot, &grant)?);
-        }
     }
     merge_revocations(&mut found);
+    for grant in grants(snapshot, payment)? {
+        found.extend(of_grant(snapshot, &grant)?);
+    }
     found.extend(overspent(snapshot, payment)?);
     found.extend(bill_exceeded(snapshot, payment)?);
     found.extend(late(payment)?);
@@ -177,6 +177,17 @@ fn ever_in(contract: &ContractRow, month: Month) -> bool {
     days.by_ref().take_while(|day| day.month() == month).any(|day| contract.in_force_on(day))
 }
 
+/// The grants that the payment can have spent: of its clearing month and the one before. What
+/// older months were granted on comes to light when the record is revoked.
+fn grants(snapshot: &Snapshot, payment: &PaymentRow) -> Result<Vec<Arc<GrantRow>>, Stop> {
+    let mut grants = Vec::new();
+    for month in [payment.clearing_date.month().plus(-1), payment.clearing_date.month()] {
+        let of_month = key![payment.person.clone(), payment.programme.clone(), month];
+        grants.extend(snapshot.list::<GrantRow>(&["person", "programme", "month"], of_month)?);
+    }
+    Ok(grants)
+}
+
 /// What can be found about a grant: its basis was void when its month began, or its credit failed.
 pub fn of_grant(snapshot: &Snapshot, grant: &GrantRow) -> Result<Vec<Finding>, Stop> {
     let mut found = Vec::new();
@@ -195,7 +206,8 @@ pub fn of_grant(snapshot: &Snapshot, grant: &GrantRow) -> Result<Vec<Finding>, S
             void.then(|| format!("{} since {}, version {}", now.state, now.effective_on, now.version))
         }),
     };
-    if let Some(now) = void {
+    let taken_back = matches!(grant.state, GrantState::ClawbackRequested | GrantState::ClawedBack);
+    if let Some(now) = void.filter(|_| !taken_back) {
         let finding = Finding::new(BreakClass::GrantWithoutBasis, &grant.grant, grant.amount_fen);
         found.push(finding.with(&grant.basis, format!("version {}", grant.basis_version), now));
     }

@@ -24,5 +24,5 @@ pub mod view;
 
 pub use rows::{
     BreakCategory, BreakClass, BreakRow, BreakState, ExpectedFile, FieldDifference, FileContent, FileFormat, FileRow,
-    FileState, IdentityResult, LegCounts, Resolution, RunRow, RunState, ViewDifference, ViewRow, ViewState,
+    FileState, IdentityResult, LegCounts, Resolution, RunRow, RunState, UnitRow, ViewDifference, ViewRow, ViewState,
 };

@@ -119,13 +119,13 @@ fn check_actor(call: &Call, row: &BreakRow) -> Result<(), Rejection> {
     if concerned || caller.kind() == ParticipantKind::Gateway {
         Ok(())
     } else {
-        Err(Reason::NotYourRecord.field("break").var("name", &row.break_name))
+        Err(Reason::NotYourRecord.field("reconciliation_break").var("name", &row.break_name))
     }
 }
 
 fn find(snapshot: &Snapshot, name: &str) -> Result<Arc<BreakRow>, Stop> {
     let row = snapshot.get::<BreakRow>(key![name.to_owned()])?;
-    Ok(guard::found(row, "break", name)?)
+    Ok(guard::found(row, "reconciliation_break", name)?)
 }
 
 fn finish(call: &Call, kind: &'static str, row: &BreakRow) -> Decision {
@@ -147,7 +147,7 @@ impl Command for AssignBreak {
     fn decide(&self, snapshot: &Snapshot, call: &Call) -> Result<Decision, Stop> {
         let row = find(snapshot, &self.break_name)?;
         check_actor(call, &row)?;
-        guard::state(row.state, &[BreakState::New, BreakState::Assigned], "break", &self.break_name)?;
+        guard::state(row.state, &[BreakState::New, BreakState::Assigned], "reconciliation_break", &self.break_name)?;
         if !self.assignee.is_admin() {
             return Err(Reason::FieldMalformed.field("assignee").var("expected", "an administrator").into());
         }
@@ -179,7 +179,7 @@ impl Command for ProposeResolution {
     fn decide(&self, snapshot: &Snapshot, call: &Call) -> Result<Decision, Stop> {
         let row = find(snapshot, &self.break_name)?;
         check_actor(call, &row)?;
-        guard::state(row.state, &[BreakState::New, BreakState::Assigned], "break", &self.break_name)?;
+        guard::state(row.state, &[BreakState::New, BreakState::Assigned], "reconciliation_break", &self.break_name)?;
         guard::text("reason", &self.reason, REASON_LIMIT)?;
         check_allowed(&row, self.resolution)?;
         let person = self.person(snapshot, &row)?;
@@ -233,10 +233,10 @@ impl Command for DecideResolution {
         let row = find(snapshot, &self.break_name)?;
         check_actor(call, &row)?;
         guard::seen_version(self.expected_version, row.version, &self.break_name)?;
-        guard::state(row.state, &[BreakState::Proposed], "break", &self.break_name)?;
+        guard::state(row.state, &[BreakState::Proposed], "reconciliation_break", &self.break_name)?;
         guard::text("reason", &self.reason, REASON_LIMIT)?;
         if row.proposed_by.as_ref() == Some(&call.actor) {
-            return Err(Reason::SamePerson.field("break").var("name", &call.actor).into());
+            return Err(Reason::SamePerson.field("reconciliation_break").var("name", &call.actor).into());
         }
         let decided = BreakRow {
             decided_by: Some(call.actor.clone()),

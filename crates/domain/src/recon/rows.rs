@@ -201,6 +201,23 @@ table! {
     }
 }
 
+table! {
+    /// The rows of a run's views, whole as the roots cover them: one per unit, in canonical order.
+    pub struct UnitRow in "run_units", AppendOnly
+    key [run, position] readers [region, institution_region]
+    {
+        pub run: String,
+        /// From 0, by the bytes of `body`.
+        pub position: i64,
+        pub region: Option<Participant>,
+        pub institution_region: Option<Participant>,
+        /// Canonical JSON.
+        pub body: String,
+        /// `breaks/…` of its difference.
+        pub break_name: Option<String>,
+    }
+}
+
 text_enum! {
     pub enum BreakCategory {
         Difference = "DIFFERENCE",

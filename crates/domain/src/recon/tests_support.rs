@@ -1,5 +1,6 @@
 //! Rows that tests of reconciliation stand on.
 
+use crate::entitlement::{GrantRow, GrantState};
 use crate::names::Participant;
 use crate::person::{PersonKind, PersonRow, PersonState};
 use crate::record::{RecordKind, RecordRow};
@@ -46,6 +47,29 @@ pub fn elder(name: &str) -> PersonRow {
         died_on: None,
         reason: String::new(),
         recorded_at_us: "2026-01-01".parse::<Date>().unwrap().starts_at(),
+        version: 1,
+    }
+}
+
+pub fn grant(name: &str, month: &str, basis: &str) -> GrantRow {
+    GrantRow {
+        grant: name.into(),
+        person: "elders/e1".into(),
+        region: region("110000"),
+        programme: "care_subsidy".into(),
+        month: month.parse().unwrap(),
+        channel: "channels/unionpay".parse().unwrap(),
+        funder_division: "110108".into(),
+        tier: "1".into(),
+        amount_fen: 60_000,
+        basis: basis.into(),
+        basis_version: 1,
+        state: GrantState::Granted,
+        credited_fen: 0,
+        clawed_back_fen: 0,
+        returned_fen: 0,
+        reason: String::new(),
+        recorded_at_us: "2026-10-25".parse::<Date>().unwrap().starts_at(),
         version: 1,
     }
 }

@@ -1,17 +1,18 @@
-//! A run as leaves of the log: one for the run and its views, bookings in chunks by the pair of
-//! regions that they concern, one per break (its versions are the break's history), one per
+//! A run as leaves of the log: one for the run and its views, the views' rows and the bookings in
+//! chunks by the pair of regions that they concern, one per break (its versions are the break's history), one per
 //! reservation that ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::breaks::due_on;
-use super::super::rows::{ExpectedFile, RunRow, RunState, ViewRow, ViewState};
+use super::super::rows::{ExpectedFile, RunRow, RunState, UnitRow, ViewRow, ViewState};
 use super::super::view::{self, ViewLine};
 use super::judge::Outcome;
 use super::load::Day;
 use super::{Assembled, StartRun, UNITS_PER_LEAF};
 use crate::decision::{Call, Decision, Leaf};
 use crate::names::Participant;
+use crate::participant::ParticipantRow;
 use crate::snapshot::Stop;
 use crate::value::Json;
 
@@ -23,10 +24,13 @@ pub fn decision(run: &StartRun, day: &Day, mut found: Assembled, call: &Call) ->
     let views = views(run, day, &found, &name, call);
     let mut decision = Decision::new(call);
     let leaf = decision.leaf("reconciliation.run", &name, 1);
+    // The number of the next run rests on there being no other: runs of a channel wait for each other.
+    leaf.guard::<ParticipantRow>(crate::key![run.channel.clone()]);
     leaf.put(&run_row(run, day, &found, &name, &views, call)).tell(&run.channel);
     for view in &views {
         leaf.put(view).tell(&view.participant);
     }
+    units(&name, run, &found, &mut decision);
     bookings(&name, &mut found, &mut decision);
     breaks(&found, &mut decision);
     for expired in &found.expired {
@@ -108,6 +112,42 @@ fn regions_of(outcome: &Outcome) -> BTreeSet<Participant> {
     let place = outcome.place.as_ref();
     let paying = place.map(|p| p.book.region().clone());
     paying.into_iter().chain(place.and_then(|p| p.institution_region.clone())).collect()
+}
+
+/// The rows of the views, told to the regions whose views they are in.
+fn units(name: &str, run: &StartRun, found: &Assembled, decision: &mut Decision) {
+    let mut bodies: Vec<(String, &Outcome)> = found
+        .outcomes
+        .iter()
+        .map(|o| (ViewLine::of(&o.unit, o.class, o.place.as_ref(), run.clearing_date).body(), o))
+        .collect();
+    bodies.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut by_regions: BTreeMap<BTreeSet<Participant>, Vec<UnitRow>> = BTreeMap::new();
+    for (position, (body, outcome)) in bodies.into_iter().enumerate() {
+        let place = outcome.place.as_ref();
+        let row = UnitRow {
+            run: name.to_owned(),
+            position: position as i64,
+            region: place.map(|p| p.book.region().clone()),
+            institution_region: place.and_then(|p| p.institution_region.clone()),
+            body,
+            break_name: outcome.class.and_then(|_| outcome.break_name.clone()),
+        };
+        by_regions.entry(regions_of(outcome)).or_default().push(row);
+    }
+    let mut n = 0;
+    for (regions, rows) in by_regions {
+        for chunk in rows.chunks(UNITS_PER_LEAF) {
+            n += 1;
+            let leaf = decision.leaf("reconciliation.units", format!("{name}/units/{n}"), 1);
+            for region in &regions {
+                leaf.tell(region);
+            }
+            for row in chunk {
+                leaf.put(row);
+            }
+        }
+    }
 }
 
 fn bookings(run: &str, found: &mut Assembled, decision: &mut Decision) {

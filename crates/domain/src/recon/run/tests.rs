@@ -13,6 +13,7 @@ use super::super::view::SignView;
 use super::{RunFile, StartRun};
 use crate::care::bill::{BillLineRow, FeeType};
 use crate::decision::{Call, Command, Decision};
+use crate::entitlement::{GrantRow, GrantState};
 use crate::key;
 use crate::ledger::{Account, Book, EntryKind, Layer, Transfer};
 use crate::names::{Participant, RequestId};
@@ -369,13 +370,19 @@ impl World {
 }
 
 type Plant = fn(&mut World);
+type Entries = Vec<(EntryKind, i64)>;
+/// Name, day, open breaks after the run, what the run books.
+type Planted = (&'static str, Plant, Vec<BreakClass>, Entries);
+/// Name, day, class, resolution, elder named, what the approval books; then the elder's balance,
+/// suspense, and clearing of the date.
+type Resolved = (&'static str, Plant, BreakClass, Resolution, Option<&'static str>, Entries, [i64; 3]);
 
 /// Each difference, as the only one of its day: its class and exactly what the run books.
 #[test]
 fn each_difference_is_found_and_booked() {
     use BreakClass::*;
     use EntryKind as E;
-    let table: Vec<(&str, Plant, Vec<BreakClass>, Vec<(EntryKind, i64)>)> = vec![
+    let table: Vec<Planted> = vec![
         (
             "matched",
             |w| drop(w.matched("ORDER001", 60_000)),
@@ -606,6 +613,27 @@ fn findings_of_the_day() {
 }
 
 #[test]
+fn grants_without_basis_and_failed_credits_surface_with_the_elders_payments() {
+    let mut world = World::new();
+    world.matched("ORDER001", 60_000);
+    let mut basis = super::super::tests_support::rating("assessments/a1");
+    basis.version = 2;
+    basis.state = crate::rules::rating::RecordState::Revoked;
+    basis.effective_on = date("2026-11-01");
+    world.sim.given(&basis);
+    let grant = super::super::tests_support::grant("grants/g1", "2026-11", "assessments/a1");
+    world.sim.given(&grant);
+    world.sim.given(&GrantRow {
+        grant: "grants/g0".into(),
+        month: "2026-10".parse().unwrap(),
+        state: GrantState::CreditFailed,
+        ..grant
+    });
+    world.run();
+    assert_eq!(world.classes(), [BreakClass::GrantWithoutBasis, BreakClass::CreditFailed]);
+}
+
+#[test]
 fn a_revocation_recorded_later_surfaces_the_payment() {
     let mut world = World::new();
     let mut payment = world.matched("ORDER001", 60_000);
@@ -686,8 +714,7 @@ fn resolutions_book_the_rest() {
         w.matched("ORDER002", 460_000);
         w.line("ORDER001", 60_000);
     };
-    // Name, day, class, resolution, elder named, entries, then the elder's balance, suspense, clearing of the date.
-    let table: Vec<(&str, Plant, BreakClass, Resolution, Option<&str>, Vec<(EntryKind, i64)>, [i64; 3])> = vec![
+    let table: Vec<Resolved> = vec![
         ("duplicate accepted", duplicate, Duplicate, Accept, None, vec![(E::LateAccepted, 60_000)], [380_000, 0, 0]),
         (
             "duplicate repaid",
