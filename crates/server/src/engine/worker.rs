@@ -90,7 +90,7 @@ impl Worker {
 
     async fn process(&self, jobs: &[&Job]) -> Vec<Outcome> {
         let mut outcomes: Vec<Option<Outcome>> = jobs.iter().map(|_| None).collect();
-        let mut rest: Vec<Range<usize>> = vec![0..jobs.len()];
+        let mut rest = Vec::from([Range { start: 0, end: jobs.len() }]);
         while let Some(range) = rest.pop() {
             match self.see_through(&jobs[range.clone()]).await {
                 Ok(done) => {

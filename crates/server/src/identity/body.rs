@@ -57,7 +57,7 @@ pub(super) fn items(method: &Method, message: &Bytes) -> Result<(Hash, Vec<Item>
     let bytes: Vec<&[u8]> = batch.items.iter().map(|item| item.as_ref()).collect();
     let (root, paths) = items_root(&bytes);
     let items = batch.items.iter().zip(paths).map(|(item, path)| {
-        let bytes = Bytes::from(item.clone());
+        let bytes = item.clone();
         Item { leaf_hash: leaf_hash(&bytes), bytes, path }
     });
     Ok((root, items.collect()))

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use jjj_domain::key;
 use jjj_domain::names::Actor;
 use jjj_domain::policy::{PolicyKind, PolicyRow, SetPolicy, policy_name};
 use jjj_domain::rejection::{Reason, Rejection};
 use jjj_domain::row::StoredFault;
 use jjj_domain::time::Date;
+use jjj_domain::value::{Column, ColumnType, Value};
 use jjj_store::{ListQuery, Op};
 use jjj_wire::pb;
 use jjj_wire::pb::policy_service_server::PolicyService;
@@ -80,15 +80,15 @@ impl PolicyService for PolicyApi {
         rows.sort_by_key(|row| std::cmp::Reverse(row.version));
         let before = match paging.token {
             "" => i64::MAX,
-            _ => match paging.decode(&[jjj_domain::value::ColumnType::Int]).map_err(refuse)?[..] {
-                [jjj_domain::value::Value::Int(version)] => version,
+            _ => match paging.decode(&[ColumnType::Int]).map_err(refuse)?[..] {
+                [Value::Int(version)] => version,
                 _ => 0,
             },
         };
         let mut rest = rows.iter().filter(|row| row.version < before);
         let shown: Vec<&PolicyRow> = rest.by_ref().take(paging.size as usize).collect();
         let next_page_token = match (rest.next(), shown.last()) {
-            (Some(_), Some(last)) => paging.encode(&key![last.version]),
+            (Some(_), Some(last)) => paging.encode(&[last.version.to_value()]),
             _ => String::new(),
         };
         let policies = shown.into_iter().map(policy).collect();
@@ -100,8 +100,7 @@ impl PolicyApi {
     /// All versions of one policy.
     async fn of(&self, kind: PolicyKind, scope: &str) -> Result<Vec<PolicyRow>, Status> {
         let mut session = self.0.store.read().await.map_err(failed)?;
-        let mut predicates = vec![("kind", Op::Eq, key![kind].remove(0))];
-        predicates.push(("scope", Op::Eq, key![scope.to_owned()].remove(0)));
+        let predicates = vec![("kind", Op::Eq, kind.to_value()), ("scope", Op::Eq, Value::Text(scope.to_owned()))];
         session.list(&ListQuery { predicates, limit: MAX_VERSIONS, ..ListQuery::default() }).await.map_err(failed)
     }
 
@@ -111,7 +110,7 @@ impl PolicyApi {
         on: Date,
     ) -> Result<std::collections::BTreeMap<(PolicyKind, String), (Date, i64)>, Status> {
         let mut session = self.0.store.read().await.map_err(failed)?;
-        let predicates = vec![("effective_from", Op::Le, key![on].remove(0))];
+        let predicates = vec![("effective_from", Op::Le, on.to_value())];
         let query = ListQuery { predicates, limit: 100 * MAX_VERSIONS, ..ListQuery::default() };
         let rows: Vec<PolicyRow> = session.list(&query).await.map_err(failed)?;
         // Key order: the last of a name is the newest version of its newest date.

@@ -151,13 +151,13 @@ pub fn receipt(receipt: &Receipt) -> pb::Receipt {
     pb::Receipt {
         record: receipt.record.clone(),
         version: receipt.version,
-        leaf_hash: receipt.leaf_hash.to_vec().into(),
+        leaf_hash: receipt.leaf_hash.to_vec(),
         log_deadline_time_us: receipt.log_deadline_us,
         origin: receipt.origin.clone(),
         kid: receipt.kid.clone(),
         batch_size: receipt.batch_size as i32,
         batch_index: receipt.batch_index as i32,
-        path: receipt.path.iter().map(|hash| hash.to_vec().into()).collect(),
-        signature: receipt.signature.clone().into(),
+        path: receipt.path.iter().map(|hash| hash.to_vec()).collect(),
+        signature: receipt.signature.clone(),
     }
 }

@@ -15,7 +15,11 @@ use tonic::{Code, Request};
 use crate::harness::{Authority, World, reason};
 use crate::rating::{PUBLISH, request};
 
-both_databases!(forged_calls_are_refused_each_with_its_own_reason, a_suspended_participant_is_refused_at_once,);
+both_databases!(
+    forged_calls_are_refused_each_with_its_own_reason,
+    a_suspended_participant_is_refused_at_once,
+    a_certificate_that_runs_out_ends_an_open_connection,
+);
 
 async fn forged_calls_are_refused_each_with_its_own_reason(database: TestDatabase) {
     let mut world = World::start(database).await;
@@ -104,5 +108,16 @@ async fn a_suspended_participant_is_refused_at_once(database: TestDatabase) {
         assert_eq!((refused.code(), reason(&refused).as_str()), (Code::PermissionDenied, "PARTICIPANT_SUSPENDED"));
     }
     world.beijing.call(path, &get, world.now_s()).await.unwrap();
+    world.stop().await;
+}
+
+async fn a_certificate_that_runs_out_ends_an_open_connection(database: TestDatabase) {
+    let mut world = World::start(database).await;
+    let get = pb::GetPolicyRequest { name: "policies/calendar/CN".into(), as_of: String::new() }.encode_to_vec();
+    let path = "/jjj.gateway.v1.PolicyService/GetPolicy";
+    world.hebei.call(path, &get, world.now_s()).await.unwrap();
+    world.clock.advance_us(80 * 366 * 86_400 * 1_000_000);
+    let refused = world.hebei.call(path, &get, world.now_s()).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unauthenticated, "CERTIFICATE_NOT_IN_DATE"));
     world.stop().await;
 }
