@@ -8,12 +8,15 @@
 pub mod bill;
 pub mod contract;
 pub mod elder;
+pub mod entitlement;
 pub mod enums;
 pub mod institution;
 pub mod mandate;
 pub mod methods;
+pub mod operating_subsidy;
 pub mod parse;
 pub mod participant;
+pub mod payment;
 mod redacted;
 pub mod stay;
 
