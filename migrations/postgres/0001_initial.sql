@@ -76,6 +76,7 @@ CREATE TABLE policies (
     version BIGINT NOT NULL,
     body TEXT COLLATE "C" NOT NULL,
     set_by TEXT COLLATE "C" NOT NULL,
+    reason TEXT COLLATE "C" NOT NULL,
     recorded_at_us BIGINT NOT NULL,
     PRIMARY KEY (kind, scope, effective_from, version)
 );
@@ -182,6 +183,25 @@ CREATE TABLE person_keys (
     salt TEXT COLLATE "C" NOT NULL,
     PRIMARY KEY (person)
 );
+
+-- Audit records of reads of personal data, written by the gateway.
+CREATE TABLE accesses (
+    access TEXT COLLATE "C" NOT NULL,
+    kind TEXT COLLATE "C" NOT NULL CHECK (kind IN ('FIND', 'READ')),
+    person TEXT COLLATE "C" NOT NULL,
+    region TEXT COLLATE "C" NOT NULL,
+    household_region TEXT COLLATE "C" NOT NULL,
+    reader TEXT COLLATE "C" NOT NULL,
+    reader_participant TEXT COLLATE "C" NOT NULL,
+    purpose TEXT COLLATE "C" NOT NULL,
+    token_digest TEXT COLLATE "C" NOT NULL,
+    recorded_at_us BIGINT NOT NULL,
+    PRIMARY KEY (access)
+);
+-- Loaded and listed by person, in the order of the key.
+CREATE INDEX accesses_by_person ON accesses (person, access);
+CREATE TRIGGER accesses_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON accesses
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 -- Ratings, assessments, certificates: the current version of each; earlier versions are in the log.
 CREATE TABLE records (
@@ -652,6 +672,19 @@ CREATE TABLE run_views (
     PRIMARY KEY (run, participant)
 );
 
+-- The rows of a run's views, whole as the roots cover them: one per unit, in canonical order.
+CREATE TABLE run_units (
+    run TEXT COLLATE "C" NOT NULL,
+    position BIGINT NOT NULL,
+    region TEXT COLLATE "C",
+    institution_region TEXT COLLATE "C",
+    body TEXT COLLATE "C" NOT NULL,
+    break_name TEXT COLLATE "C",
+    PRIMARY KEY (run, position)
+);
+CREATE TRIGGER run_units_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON run_units
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
 -- Differences, findings and file faults under work; one id for life.
 CREATE TABLE breaks (
     break_name TEXT COLLATE "C" NOT NULL,
@@ -767,6 +800,8 @@ CREATE TABLE leaf_order (
     PRIMARY KEY (leaf_index),
     UNIQUE (leaf_id)
 );
+-- Loaded and listed by leaf_hash, in the order of the key.
+CREATE INDEX leaf_order_by_leaf_hash ON leaf_order (leaf_hash, leaf_index);
 CREATE TRIGGER leaf_order_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON leaf_order
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
@@ -825,6 +860,7 @@ CREATE TABLE uploads (
     participant TEXT COLLATE "C" NOT NULL,
     declared_bytes BIGINT NOT NULL,
     declared_digest TEXT COLLATE "C" NOT NULL,
+    wrapped_key TEXT COLLATE "C" NOT NULL,
     received_bytes BIGINT NOT NULL,
     next_chunk BIGINT NOT NULL,
     begun_at_us BIGINT NOT NULL,

@@ -69,6 +69,7 @@ CREATE TABLE policies (
     version INTEGER NOT NULL,
     body TEXT NOT NULL,
     set_by TEXT NOT NULL,
+    reason TEXT NOT NULL,
     recorded_at_us INTEGER NOT NULL,
     PRIMARY KEY (kind, scope, effective_from, version)
 ) STRICT, WITHOUT ROWID;
@@ -175,6 +176,27 @@ CREATE TABLE person_keys (
     salt TEXT NOT NULL,
     PRIMARY KEY (person)
 ) STRICT, WITHOUT ROWID;
+
+-- Audit records of reads of personal data, written by the gateway.
+CREATE TABLE accesses (
+    access TEXT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('FIND', 'READ')),
+    person TEXT NOT NULL,
+    region TEXT NOT NULL,
+    household_region TEXT NOT NULL,
+    reader TEXT NOT NULL,
+    reader_participant TEXT NOT NULL,
+    purpose TEXT NOT NULL,
+    token_digest TEXT NOT NULL,
+    recorded_at_us INTEGER NOT NULL,
+    PRIMARY KEY (access)
+) STRICT, WITHOUT ROWID;
+-- Loaded and listed by person, in the order of the key.
+CREATE INDEX accesses_by_person ON accesses (person, access);
+CREATE TRIGGER accesses_no_update BEFORE UPDATE ON accesses
+BEGIN SELECT RAISE(ABORT, 'accesses is append-only'); END;
+CREATE TRIGGER accesses_no_delete BEFORE DELETE ON accesses
+BEGIN SELECT RAISE(ABORT, 'accesses is append-only'); END;
 
 -- Ratings, assessments, certificates: the current version of each; earlier versions are in the log.
 CREATE TABLE records (
@@ -649,6 +671,21 @@ CREATE TABLE run_views (
     PRIMARY KEY (run, participant)
 ) STRICT, WITHOUT ROWID;
 
+-- The rows of a run's views, whole as the roots cover them: one per unit, in canonical order.
+CREATE TABLE run_units (
+    run TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    region TEXT,
+    institution_region TEXT,
+    body TEXT NOT NULL,
+    break_name TEXT,
+    PRIMARY KEY (run, position)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER run_units_no_update BEFORE UPDATE ON run_units
+BEGIN SELECT RAISE(ABORT, 'run_units is append-only'); END;
+CREATE TRIGGER run_units_no_delete BEFORE DELETE ON run_units
+BEGIN SELECT RAISE(ABORT, 'run_units is append-only'); END;
+
 -- Differences, findings and file faults under work; one id for life.
 CREATE TABLE breaks (
     break_name TEXT NOT NULL,
@@ -770,6 +807,8 @@ CREATE TABLE leaf_order (
     PRIMARY KEY (leaf_index),
     UNIQUE (leaf_id)
 ) STRICT, WITHOUT ROWID;
+-- Loaded and listed by leaf_hash, in the order of the key.
+CREATE INDEX leaf_order_by_leaf_hash ON leaf_order (leaf_hash, leaf_index);
 CREATE TRIGGER leaf_order_no_update BEFORE UPDATE ON leaf_order
 BEGIN SELECT RAISE(ABORT, 'leaf_order is append-only'); END;
 CREATE TRIGGER leaf_order_no_delete BEFORE DELETE ON leaf_order
@@ -836,6 +875,7 @@ CREATE TABLE uploads (
     participant TEXT NOT NULL,
     declared_bytes INTEGER NOT NULL,
     declared_digest TEXT NOT NULL,
+    wrapped_key TEXT NOT NULL,
     received_bytes INTEGER NOT NULL,
     next_chunk INTEGER NOT NULL,
     begun_at_us INTEGER NOT NULL,

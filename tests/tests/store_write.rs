@@ -279,6 +279,7 @@ async fn uploads_take_chunks_in_order(db: TestDatabase) {
         participant: unionpay(),
         declared_bytes: 100,
         declared_digest: "00".into(),
+        wrapped_key: "wrapped".into(),
         received_bytes: 0,
         next_chunk: 0,
         begun_at_us: Timestamp(1),

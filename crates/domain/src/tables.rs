@@ -37,6 +37,7 @@ pub fn all() -> Vec<&'static TableSpec> {
         recon::FileRow::spec(),
         recon::RunRow::spec(),
         recon::ViewRow::spec(),
+        recon::UnitRow::spec(),
         recon::BreakRow::spec(),
     ]
 }

@@ -8,6 +8,7 @@
 //! hashes and signatures are made by callers.
 
 pub mod dialect;
+mod entries;
 mod error;
 mod log;
 pub mod log_tables;
@@ -20,6 +21,7 @@ mod store;
 mod upload;
 mod write;
 
+pub use entries::{EntryField, EntryQuery, LedgerEntry};
 pub use error::{ConflictKind, StoreError};
 pub use log::Delivery;
 pub use read::{ListQuery, Op, Predicate, TrialBalanceRow};

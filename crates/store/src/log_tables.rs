@@ -112,7 +112,7 @@ table! {
 table! {
     /// The one order of the log: contiguous from 0, numbered after commit.
     pub struct OrderRow in "leaf_order", AppendOnly
-    key [leaf_index] index [leaf_id] readers []
+    key [leaf_index] index [leaf_id] index [leaf_hash] readers []
     {
         pub leaf_index: i64,
         pub leaf_id: String,
@@ -188,6 +188,8 @@ table! {
         pub declared_bytes: i64,
         /// Hex SHA-256 of the whole file.
         pub declared_digest: String,
+        /// Base64; the file's key under the master key, until the completing row has it.
+        pub wrapped_key: String,
         pub received_bytes: i64,
         pub next_chunk: i64,
         pub begun_at_us: Timestamp,

@@ -24,7 +24,7 @@ pub enum Op {
 }
 
 impl Op {
-    fn sql(self) -> &'static str {
+    pub(crate) fn sql(self) -> &'static str {
         match self {
             Self::Eq => "=",
             Self::Ne => "<>",
