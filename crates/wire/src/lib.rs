@@ -10,14 +10,19 @@ pub mod contract;
 pub mod elder;
 pub mod entitlement;
 pub mod enums;
+pub mod event;
 pub mod institution;
+pub mod instruction;
+pub mod ledger;
 pub mod mandate;
 pub mod methods;
 pub mod operating_subsidy;
 pub mod parse;
 pub mod participant;
 pub mod payment;
+pub mod reconciliation;
 mod redacted;
+pub mod settlement_file;
 pub mod stay;
 
 /// Messages, clients and servers of package `jjj.gateway.v1`.
