@@ -108,8 +108,7 @@ fn statement(columns: &[&str], query: &EntryQuery<'_>) -> (String, Vec<Value>) {
         conditions.push(format!("(o.leaf_index, t.line) > ({leaf_index}, {line})"));
     }
     let limit = bind(Value::Int(query.limit));
-    let conditions =
-        if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
+    let conditions = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
     let selected = columns.iter().map(|c| format!("t.{}", name(c))).collect::<Vec<_>>().join(", ");
     let sql = format!(
         "SELECT {selected}, l.record, l.leaf_hash, l.recorded_at_us, o.leaf_index FROM transfers AS t \

@@ -94,4 +94,3 @@ pub fn of_claim(place: &Place, row: &ClaimRow, account_token: &str) -> pb::Instr
         ..place.instruction(pb::InstructionKind::PayOut)
     }
 }
-

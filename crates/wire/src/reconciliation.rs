@@ -5,7 +5,8 @@ use jjj_domain::recon::breaks::age_days;
 use jjj_domain::recon::resolve::{AssignBreak, DecideResolution, ProposeResolution};
 use jjj_domain::recon::view::SignView;
 use jjj_domain::recon::{
-    BreakRow, ExpectedFile, FieldDifference, IdentityResult, LegCounts, Resolution, RunRow, ViewDifference, ViewRow,
+    BreakRow, ExpectedFile, FieldDifference, IdentityResult, LegCounts, Resolution, RunRow, UnitRow, ViewDifference,
+    ViewRow,
 };
 use jjj_domain::rejection::{Reason, Rejection};
 use jjj_domain::time::Date;
@@ -220,6 +221,11 @@ pub fn view(row: &ViewRow, today: Date) -> pb::View {
         differences: row.differences.0.iter().map(stated).collect(),
         version: row.version,
     }
+}
+
+/// A row of a view.
+pub fn view_row(row: UnitRow) -> pb::ViewRow {
+    pb::ViewRow { body: row.body, unit_break: or_empty(&row.break_name) }
 }
 
 fn stated(difference: &ViewDifference) -> pb::ViewDifference {

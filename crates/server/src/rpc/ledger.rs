@@ -1,0 +1,338 @@
+//! The ledger, read; the log, proven; evidence, handed out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jjj_domain::guard;
+use jjj_domain::key;
+use jjj_domain::ledger::{AccountRow, Book};
+use jjj_domain::rejection::{Reason, Rejection};
+use jjj_domain::row::Row;
+use jjj_domain::value::{ColumnType, Value};
+use jjj_store::log_tables::{CheckpointRow, LeafRow};
+use jjj_store::{EntryField, EntryQuery, LedgerEntry, Op, Session};
+use jjj_token::merkle::{consistency_proof, inclusion_proof};
+use jjj_wire::ledger::{OfLeaf, Sides, account, entry, trial_balance};
+use jjj_wire::pb;
+use jjj_wire::pb::ledger_service_server::LedgerService;
+use tonic::{Request, Response, Status};
+
+use super::fields;
+use super::filter::{Field, Filter};
+use super::page::Paging;
+use super::read::{Sees, failed, inconsistent, page, refuse};
+use super::support::caller;
+use crate::evidence::{self, is_concerned};
+use crate::gateway::Gateway;
+use crate::identity::Caller;
+use crate::proof;
+
+pub struct LedgerApi(pub Arc<Gateway>);
+
+const ACCOUNTS: &[Field] =
+    &[("book", Some("book")), ("kind", Some("kind")), ("first_dimension", None), ("second_dimension", None)];
+const ENTRIES: &[(Field, EntryField, ColumnType)] = &[
+    (("book", None), EntryField::Book, ColumnType::Text),
+    (("account", None), EntryField::Account, ColumnType::Text),
+    (("kind", None), EntryField::Kind, ColumnType::Text),
+    (("layer", None), EntryField::Layer, ColumnType::Text),
+    (("record", None), EntryField::Record, ColumnType::Text),
+    (("clearing_date", None), EntryField::ClearingDate, ColumnType::Text),
+    (("booking_month", None), EntryField::BookingMonth, ColumnType::Text),
+    (("ledger_number", None), EntryField::LedgerNumber, ColumnType::Int),
+];
+
+/// How long a checkpoint of a size is waited for. One is signed about once a second.
+const PATIENCE: Duration = Duration::from_secs(3);
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Records of the directories, which every participant reads.
+const PUBLIC: [&str; 9] = [
+    "regions/",
+    "channels/",
+    "gateway",
+    "keys/",
+    "authorities/",
+    "administrators/",
+    "policies/",
+    "institutions/",
+    "ratings/",
+];
+
+#[tonic::async_trait]
+impl LedgerService for LedgerApi {
+    async fn list_accounts(
+        &self,
+        request: Request<pb::ListAccountsRequest>,
+    ) -> Result<Response<pb::ListAccountsResponse>, Status> {
+        let caller = caller(&request)?;
+        let q = request.get_ref();
+        let mut filter = Filter::parse(&q.filter, ACCOUNTS).map_err(refuse)?;
+        let (first, second) = (filter.take("first_dimension"), filter.take("second_dimension"));
+        let predicates = filter.predicates(AccountRow::spec()).map_err(refuse)?;
+        let paging = Paging::new(caller.method.path, &q.filter, q.page_size, &q.page_token).map_err(refuse)?;
+        let keep = |row: &AccountRow| {
+            first.iter().all(|c| c.holds_for(&row.account.a)) && second.iter().all(|c| c.holds_for(&row.account.b))
+        };
+        let (rows, next_page_token) = page(&self.0, &caller, predicates, &paging, Sees::Readers, keep).await?;
+        Ok(Response::new(pb::ListAccountsResponse { accounts: rows.iter().map(account).collect(), next_page_token }))
+    }
+
+    async fn list_entries(
+        &self,
+        request: Request<pb::ListEntriesRequest>,
+    ) -> Result<Response<pb::ListEntriesResponse>, Status> {
+        let caller = caller(&request)?;
+        let q = request.get_ref();
+        let conditions = entry_conditions(&q.filter).map_err(refuse)?;
+        let paging = Paging::new(caller.method.path, &q.filter, q.page_size, &q.page_token).map_err(refuse)?;
+        let after = after_entry(&paging).map_err(refuse)?;
+        let region = caller.participant().to_string();
+        let query = EntryQuery {
+            conditions,
+            region: (!caller.sees_all()).then_some(region.as_str()),
+            after,
+            limit: paging.size + 1,
+        };
+        let mut session = self.0.store.read().await.map_err(failed)?;
+        let mut found = session.entries(&query).await.map_err(failed)?;
+        let is_more = found.len() as i64 > paging.size;
+        found.truncate(paging.size as usize);
+        let next_page_token = match found.last() {
+            Some(last) if is_more => paging.encode(&key![last.leaf_index, last.transfer.line]),
+            _ => String::new(),
+        };
+        Ok(Response::new(pb::ListEntriesResponse { entries: found.into_iter().map(render).collect(), next_page_token }))
+    }
+
+    async fn get_trial_balance(
+        &self,
+        request: Request<pb::GetTrialBalanceRequest>,
+    ) -> Result<Response<pb::TrialBalance>, Status> {
+        let caller = caller(&request)?;
+        let q = request.get_ref();
+        let book: Book = fields::parse("book", &q.book, "{6 digits}/{programme}").map_err(refuse)?;
+        let month = match q.booking_month.as_str() {
+            "" => None,
+            text => Some(fields::month("booking_month", text).map_err(refuse)?),
+        };
+        if !caller.sees_all() && caller.participant() != book.region() {
+            return Err(refuse(Reason::NotYourRecord.field("book").var("name", &book)));
+        }
+        let mut session = self.0.store.read_at_once().await.map_err(failed)?;
+        let ledger_number = session.tree_size().await.map_err(failed)?;
+        let rows = session.trial_balance(Some(&book)).await.map_err(failed)?;
+        let wanted = rows.into_iter().filter(|row| month.is_none_or(|month| row.booking_month == month));
+        let parts = wanted.map(|row| Sides {
+            kind: row.kind,
+            layer: row.layer,
+            debit_fen: row.debit_fen,
+            credit_fen: row.credit_fen,
+        });
+        let balance = trial_balance(book.to_string(), q.booking_month.clone(), parts, ledger_number);
+        Ok(Response::new(balance))
+    }
+
+    async fn get_checkpoint(
+        &self,
+        request: Request<pb::GetCheckpointRequest>,
+    ) -> Result<Response<pb::Checkpoint>, Status> {
+        let min_size = request.get_ref().min_size;
+        guard::range("min_size", min_size, 0, i64::MAX).map_err(refuse)?;
+        let row = self.checkpoint_from(min_size).await?;
+        Ok(Response::new(self.checkpoint(row)?))
+    }
+
+    async fn get_inclusion_proof(
+        &self,
+        request: Request<pb::GetInclusionProofRequest>,
+    ) -> Result<Response<pb::InclusionProof>, Status> {
+        let caller = caller(&request)?;
+        let q = request.get_ref();
+        guard::range("tree_size", q.tree_size, 0, i64::MAX).map_err(refuse)?;
+        let mut session = self.0.store.read().await.map_err(failed)?;
+        let (index, hash, name) = self.leaf_to_prove(&mut session, &caller, q).await?;
+        let sealed = self.sealed(&mut session, "tree_size", q.tree_size).await?;
+        let row = sealed.filter(|row| row.tree_size > index).ok_or_else(|| not_found("record", &name))?;
+        let size = row.tree_size.unsigned_abs();
+        let path = proof::over(&mut session, |source| inclusion_proof(&source, index.unsigned_abs(), size)).await?;
+        Ok(Response::new(pb::InclusionProof {
+            leaf_index: index,
+            leaf_hash: hash,
+            path: path.iter().map(|hash| hash.to_vec()).collect(),
+            checkpoint: Some(self.checkpoint(row)?),
+        }))
+    }
+
+    async fn get_consistency_proof(
+        &self,
+        request: Request<pb::GetConsistencyProofRequest>,
+    ) -> Result<Response<pb::ConsistencyProof>, Status> {
+        let q = request.get_ref();
+        guard::range("to_size", q.to_size, 0, i64::MAX).map_err(refuse)?;
+        let mut session = self.0.store.read().await.map_err(failed)?;
+        let row = self.sealed(&mut session, "to_size", q.to_size).await?;
+        let row = row.ok_or_else(|| refuse(guard::out_of_range("to_size", "the sizes of checkpoints")))?;
+        guard::range("from_size", q.from_size, 1, row.tree_size).map_err(refuse)?;
+        let (from, to) = (q.from_size.unsigned_abs(), row.tree_size.unsigned_abs());
+        let path = proof::over(&mut session, |source| consistency_proof(&source, from, to)).await?;
+        Ok(Response::new(pb::ConsistencyProof {
+            from_size: q.from_size,
+            path: path.iter().map(|hash| hash.to_vec()).collect(),
+            checkpoint: Some(self.checkpoint(row)?),
+        }))
+    }
+
+    async fn get_evidence(&self, request: Request<pb::GetEvidenceRequest>) -> Result<Response<pb::Evidence>, Status> {
+        let caller = caller(&request)?;
+        let q = request.get_ref();
+        let mut session = self.0.store.read().await.map_err(failed)?;
+        let leaf = leaf_of(&mut session, &q.record, q.version).await?;
+        if !is_concerned(&leaf, &caller).map_err(inconsistent)? {
+            return Err(refuse(Reason::NotYourRecord.field("record").var("name", &q.record)));
+        }
+        // What is personal is read under a transaction of its own.
+        drop(session);
+        Ok(Response::new(evidence::of(&self.0, &caller, leaf).await?))
+    }
+}
+
+impl LedgerApi {
+    /// The first checkpoint of at least this size, waited for a moment; of any size, the newest.
+    async fn checkpoint_from(&self, min_size: i64) -> Result<CheckpointRow, Status> {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let mut session = self.0.store.read().await.map_err(failed)?;
+            let found = match min_size {
+                0 => session.latest_checkpoint().await,
+                size => session.checkpoint_covering(size - 1).await,
+            };
+            if let Some(row) = found.map_err(failed)? {
+                return Ok(row);
+            }
+            if tokio::time::Instant::now() >= deadline {
+                let size = session.tree_size().await.map_err(failed)?;
+                return Err(refuse(guard::out_of_range("min_size", format!("0..{size}"))));
+            }
+            drop(session);
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// The checkpoint of exactly this size; of size 0, the newest, if there is one.
+    async fn sealed(
+        &self,
+        session: &mut Session,
+        field: &str,
+        tree_size: i64,
+    ) -> Result<Option<CheckpointRow>, Status> {
+        if tree_size == 0 {
+            return session.latest_checkpoint().await.map_err(failed);
+        }
+        let row: Option<CheckpointRow> = session.get(key![tree_size]).await.map_err(failed)?;
+        // A size without a signed head proves nothing to anybody.
+        row.map(Some).ok_or_else(|| refuse(guard::out_of_range(field, "the sizes of checkpoints")))
+    }
+
+    fn checkpoint(&self, row: CheckpointRow) -> Result<pb::Checkpoint, Status> {
+        Ok(pb::Checkpoint {
+            origin: self.0.origin.clone(),
+            tree_size: row.tree_size,
+            root_hash: proof::hash("checkpoints", "root", &row.root).map_err(inconsistent)?.to_vec(),
+            note: row.note,
+            sealed_time_us: row.sealed_at_us.0,
+        })
+    }
+
+    /// Index and hash of the leaf asked for, and what to call it.
+    async fn leaf_to_prove(
+        &self,
+        session: &mut Session,
+        caller: &Caller,
+        q: &pb::GetInclusionProofRequest,
+    ) -> Result<(i64, Vec<u8>, String), Status> {
+        match (q.record.as_str(), q.leaf_hash.as_slice()) {
+            ("", []) => Err(refuse(Reason::FieldMissing.field("record"))),
+            // Who has the hash has the leaf or its receipt.
+            ("", hash) if hash.len() == 32 => {
+                let name = hex::encode(hash);
+                let index = session.leaf_index_of_hash(&name).await.map_err(failed)?;
+                Ok((index.ok_or_else(|| not_found("leaf_hash", &name))?, hash.to_vec(), name))
+            }
+            ("", _) => Err(refuse(fields::malformed("leaf_hash", "32 bytes"))),
+            (record, []) => {
+                let leaf = leaf_of(session, record, q.version).await?;
+                let is_public = PUBLIC.iter().any(|prefix| record.starts_with(prefix));
+                if !is_public && !is_concerned(&leaf, caller).map_err(inconsistent)? {
+                    return Err(not_found("record", record));
+                }
+                let index = session.leaf_index(&leaf.leaf_id).await.map_err(failed)?;
+                let hash = proof::hash("leaves", "leaf_hash", &leaf.leaf_hash).map_err(inconsistent)?;
+                Ok((index.ok_or_else(|| not_found("record", record))?, hash.to_vec(), record.to_owned()))
+            }
+            _ => Err(refuse(fields::malformed("leaf_hash", "empty when record is given"))),
+        }
+    }
+}
+
+fn not_found(field: &str, name: &str) -> Status {
+    refuse(Reason::RecordNotFound.field(field).var("name", name))
+}
+
+/// The leaf of a version of a record; 0 is the current one.
+async fn leaf_of(session: &mut Session, record: &str, version: i64) -> Result<LeafRow, Status> {
+    fields::required("record", record).map_err(refuse)?;
+    guard::range("version", version, 0, i64::MAX).map_err(refuse)?;
+    let version = match version {
+        0 => session.newest_version(record).await.map_err(failed)?.unwrap_or(0),
+        version => version,
+    };
+    let leaf = session.versions(record, version, 1).await.map_err(failed)?.pop();
+    leaf.filter(|leaf| leaf.version == version).ok_or_else(|| not_found("record", record))
+}
+
+fn entry_conditions(text: &str) -> Result<Vec<(EntryField, Op, Value)>, Rejection> {
+    let fields: Vec<Field> = ENTRIES.iter().map(|(field, ..)| *field).collect();
+    let mut filter = Filter::parse(text, &fields)?;
+    let mut conditions = Vec::new();
+    for ((name, _), field, ty) in ENTRIES {
+        for comparison in filter.take(name) {
+            let malformed = || Reason::FilterMalformed.field("filter").var("at", *name);
+            let value = match ty {
+                ColumnType::Int => comparison.value.parse().map(Value::Int).map_err(|_| malformed())?,
+                ColumnType::Text | ColumnType::Bytes => Value::Text(stored_text(*field, &comparison.value)),
+            };
+            conditions.push((*field, comparison.op, value));
+        }
+    }
+    Ok(conditions)
+}
+
+/// Accounts are stored without the collection that their API names have.
+fn stored_text(field: EntryField, text: &str) -> String {
+    match field {
+        EntryField::Account => text.strip_prefix("accounts/").unwrap_or(text).to_owned(),
+        _ => text.to_owned(),
+    }
+}
+
+/// The entry after which a page begins.
+fn after_entry(paging: &Paging<'_>) -> Result<Option<(i64, i64)>, Rejection> {
+    if paging.token.is_empty() {
+        return Ok(None);
+    }
+    match paging.decode(&[ColumnType::Int, ColumnType::Int])?[..] {
+        [Value::Int(leaf_index), Value::Int(line)] => Ok(Some((leaf_index, line))),
+        _ => Err(Reason::PageTokenMalformed.field("page_token")),
+    }
+}
+
+fn render(found: LedgerEntry) -> pb::Entry {
+    let leaf = OfLeaf {
+        record: found.record,
+        leaf_hash: hex::decode(&found.leaf_hash).unwrap_or_default(),
+        ledger_number: found.leaf_index + 1,
+        recorded_at: found.recorded_at,
+    };
+    entry(&found.transfer, leaf)
+}
