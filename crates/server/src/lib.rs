@@ -21,6 +21,7 @@ pub mod identity;
 pub mod keys;
 mod loopback;
 mod proof;
+pub mod privacy;
 mod public;
 pub mod registry;
 pub mod rpc;

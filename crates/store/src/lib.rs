@@ -7,6 +7,7 @@
 //! Architecture invariant: no rule of the domain is in here, and no cryptography;
 //! hashes and signatures are made by callers.
 
+mod condition;
 pub mod dialect;
 mod entries;
 mod error;
@@ -21,6 +22,7 @@ mod store;
 mod upload;
 mod write;
 
+pub use condition::Condition;
 pub use entries::{EntryField, EntryQuery, LedgerEntry};
 pub use error::{ConflictKind, StoreError};
 pub use log::Delivery;

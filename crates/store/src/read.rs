@@ -180,7 +180,7 @@ fn list_statement(spec: &TableSpec, query: &ListQuery<'_>) -> (String, Vec<Value
 }
 
 /// ` WHERE …` with its values appended to `args`.
-fn filter(spec: &TableSpec, query: &ListQuery<'_>, args: &mut Vec<Value>) -> String {
+pub(crate) fn filter(spec: &TableSpec, query: &ListQuery<'_>, args: &mut Vec<Value>) -> String {
     let mut bind = |value: &Value| {
         args.push(value.clone());
         format!("${}", args.len())
