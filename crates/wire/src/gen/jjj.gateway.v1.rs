@@ -19697,7 +19697,7 @@ pub struct ListEligibilityRequest {
     /// Required. Day to compute it for, YYYY-MM-DD, not before today.
     #[prost(string, tag = "3")]
     pub date: ::prost::alloc::string::String,
-    /// Filter, see paging.proto. Fields: bill, fee_type, institution_region.
+    /// Filter, see paging.proto. Fields: elder, institution, bill, fee_type.
     #[prost(string, tag = "4")]
     pub filter: ::prost::alloc::string::String,
     /// Most items wanted, 0 to 1,000; 0 means 50. FIELD_OUT_OF_RANGE beyond.
@@ -19706,6 +19706,9 @@ pub struct ListEligibilityRequest {
     /// `next_page_token` of the page before; empty for the first.
     #[prost(string, tag = "6")]
     pub page_token: ::prost::alloc::string::String,
+    /// `channels/{id}`. Required for a region; a channel's own otherwise.
+    #[prost(string, tag = "7")]
+    pub channel: ::prost::alloc::string::String,
 }
 /// A page of the eligibility list.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -20068,7 +20071,7 @@ pub struct ListPaymentsResponse {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListRefundsRequest {
     /// Filter, see paging.proto. Fields: payment, state, channel, merchant_id, order_id, region,
-    /// programme, clearing_date. Default: everything the caller may see.
+    /// clearing_date. Default: everything the caller may see.
     #[prost(string, tag = "1")]
     pub filter: ::prost::alloc::string::String,
     /// Most items wanted, 0 to 1,000; 0 means 50. FIELD_OUT_OF_RANGE beyond.
@@ -20232,8 +20235,8 @@ pub mod payment_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Who may pay how much on a day, ordered by bill and fee type, for channels that cannot ask in
-        /// real time: the open bill lines of the region's elders of which something may be paid.
+        /// Who may pay how much on a day, ordered by elder, bill and fee type, for channels that cannot ask
+        /// in real time: the bill lines, of elders with a balance, of which something may be paid.
         pub async fn list_eligibility(
             &mut self,
             request: impl tonic::IntoRequest<super::ListEligibilityRequest>,
@@ -20912,8 +20915,8 @@ pub mod payment_service_server {
             tonic::Response<super::CheckPaymentResponse>,
             tonic::Status,
         >;
-        /// Who may pay how much on a day, ordered by bill and fee type, for channels that cannot ask in
-        /// real time: the open bill lines of the region's elders of which something may be paid.
+        /// Who may pay how much on a day, ordered by elder, bill and fee type, for channels that cannot ask
+        /// in real time: the bill lines, of elders with a balance, of which something may be paid.
         async fn list_eligibility(
             &self,
             request: tonic::Request<super::ListEligibilityRequest>,
