@@ -3,21 +3,29 @@
 //! A mutation is [`support::mutate`] with a parser and a renderer; a bulk method is
 //! [`support::batch`] with the same two. Reads are in [`read`].
 
+mod bill;
+mod channel;
+mod contract;
+mod elder;
 mod eligibility;
 mod entitlement;
-mod channel;
 pub mod envelope;
 mod event;
 pub mod fields;
 pub mod filter;
-mod operating_subsidy;
+mod institution;
 mod ledger;
+mod mandate;
+mod operating_subsidy;
 pub mod page;
+mod participant;
 mod payment;
+mod plain;
 mod policy;
 mod rating;
 pub mod read;
 mod reconciliation;
+mod stay;
 pub mod support;
 
 use std::sync::Arc;
@@ -44,6 +52,13 @@ pub(crate) fn routes(gateway: &Arc<Gateway>) -> Routes {
         pb::entitlement_service_server::EntitlementServiceServer::new => self::entitlement::EntitlementApi,
         pb::operating_subsidy_service_server::OperatingSubsidyServiceServer::new => self::operating_subsidy::OperatingSubsidyApi,
         pb::payment_service_server::PaymentServiceServer::new => self::payment::PaymentApi,
+        pb::bill_service_server::BillServiceServer::new => self::bill::BillApi,
+        pb::contract_service_server::ContractServiceServer::new => self::contract::ContractApi,
+        pb::elder_service_server::ElderServiceServer::new => self::elder::ElderApi,
+        pb::institution_service_server::InstitutionServiceServer::new => self::institution::InstitutionApi,
+        pb::mandate_service_server::MandateServiceServer::new => self::mandate::MandateApi,
+        pb::participant_service_server::ParticipantServiceServer::new => self::participant::ParticipantApi,
+        pb::stay_service_server::StayServiceServer::new => self::stay::StayApi,
         policy::PolicyServiceServer::new => self::policy::PolicyApi,
         rating::RatingServiceServer::new => self::rating::RatingApi,
     )
