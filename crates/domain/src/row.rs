@@ -30,6 +30,16 @@ pub enum TableKind {
     Derived,
 }
 
+/// Rows of another table that let participants read: each row lets the participant in its column
+/// `reader` read the rows with the same value in `on`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadThrough {
+    pub table: &'static str,
+    /// A column of both tables; an index of the other.
+    pub on: &'static str,
+    pub reader: &'static str,
+}
+
 /// A table's whole description.
 #[derive(Debug)]
 pub struct TableSpec {
@@ -46,8 +56,13 @@ pub struct TableSpec {
     pub unique: &'static [&'static [&'static str]],
     /// Columns naming the participants who may read a row; empty: every participant may.
     pub readers: &'static [&'static str],
-    pub parse: fn(Vec<Value>) -> Result<Arc<dyn Any + Send + Sync>, StoredFault>,
+    /// A further table whose rows name readers: nothing, or one entry.
+    pub readers_through: &'static [ReadThrough],
+    pub parse: ParseRow,
 }
+
+/// Makes a typed row of a table's values, behind `Any`.
+pub type ParseRow = fn(Vec<Value>) -> Result<Arc<dyn Any + Send + Sync>, StoredFault>;
 
 /// Tables are statics: the same name is the same table.
 impl PartialEq for TableSpec {
@@ -96,6 +111,7 @@ macro_rules! table {
         #[doc = $doc:literal] $(#[$m:meta])*
         pub struct $Name:ident in $table:literal, $kind:ident
         key [$($key:ident),+] $(index [$($ix:ident),+])* $(unique [$($uq:ident),+])* readers [$($reader:ident),*]
+        $(through $through:literal [$on:ident, $through_reader:ident])?
         { $( $(#[$fm:meta])* pub $f:ident : $t:ty ),+ $(,)? }
     ) => {
         #[doc = $doc] $(#[$m])*
@@ -118,6 +134,11 @@ macro_rules! table {
                     indexes: &[$( &[$(stringify!($ix)),+] ),*],
                     unique: &[$( &[$(stringify!($uq)),+] ),*],
                     readers: &[$(stringify!($reader)),*],
+                    readers_through: &[$($crate::row::ReadThrough {
+                        table: $through,
+                        on: stringify!($on),
+                        reader: stringify!($through_reader),
+                    })?],
                     parse: |values| {
                         <$Name as $crate::row::Row>::from_values(values)
                             .map(|row| std::sync::Arc::new(row) as std::sync::Arc<dyn std::any::Any + Send + Sync>)

@@ -196,8 +196,13 @@ pub(crate) fn filter(spec: &TableSpec, query: &ListQuery<'_>, args: &mut Vec<Val
     }
     if let (Some(reader), false) = (query.reader, spec.readers.is_empty()) {
         let reader = bind(&Value::Text(reader.to_owned()));
-        let any = spec.readers.iter().map(|c| format!("{} = {reader}", name(c))).collect::<Vec<_>>().join(" OR ");
-        conditions.push(format!("({any})"));
+        let own = spec.readers.iter().map(|c| format!("{} = {reader}", name(c)));
+        let through = spec.readers_through.iter().map(|t| {
+            let (other, on) = (name(t.table), name(t.on));
+            let same = format!("{other}.{on} = {}.{on}", name(spec.name));
+            format!("EXISTS (SELECT 1 FROM {other} WHERE {same} AND {other}.{} = {reader})", name(t.reader))
+        });
+        conditions.push(format!("({})", own.chain(through).collect::<Vec<_>>().join(" OR ")));
     }
     if let Some(after) = &query.after_key {
         let after = after.iter().map(bind).collect::<Vec<_>>().join(", ");

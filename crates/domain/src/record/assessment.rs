@@ -2,7 +2,8 @@
 //! answers and diagnoses stay home (data minimisation, DESIGN.md §5). The stored
 //! content is [`Assessed`], which checks itself again when it is read.
 
-use super::{PublishRecord, RecordKind};
+use super::{PublishRecord, RecordKind, RecordRow, content};
+use crate::row::StoredFault;
 use crate::rules::assessment::Assessed;
 use crate::value::canonical_json;
 
@@ -16,5 +17,12 @@ impl PublishRecord {
             content: canonical_json(assessed),
             ..envelope
         }
+    }
+}
+
+impl RecordRow {
+    /// What an assessment states.
+    pub fn assessed(&self) -> Result<Assessed, StoredFault> {
+        content(self)
     }
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{PublishRecord, RecordKind};
+use super::{PublishRecord, RecordKind, RecordRow, content};
 use crate::rejection::{Reason, Rejection};
+use crate::row::StoredFault;
 use crate::rules::disability::DisabilityCategory;
 use crate::value::canonical_json;
 
@@ -39,5 +40,12 @@ impl PublishRecord {
             content: canonical_json(&content),
             ..envelope
         })
+    }
+}
+
+impl RecordRow {
+    /// What a disability certificate states.
+    pub fn disability(&self) -> Result<DisabilityCertificateContent, StoredFault> {
+        content(self)
     }
 }

@@ -60,6 +60,7 @@ pub use recognize::{DecideRecognition, Verdict};
 pub use standing::{Standing, standing};
 
 use crate::names::{Collection, Participant};
+use crate::row::{Row, StoredFault};
 use crate::rules::mapping::MappingQuality;
 use crate::rules::rating::RecordState;
 use crate::time::{Date, Timestamp};
@@ -149,6 +150,7 @@ table! {
     /// Ratings, assessments, certificates: the current version of each; earlier versions are in the log.
     pub struct RecordRow in "records", Head
     key [record] index [subject, kind] index [issuer, kind] readers [issuer]
+    through "recognitions" [record, recognizer]
     {
         /// `ratings/{uuid}`, `assessments/{uuid}`, `disabilityCertificates/{uuid}`.
         pub record: String,
@@ -226,6 +228,14 @@ table! {
         pub recorded_at_us: Timestamp,
         pub version: i64,
     }
+}
+
+/// A record's own content, read back.
+fn content<T: serde::de::DeserializeOwned>(row: &RecordRow) -> Result<T, StoredFault> {
+    serde_json::from_str(&row.content).map_err(|e| {
+        let problem = format!("{}: {e}", row.record);
+        StoredFault { table: RecordRow::spec().name, column: "content", problem }
+    })
 }
 
 impl RecordRow {
