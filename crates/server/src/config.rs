@@ -23,6 +23,9 @@ pub struct Config {
     pub grpc: TlsListener,
     /// Public, read-only HTTPS. Absent: not served.
     pub public: Option<TlsListener>,
+    /// Under which URL everybody reaches the public listener: what recognition tokens refer to.
+    /// Default `https://{origin}`.
+    pub public_url: Option<String>,
     /// Metrics over plain HTTP, loopback addresses only. Absent: not served.
     pub metrics: Option<PlainListener>,
     pub keys: Keys,
@@ -141,6 +144,9 @@ impl Config {
         if !is_key_name {
             return Err(fault("origin", "must be a name without spaces and plus signs"));
         }
+        if self.public_url.as_ref().is_some_and(|url| !url.starts_with("https://") || url.ends_with('/')) {
+            return Err(fault("public_url", "must begin with https:// and not end with a slash"));
+        }
         if self.clock_offset_s != 0 && !self.sandbox {
             return Err(fault("clock_offset_s", "only a sandbox has a clock of its own"));
         }
@@ -202,6 +208,7 @@ mod tests {
             (format!("{GOOD}\n[limits]\nqueue_items = 10"), "limits.queue_items"),
             (format!("{GOOD}\n[metrics]\nlisten = \"0.0.0.0:9\""), "metrics.listen"),
             (GOOD.replace("127.0.0.1:0", "here"), "listen"),
+            (format!("public_url = \"http://here\"\n{GOOD}"), "public_url"),
         ] {
             let problem = problem(&change);
             assert!(problem.contains(named), "{problem}");

@@ -30,6 +30,8 @@ pub struct Gateway {
     pub keys: GatewayKeys,
     /// The gateway's name: audience of tokens, origin of receipts and of the log.
     pub origin: String,
+    /// URL of the public listener, without a slash at the end.
+    pub public_base: String,
     log: LogWatch,
     stop: Stop,
 }
@@ -113,6 +115,7 @@ pub async fn run(
         clock: clock.clone(),
         keys,
         origin: config.origin.clone(),
+        public_base: config.public_url.clone().unwrap_or_else(|| format!("https://{}", config.origin)),
         log,
         stop: stop.clone(),
     });

@@ -3,13 +3,14 @@
 //! A mutation is [`support::mutate`] with a parser and a renderer; a bulk method is
 //! [`support::batch`] with the same two. Reads are in [`read`].
 
+mod assessment;
 mod bill;
 mod channel;
 mod contract;
+mod disability_certificate;
 mod elder;
 mod eligibility;
 mod entitlement;
-pub mod envelope;
 mod event;
 pub mod fields;
 pub mod filter;
@@ -24,7 +25,9 @@ mod plain;
 mod policy;
 mod rating;
 pub mod read;
+mod recognition;
 mod reconciliation;
+mod records;
 mod stay;
 pub mod support;
 
@@ -61,5 +64,9 @@ pub(crate) fn routes(gateway: &Arc<Gateway>) -> Routes {
         pb::stay_service_server::StayServiceServer::new => self::stay::StayApi,
         policy::PolicyServiceServer::new => self::policy::PolicyApi,
         rating::RatingServiceServer::new => self::rating::RatingApi,
+        pb::assessment_service_server::AssessmentServiceServer::new => self::assessment::AssessmentApi,
+        pb::disability_certificate_service_server::DisabilityCertificateServiceServer::new =>
+            self::disability_certificate::DisabilityCertificateApi,
+        pb::recognition_service_server::RecognitionServiceServer::new => self::recognition::RecognitionApi,
     )
 }

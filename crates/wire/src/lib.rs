@@ -5,8 +5,10 @@
 //!
 //! Architecture invariant: no IO and no rule of the domain here.
 
+pub mod assessment;
 pub mod bill;
 pub mod contract;
+pub mod disability_certificate;
 pub mod elder;
 pub mod entitlement;
 pub mod enums;
@@ -20,7 +22,10 @@ pub mod operating_subsidy;
 pub mod parse;
 pub mod participant;
 pub mod payment;
+pub mod rating;
+pub mod recognition;
 pub mod reconciliation;
+mod record;
 mod redacted;
 pub mod settlement_file;
 pub mod stay;

@@ -50,6 +50,14 @@ pub struct Asked<'a> {
 /// What a parser gives.
 pub type Parsed = Result<Mutation, Rejection>;
 
+/// The parser of a message that is a command by its conversion alone.
+pub fn command<Q, C>(message: &Q, _: &Asked<'_>) -> Parsed
+where
+    C: Command + for<'a> TryFrom<&'a Q, Error = Rejection> + 'static,
+{
+    Ok(Mutation::new(C::try_from(message)?))
+}
+
 /// The verified caller that the identity layer left with a call.
 pub fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
     // Absent only when a service is mounted outside the layer.
