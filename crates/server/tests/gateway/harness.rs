@@ -8,7 +8,7 @@ use bytes::{Buf, BufMut, Bytes};
 use jjj_domain::decision::Command;
 use jjj_domain::id::{DivisionCode, Uscc};
 use jjj_domain::institution::{InstitutionKind, RegisterInstitution};
-use jjj_domain::names::{Actor, Participant};
+use jjj_domain::names::{Actor, Participant, RequestId};
 use jjj_domain::participant::{
     AddAdministrator, CreateParticipant, FoundGateway, KeyConfirmation, NewAuthority, NewKey, SuspendParticipant,
 };
@@ -126,6 +126,7 @@ impl World {
                 key: at("server.key"),
             },
             public: None,
+            public_url: None,
             metrics: None,
             keys: Keys { signing: at("gateway.key"), master: at("master.key") },
             limits: Limits::default(),
@@ -208,10 +209,15 @@ impl World {
     }
 
     pub async fn suspend(&self, participant: &str) {
+        let command = SuspendParticipant { participant: participant.parse().unwrap(), reason: "test".into() };
+        self.decide("gateway/admins/li", command).await;
+    }
+
+    /// Sets a scene straight through the engine; the id of the request.
+    pub async fn decide(&self, actor: &str, command: impl Command + 'static) -> RequestId {
         let clock = &self.clock;
         let people = Founders { handle: self.handle.as_ref().unwrap(), clock, confirmation: self.confirmation.clone() };
-        let command = SuspendParticipant { participant: participant.parse().unwrap(), reason: "test".into() };
-        people.decide("gateway/admins/li", command).await;
+        people.decide(actor, command).await
     }
 
     /// Stops the gateway; the database stays until the world goes.
@@ -266,16 +272,18 @@ struct Founders<'a> {
 }
 
 impl Founders<'_> {
-    async fn decide(&self, actor: &str, command: impl Command + 'static) {
+    async fn decide(&self, actor: &str, command: impl Command + 'static) -> RequestId {
+        let request_id = fresh_id(self.clock);
         let job = Job {
             actor: actor.parse::<Actor>().unwrap(),
-            request_id: fresh_id(self.clock),
+            request_id,
             origin: Origin::Gateway { content: "scene".into() },
             command: Box::new(command),
             sealed_for: None,
             completes_upload: None,
         };
         self.handle.gateway.engine.submit(job).await.unwrap();
+        request_id
     }
 
     async fn enrol(&self, name: &str) -> (Authority, Arc<SigningKey>) {

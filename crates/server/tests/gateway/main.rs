@@ -5,3 +5,4 @@ mod forged;
 mod harness;
 mod policy;
 mod rating;
+mod recognition;
