@@ -440,12 +440,11 @@ CREATE TABLE money_events (
     reference TEXT NOT NULL,
     recorded_at_us INTEGER NOT NULL,
     version INTEGER NOT NULL,
-    PRIMARY KEY (event)
+    PRIMARY KEY (event),
+    UNIQUE (reporter, programme, kind, reference, funder_division)
 ) STRICT, WITHOUT ROWID;
 -- Loaded and listed by region and programme, in the order of the key.
 CREATE INDEX money_events_by_region_programme ON money_events (region, programme, event);
--- Loaded and listed by reporter and programme and kind and reference and funder_division, in the order of the key.
-CREATE INDEX money_events_by_reporter_programme_kind_reference_funder_divisi ON money_events (reporter, programme, kind, reference, funder_division, event);
 
 -- Payments of care fees from an entitlement.
 CREATE TABLE payments (
@@ -478,10 +477,9 @@ CREATE TABLE payments (
     reason TEXT NOT NULL,
     recorded_at_us INTEGER NOT NULL,
     version INTEGER NOT NULL,
-    PRIMARY KEY (payment)
+    PRIMARY KEY (payment),
+    UNIQUE (channel, order_id)
 ) STRICT, WITHOUT ROWID;
--- Loaded and listed by channel and order_id, in the order of the key.
-CREATE INDEX payments_by_channel_order_id ON payments (channel, order_id, payment);
 -- Loaded and listed by channel and clearing_date, in the order of the key.
 CREATE INDEX payments_by_channel_clearing_date ON payments (channel, clearing_date, payment);
 -- Loaded and listed by bill, in the order of the key.
@@ -512,10 +510,9 @@ CREATE TABLE refunds (
     reason TEXT NOT NULL,
     recorded_at_us INTEGER NOT NULL,
     version INTEGER NOT NULL,
-    PRIMARY KEY (refund)
+    PRIMARY KEY (refund),
+    UNIQUE (channel, order_id)
 ) STRICT, WITHOUT ROWID;
--- Loaded and listed by channel and order_id, in the order of the key.
-CREATE INDEX refunds_by_channel_order_id ON refunds (channel, order_id, refund);
 -- Loaded and listed by channel and clearing_date, in the order of the key.
 CREATE INDEX refunds_by_channel_clearing_date ON refunds (channel, clearing_date, refund);
 -- Loaded and listed by payment, in the order of the key.
@@ -539,12 +536,11 @@ CREATE TABLE operating_subsidy_claims (
     reason TEXT NOT NULL,
     recorded_at_us INTEGER NOT NULL,
     version INTEGER NOT NULL,
-    PRIMARY KEY (claim)
+    PRIMARY KEY (claim),
+    UNIQUE (channel, order_id)
 ) STRICT, WITHOUT ROWID;
 -- Loaded and listed by institution and payer and month, in the order of the key.
 CREATE INDEX operating_subsidy_claims_by_institution_payer_month ON operating_subsidy_claims (institution, payer, month, claim);
--- Loaded and listed by channel and order_id, in the order of the key.
-CREATE INDEX operating_subsidy_claims_by_channel_order_id ON operating_subsidy_claims (channel, order_id, claim);
 -- Loaded and listed by channel and clearing_date, in the order of the key.
 CREATE INDEX operating_subsidy_claims_by_channel_clearing_date ON operating_subsidy_claims (channel, clearing_date, claim);
 

@@ -174,7 +174,7 @@ fn months_and_back_pay() {
     let mut raised = default.unwrap();
     raised.body["rates"][0]["amount_fen"] = 66_000.into();
     raised.effective_from = day("2026-10-01");
-    world.execute("gateway/admins/setup", &raised).unwrap();
+    world.execute("regions/110000/admins/setup", &raised).unwrap();
     assert_eq!(granted(&mut world, "2026-09").unwrap().1, 60_000);
     assert_eq!(granted(&mut world, "2026-10").unwrap().1, 66_000);
 }

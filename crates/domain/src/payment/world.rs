@@ -187,8 +187,17 @@ impl World {
         let default = crate::policy::defaults().into_iter().find(|d| d.kind == kind && d.scope == scope).unwrap();
         let mut body = default.body;
         change(&mut body);
-        let set = SetPolicy { kind, scope: scope.into(), effective_from: default.effective_from, body };
-        self.execute("gateway/admins/setup", &set).unwrap();
+        let set = SetPolicy {
+            kind,
+            scope: scope.into(),
+            effective_from: default.effective_from,
+            body,
+            reason: "test".into(),
+        };
+        // Who owns the scope: the paying region's people for what governs its payments.
+        let regional = matches!(kind, PolicyKind::Gate | PolicyKind::Programme | PolicyKind::OperatingSubsidy);
+        let actor = if regional { "regions/110000/admins/setup" } else { "gateway/admins/setup" };
+        self.execute(actor, &set).unwrap();
     }
 
     pub fn mode(&mut self, condition: crate::policy::Condition, mode: Mode) {

@@ -5,8 +5,8 @@ mod body;
 mod calendar;
 
 pub use body::{
-    AgreedFee, Agreement, BalanceOfRecord, Basis, CalendarPolicy, ChannelPolicy, Condition, ContractCaps, DepositBase, FeeBearer,
-    GatePolicy, GradeMap, Mode, OperatingSubsidyPolicy, ProgrammePolicy, Rate, RecordKindPolicy,
+    AgreedFee, Agreement, BalanceOfRecord, Basis, CalendarPolicy, ChannelPolicy, Condition, ContractCaps, DepositBase,
+    FeeBearer, GatePolicy, GradeMap, Mode, OperatingSubsidyPolicy, ProgrammePolicy, Rate, RecordKindPolicy,
     SettlementAccountPolicy, ShorterValidity,
 };
 pub use calendar::WorkingDays;
@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 
 use crate::decision::{Call, Command, Decision};
 use crate::key;
-use crate::names::Actor;
+use crate::names::{Actor, ParticipantKind};
 use crate::rejection::{Reason, Rejection};
 use crate::snapshot::{Snapshot, Stop};
 use crate::time::{Date, Timestamp};
@@ -57,6 +57,7 @@ table! {
         /// Canonical JSON of the kind's body.
         pub body: String,
         pub set_by: Actor,
+        pub reason: String,
         pub recorded_at_us: Timestamp,
     }
 }
@@ -96,10 +97,12 @@ pub struct SetPolicy {
     pub scope: String,
     pub effective_from: Date,
     pub body: serde_json::Value,
+    pub reason: String,
 }
 
 impl Command for SetPolicy {
     fn decide(&self, snapshot: &Snapshot, call: &Call) -> Result<Decision, Stop> {
+        check_owner(self.kind, &self.scope, &call.actor)?;
         let body = check_body(self.kind, &self.body)?;
         check_scope(&self.scope)?;
         let rows = snapshot.list::<PolicyRow>(&["kind", "scope"], key![self.kind, self.scope.clone()])?;
@@ -111,6 +114,7 @@ impl Command for SetPolicy {
             version,
             body,
             set_by: call.actor.clone(),
+            reason: self.reason.clone(),
             recorded_at_us: call.now,
         };
         let mut decision = Decision::new(call);
@@ -122,6 +126,20 @@ impl Command for SetPolicy {
 /// `policies/{kind}/{scope}`.
 pub fn policy_name(kind: PolicyKind, scope: &str) -> String {
     format!("policies/{kind}/{scope}")
+}
+
+/// A paying region's administrators set what governs its own payments, the gateway's all else.
+/// The gateway's own system sets anything: the defaults of a fresh database.
+fn check_owner(kind: PolicyKind, scope: &str, actor: &Actor) -> Result<(), Rejection> {
+    let of_region = matches!(kind, PolicyKind::Gate | PolicyKind::Programme | PolicyKind::OperatingSubsidy);
+    let caller = actor.participant();
+    let is_gateway = caller.kind() == ParticipantKind::Gateway;
+    let owner = if of_region { scope.split('/').next() == Some(caller.code()) } else { is_gateway };
+    if owner || (is_gateway && !actor.is_admin()) {
+        Ok(())
+    } else {
+        Err(Reason::NotYourRecord.field("scope").var("name", policy_name(kind, scope)))
+    }
 }
 
 fn check_scope(scope: &str) -> Result<(), Rejection> {
@@ -169,7 +187,13 @@ pub fn defaults() -> Vec<SetPolicy> {
         serde_json::from_str(include_str!("defaults.json")).expect("the shipped defaults are tested");
     defaults
         .into_iter()
-        .map(|d| SetPolicy { kind: d.kind, scope: d.scope, effective_from: d.effective_from, body: d.body })
+        .map(|d| SetPolicy {
+            kind: d.kind,
+            scope: d.scope,
+            effective_from: d.effective_from,
+            body: d.body,
+            reason: "shipped default".into(),
+        })
         .collect()
 }
 

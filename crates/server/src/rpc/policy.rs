@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use jjj_domain::names::Actor;
 use jjj_domain::policy::{PolicyKind, PolicyRow, SetPolicy, policy_name};
 use jjj_domain::rejection::{Reason, Rejection};
 use jjj_domain::row::StoredFault;
@@ -126,31 +125,18 @@ fn parse_name(name: &str) -> Result<(PolicyKind, String), Rejection> {
     Ok((kind.parse().map_err(|_| unknown())?, scope.to_owned()))
 }
 
-fn parse_set(q: &pb::SetPolicyRequest, asked: &Asked<'_>) -> Parsed {
+fn parse_set(q: &pb::SetPolicyRequest, _: &Asked<'_>) -> Parsed {
     let kind = fields::required("kind", &q.kind)?;
     let kind: PolicyKind = kind.parse().map_err(|_| Reason::PolicyKindUnknown.field("kind").var("kind", kind))?;
     let scope = fields::required_text("scope", &q.scope, 96)?;
-    check_owner(kind, &scope, &asked.caller.actor)?;
     let effective_from = fields::date("effective_from", &q.effective_from)?;
     if q.body.len() > MAX_BODY_LEN {
         return Err(Reason::FieldTooLong.field("body").var("limit", MAX_BODY_LEN));
     }
     let body = serde_json::from_str(fields::required("body", &q.body)?)
         .map_err(|e| Reason::PolicyBodyInvalid.field("body").var("problem", e))?;
-    fields::required_text("reason", &q.reason, 1_000)?;
-    Ok(Mutation::new(SetPolicy { kind, scope, effective_from, body }))
-}
-
-/// The paying region's administrators set what governs its own payments; all else is the gateway's.
-fn check_owner(kind: PolicyKind, scope: &str, actor: &Actor) -> Result<(), Rejection> {
-    let of_region = matches!(kind, PolicyKind::Gate | PolicyKind::Programme | PolicyKind::OperatingSubsidy);
-    let region = scope.split('/').next().unwrap_or_default();
-    let is_gateway = *actor.participant() == jjj_domain::names::Participant::gateway();
-    if is_gateway != of_region && (is_gateway || actor.participant().code() == region) {
-        Ok(())
-    } else {
-        Err(Reason::NotYourRecord.field("scope").var("name", policy_name(kind, scope)))
-    }
+    let reason = fields::required_text("reason", &q.reason, 1_000)?;
+    Ok(Mutation::new(SetPolicy { kind, scope, effective_from, body, reason }))
 }
 
 fn render_set(leaf: &LeafView, receipt: pb::Receipt) -> Result<pb::SetPolicyResponse, StoredFault> {
@@ -166,7 +152,7 @@ fn policy(row: &PolicyRow) -> pb::Policy {
         version: row.version,
         body: row.body.clone(),
         author: row.set_by.to_string(),
-        reason: String::new(),
+        reason: row.reason.clone(),
         recorded_time_us: row.recorded_at_us.0,
     }
 }

@@ -348,6 +348,7 @@ fn caps_follow_division_and_date() {
             body: serde_json::json!({
                 "deposit_months": 1, "deposit_base": "BED_FEE", "prepaid_months": 1, "source": "test",
             }),
+            reason: "test".into(),
         },
     );
     let refused = world.run(HEBEI, &new_contract(&hebei, &elder)).unwrap_err();
