@@ -91,7 +91,8 @@ fn table(spec: &TableSpec, dialect: Dialect) -> String {
     if !extras.identity {
         lines.push(format!("PRIMARY KEY ({})", names(spec.key)));
     }
-    lines.extend(extras.unique.iter().map(|columns| format!("UNIQUE ({})", names(columns))));
+    let unique = || extras.unique.iter().chain(spec.unique);
+    lines.extend(unique().map(|columns| format!("UNIQUE ({})", names(columns))));
     let plain = lines.len();
     lines.extend(extras.checks.iter().map(|(condition, _)| format!("CHECK ({condition})")));
     let body = lines.iter().enumerate().map(|(i, line)| {
@@ -108,7 +109,7 @@ fn table(spec: &TableSpec, dialect: Dialect) -> String {
     let mut sql =
         format!("\n--{}\nCREATE TABLE {table} (\n{}){options};\n", spec.doc.trim_end(), body.collect::<String>());
     for columns in spec.indexes {
-        if extras.unique.contains(columns) || spec.key.starts_with(columns) {
+        if unique().any(|u| u == columns) || spec.key.starts_with(columns) {
             continue;
         }
         // The key after the columns: pages come in the index's own order, unsorted.
