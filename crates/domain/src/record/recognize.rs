@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{RecognitionRow, RecognitionState, RecordRow};
-use crate::decision::{Call, Command, Decision};
+use crate::decision::{Call, Command, Decision, Leaf};
 use crate::guard;
 use crate::key;
 use crate::names::{Collection, Name, Participant};
@@ -176,8 +176,8 @@ fn end(
     row
 }
 
-fn announce(decision: &mut Decision, kind: &'static str, row: &RecognitionRow) {
-    decision.leaf(kind, &row.recognition, row.version).put(row).tell(&row.recognizer).tell(&row.issuer);
+fn announce<'a>(decision: &'a mut Decision, kind: &'static str, row: &RecognitionRow) -> &'a mut Leaf {
+    decision.leaf(kind, &row.recognition, row.version).put(row).tell(&row.recognizer).tell(&row.issuer)
 }
 
 text_enum! {
@@ -242,7 +242,9 @@ impl Command for DecideRecognition {
             ..base
         };
         let mut decision = Decision::new(call);
-        announce(&mut decision, if version == 1 { "recognition.created" } else { "recognition.decided" }, &row);
+        let kind = if version == 1 { "recognition.created" } else { "recognition.decided" };
+        // The first one has no row yet to be locked: whoever decides about the record waits for another.
+        announce(&mut decision, kind, &row).guard::<RecordRow>(key![record.record.clone()]);
         Ok(decision)
     }
 }

@@ -168,6 +168,9 @@ fn publications_for_one_subject_wait_for_one_another() {
     let changed: Vec<_> =
         guards(&world.change(HEBEI, &change(&name, RecordState::Suspended, day("2025-06-01"))).unwrap());
     assert_eq!(changed, on_institution);
+    world.change(HEBEI, &change(&name, RecordState::Valid, day("2025-06-01"))).unwrap();
+    let decided: Vec<_> = guards(&world.decide(BEIJING, &name, Verdict::Suspend).unwrap());
+    assert_eq!(decided, [("records", key![name.to_string()])]);
     let assessed = claim(Standard::Gb42195);
     world.publish(BEIJING, &assessment(&assessed, "2025-06-01", "2026-05-31")).unwrap();
     let published: Vec<_> = guards(world.sim.decisions.last().unwrap());
