@@ -91,7 +91,8 @@ impl World {
 
     fn set_policy(&mut self, kind: PolicyKind, scope: &str, body: serde_json::Value) {
         let call = self.call("gateway/admins/li");
-        let command = SetPolicy { kind, scope: scope.into(), effective_from: day("2024-03-01"), body };
+        let command =
+            SetPolicy { kind, scope: scope.into(), effective_from: day("2024-03-01"), body, reason: "协议".into() };
         self.sim.execute(&call, &command).unwrap();
     }
 
