@@ -3,6 +3,7 @@
 mod crowd;
 mod forged;
 mod harness;
+mod money;
 mod policy;
 mod rating;
 mod recognition;
