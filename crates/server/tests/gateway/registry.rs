@@ -1,0 +1,297 @@
+//! The registry over the wire: every change is in force with its answer.
+
+use std::sync::Arc;
+
+use jjj_tests::both_databases;
+use jjj_tests::postgres::TestDatabase;
+use jjj_token::confirmation::{ConfirmationClaims, sign_confirmation};
+use jjj_token::{Algorithm, SigningKey};
+use jjj_wire::pb;
+
+use crate::harness::{Authority, Client, ORIGIN, World};
+use crate::talk::method;
+
+both_databases!(
+    a_participant_is_enrolled_suspended_and_reinstated,
+    authorities_come_and_go,
+    keys_and_administrators_come_and_go,
+);
+
+const CREATE: &str = method!("ParticipantService/CreateParticipant");
+const GET: &str = method!("ParticipantService/GetParticipant");
+const ADD_ADMINISTRATOR: &str = method!("ParticipantService/AddAdministrator");
+const ADD_KEY: &str = method!("ParticipantService/AddKey");
+
+fn new_key() -> Arc<SigningKey> {
+    let pem = SigningKey::generate_pkcs8_pem(Algorithm::Es256).unwrap();
+    Arc::new(SigningKey::from_pkcs8_pem(&pem).unwrap())
+}
+
+fn administrator(world: &World, name: &str, key: &SigningKey) -> pb::AddAdministratorRequest {
+    pb::AddAdministratorRequest {
+        request_id: world.id(),
+        name: name.into(),
+        display_name: "管理员".into(),
+        first_key_jwk: key.public_jwk().to_json(),
+        first_key_fingerprint: key.kid().into(),
+    }
+}
+
+/// Another administrator of the gateway, whose key the test holds.
+async fn zhao(world: &World) -> Arc<SigningKey> {
+    let key = new_key();
+    let request = administrator(world, "gateway/admins/zhao", &key);
+    let _: pb::AddAdministratorResponse = world.twice(&world.gateway_admin, ADD_ADMINISTRATOR, &request).await;
+    key
+}
+
+fn confirmation(by: &SigningKey, holder: &str, fingerprint: &str, stated: &str) -> pb::KeyConfirmation {
+    let claims = ConfirmationClaims {
+        iss: "gateway/admins/zhao".into(),
+        aud: ORIGIN.into(),
+        sub: holder.into(),
+        fingerprint: stated.into(),
+        iat: 1_790_000_000,
+    };
+    pb::KeyConfirmation {
+        administrator: "gateway/admins/zhao".into(),
+        fingerprint: fingerprint.into(),
+        statement: sign_confirmation(by, &claims).unwrap(),
+    }
+}
+
+async fn knows(world: &World, client: &Client) -> bool {
+    let get = pb::GetParticipantRequest { name: "gateway".into() };
+    let answer = client.call(GET, &prost::Message::encode_to_vec(&get), world.now_s()).await;
+    answer.is_ok()
+}
+
+async fn a_participant_is_enrolled_suspended_and_reinstated(database: TestDatabase) {
+    let mut world = World::start(database).await;
+    let li = &world.gateway_admin;
+    let (ca, key, zhao) = (Authority::new(), new_key(), zhao(&world).await);
+    let name = "channels/newbank";
+    let good = || pb::CreateParticipantRequest {
+        request_id: world.id(),
+        name: name.into(),
+        display_name: "新银行".into(),
+        kind: pb::ParticipantKind::Channel.into(),
+        authority_pem: format!("# CA\n{}", ca.pem),
+        first_key_jwk: key.public_jwk().to_json(),
+        first_key_fingerprint: key.kid().into(),
+        confirmations: vec![
+            pb::KeyConfirmation {
+                administrator: "gateway/admins/li".into(),
+                fingerprint: key.kid().into(),
+                statement: String::new(),
+            },
+            confirmation(&zhao, name, key.kid(), key.kid()),
+        ],
+    };
+    let other = new_key();
+    type Spoil<'a> = Box<dyn Fn(&mut pb::CreateParticipantRequest) + 'a>;
+    let table: Vec<(Spoil<'_>, &str)> = vec![
+        (Box::new(|r| r.name = "banks/1".into()), "FIELD_MALFORMED name"),
+        (Box::new(|r| r.kind = pb::ParticipantKind::Region.into()), "FIELD_MALFORMED kind"),
+        (Box::new(|r| r.display_name.clear()), "FIELD_MISSING display_name"),
+        (Box::new(|r| r.authority_pem = "x".into()), "FIELD_MALFORMED authority_pem"),
+        (Box::new(|r| r.authority_pem.push_str(&ca.pem)), "FIELD_MALFORMED authority_pem"),
+        (Box::new(|r| r.first_key_jwk = "{}".into()), "FIELD_MALFORMED first_key_jwk"),
+        (Box::new(|r| r.first_key_fingerprint.clear()), "FIELD_MISSING first_key_fingerprint"),
+        (
+            Box::new(|r| {
+                r.first_key_fingerprint = other.kid().into();
+                r.confirmations.clear();
+            }),
+            "FINGERPRINT_MISMATCH first_key_fingerprint",
+        ),
+        (Box::new(|r| r.confirmations.truncate(1)), "CONFIRMATION_MISSING confirmations"),
+        (
+            Box::new(|r| r.confirmations[1].fingerprint = other.kid().into()),
+            "FINGERPRINT_MISMATCH confirmations[1].fingerprint",
+        ),
+        (
+            Box::new(|r| r.confirmations[1] = confirmation(&zhao, name, key.kid(), other.kid())),
+            "CONFIRMATION_INVALID confirmations[1].statement",
+        ),
+        (
+            Box::new(|r| r.confirmations[1] = confirmation(&zhao, "channels/other", key.kid(), key.kid())),
+            "CONFIRMATION_INVALID confirmations[1].statement",
+        ),
+        (
+            Box::new(|r| r.confirmations[1] = confirmation(&other, name, key.kid(), key.kid())),
+            "CONFIRMATION_INVALID confirmations[1].statement",
+        ),
+        (Box::new(|r| r.confirmations[1].statement.clear()), "FIELD_MISSING confirmations[1].statement"),
+    ];
+    for (spoil, expected) in &table {
+        let mut request = good();
+        spoil(&mut request);
+        assert_eq!(world.refusal(li, CREATE, &request).await, *expected);
+    }
+    assert_eq!(world.refusal(&world.hebei_admin, CREATE, &good()).await, "ROLE_NOT_ALLOWED");
+
+    let created: pb::CreateParticipantResponse = world.twice(li, CREATE, &good()).await;
+    let created = created.participant.unwrap();
+    assert_eq!(created.confirmed_by, ["gateway/admins/li", "gateway/admins/zhao"]);
+    assert_eq!(world.refusal(li, CREATE, &good()).await, "RECORD_EXISTS");
+    let bank = world.connect(name, &ca, key.clone());
+    let itself: pb::Participant = world.ask(&bank, GET, &pb::GetParticipantRequest { name: name.into() }).await;
+    assert_eq!(itself, created);
+    let missing = pb::GetParticipantRequest { name: "regions/999999".into() };
+    assert_eq!(world.refusal(&bank, GET, &missing).await, "RECORD_NOT_FOUND name");
+
+    let suspend = method!("ParticipantService/SuspendParticipant");
+    let mut stop =
+        pb::SuspendParticipantRequest { request_id: world.id(), participant: name.into(), reason: "调查".into() };
+    assert_eq!(world.refusal(&bank, suspend, &stop).await, "ROLE_NOT_ALLOWED");
+    let _: pb::SuspendParticipantResponse = world.twice(li, suspend, &stop).await;
+    assert_eq!(world.refusal(&bank, GET, &missing).await, "PARTICIPANT_SUSPENDED");
+    stop.request_id = world.id();
+    assert_eq!(world.refusal(li, suspend, &stop).await, "STATE_NOT_ALLOWED participant");
+    let reinstate = method!("ParticipantService/ReinstateParticipant");
+    let mut go =
+        pb::ReinstateParticipantRequest { request_id: world.id(), participant: name.into(), reason: "结束".into() };
+    let _: pb::ReinstateParticipantResponse = world.twice(li, reinstate, &go).await;
+    assert!(knows(&world, &bank).await);
+    go.request_id = world.id();
+    assert_eq!(world.refusal(li, reinstate, &go).await, "STATE_NOT_ALLOWED participant");
+
+    let list = |filter: &str| pb::ListParticipantsRequest { filter: filter.into(), ..Default::default() };
+    let list_path = method!("ParticipantService/ListParticipants");
+    let channels: pb::ListParticipantsResponse = world.ask(&bank, list_path, &list(r#"kind = "CHANNEL""#)).await;
+    assert_eq!(channels.participants.iter().map(|p| &p.name).collect::<Vec<_>>(), [name, "channels/unionpay"]);
+    assert_eq!(world.refusal(&bank, list_path, &list(r#"name = "x""#)).await, "FILTER_FIELD_UNKNOWN filter");
+    world.stop().await;
+}
+
+async fn authorities_come_and_go(database: TestDatabase) {
+    const ADD: &str = method!("ParticipantService/AddAuthority");
+    const WITHDRAW: &str = method!("ParticipantService/WithdrawAuthority");
+    const LIST: &str = method!("ParticipantService/ListAuthorities");
+    let mut world = World::start(database).await;
+    let ca = Authority::new();
+    let add = pb::AddAuthorityRequest {
+        request_id: world.id(),
+        participant: "regions/130000".into(),
+        certificate_pem: ca.pem.clone(),
+    };
+    assert_eq!(world.refusal(&world.beijing, ADD, &add).await, "NOT_YOUR_RECORD participant");
+    let list = pb::ListAuthoritiesRequest { filter: r#"participant = "regions/130000""#.into(), ..Default::default() };
+    let before: pb::ListAuthoritiesResponse = world.ask(&world.unionpay, LIST, &list).await;
+    let withdraw = |authority: &str| pb::WithdrawAuthorityRequest {
+        request_id: world.id(),
+        authority: authority.into(),
+        reason: "更换".into(),
+    };
+    let old = &before.authorities[0].name;
+    assert_eq!(world.refusal(&world.hebei, WITHDRAW, &withdraw(old)).await, "LAST_AUTHORITY authority");
+
+    let added: pb::AddAuthorityResponse = world.twice(&world.hebei, ADD, &add).await;
+    let added = added.authority.unwrap();
+    assert!(added.not_after_time_us > added.not_before_time_us);
+    let renewed = world.connect("regions/130000", &ca, world.hebei.key.clone());
+    assert!(knows(&world, &renewed).await, "a certificate of the new authority counts at once");
+    let again = pb::AddAuthorityRequest { request_id: world.id(), ..add };
+    assert_eq!(world.refusal(&world.hebei, ADD, &again).await, "RECORD_EXISTS");
+
+    let _: pb::WithdrawAuthorityResponse = world.twice(&renewed, WITHDRAW, &withdraw(old)).await;
+    assert!(!knows(&world, &world.hebei).await, "a certificate of the old one no longer");
+    let bad = pb::ListAuthoritiesRequest { page_size: 1_001, ..Default::default() };
+    assert_eq!(world.refusal(&renewed, LIST, &bad).await, "FIELD_OUT_OF_RANGE page_size");
+    world.stop().await;
+}
+
+async fn keys_and_administrators_come_and_go(database: TestDatabase) {
+    const RETIRE: &str = method!("ParticipantService/RetireKey");
+    const WITHDRAW: &str = method!("ParticipantService/WithdrawKey");
+    const LIST: &str = method!("ParticipantService/ListKeys");
+    const REMOVE: &str = method!("ParticipantService/RemoveAdministrator");
+    const ADMINISTRATORS: &str = method!("ParticipantService/ListAdministrators");
+    let mut world = World::start(database).await;
+    let hebei = &world.hebei;
+    let new = new_key();
+    let mut add = pb::AddKeyRequest {
+        request_id: world.id(),
+        owner: "regions/130000".into(),
+        jwk: new.public_jwk().to_json(),
+        fingerprint: hebei.key.kid().into(),
+        confirmations: vec![],
+    };
+    assert_eq!(world.refusal(hebei, ADD_KEY, &add).await, "FINGERPRINT_MISMATCH fingerprint");
+    add.fingerprint = new.kid().into();
+    assert_eq!(world.refusal(&world.beijing, ADD_KEY, &add).await, "NOT_YOUR_RECORD owner");
+    let added: pb::AddKeyResponse = world.twice(hebei, ADD_KEY, &add).await;
+    assert_eq!(added.key.unwrap().state(), pb::KeyState::Active);
+    let renewed = world.connect("regions/130000", &world.hebei_ca, new.clone());
+    assert!(knows(&world, &renewed).await);
+    // Recovery after loss needs another administrator of the gateway.
+    let lost = new_key();
+    let recover = pb::AddKeyRequest {
+        request_id: world.id(),
+        owner: "regions/130000".into(),
+        jwk: lost.public_jwk().to_json(),
+        fingerprint: lost.kid().into(),
+        confirmations: vec![],
+    };
+    assert_eq!(world.refusal(&world.gateway_admin, ADD_KEY, &recover).await, "CONFIRMATION_MISSING confirmations");
+    let zhao = zhao(&world).await;
+    let confirmations = vec![confirmation(&zhao, "regions/130000", lost.kid(), lost.kid())];
+    let recover = pb::AddKeyRequest { confirmations, ..recover };
+    let _: pb::AddKeyResponse = world.twice(&world.gateway_admin, ADD_KEY, &recover).await;
+
+    let retire = |name: String| pb::RetireKeyRequest { request_id: world.id(), key: name, reason: "轮换".into() };
+    let old = format!("regions/130000/keys/{}", hebei.key.kid());
+    let elsewhere = format!("regions/110000/keys/{}", hebei.key.kid());
+    assert_eq!(world.refusal(&renewed, RETIRE, &retire(elsewhere)).await, "RECORD_NOT_FOUND key");
+    assert_eq!(world.refusal(&world.beijing, RETIRE, &retire(old.clone())).await, "NOT_YOUR_RECORD key");
+    let retired: pb::RetireKeyResponse = world.twice(&renewed, RETIRE, &retire(old.clone())).await;
+    assert_eq!(retired.key.unwrap().state(), pb::KeyState::Retired);
+    assert_eq!(world.refusal(hebei, LIST, &pb::ListKeysRequest::default()).await, "KEY_NOT_IN_FORCE");
+    assert_eq!(world.refusal(&renewed, RETIRE, &retire(old)).await, "STATE_NOT_ALLOWED key");
+
+    let mut withdraw = pb::WithdrawKeyRequest {
+        request_id: world.id(),
+        key: format!("regions/130000/keys/{}", lost.kid()),
+        suspect_from_time_us: i64::MAX / 2,
+        reason: "泄露".into(),
+    };
+    assert_eq!(world.refusal(&renewed, WITHDRAW, &withdraw).await, "FIELD_OUT_OF_RANGE suspect_from_time_us");
+    withdraw.suspect_from_time_us = 1;
+    let withdrawn: pb::WithdrawKeyResponse = world.twice(&renewed, WITHDRAW, &withdraw).await;
+    assert_eq!(withdrawn.key.unwrap().state(), pb::KeyState::Withdrawn);
+    withdraw.request_id = world.id();
+    withdraw.key = format!("regions/130000/keys/{}", new.kid());
+    assert_eq!(world.refusal(&renewed, WITHDRAW, &withdraw).await, "LAST_KEY key");
+    let own = pb::ListKeysRequest { filter: r#"owner = "regions/130000""#.into(), ..Default::default() };
+    let keys: pb::ListKeysResponse = world.ask(&world.unionpay, LIST, &own).await;
+    assert_eq!(keys.keys.len(), 3);
+
+    let zhang = new_key();
+    let request = administrator(&world, "regions/130000/admins/zhang", &zhang);
+    let admin: pb::AddAdministratorResponse = world.twice(&world.hebei_admin, ADD_ADMINISTRATOR, &request).await;
+    assert_eq!(admin.administrator.unwrap().keys[0].kid, zhang.kid());
+    let again = administrator(&world, "regions/130000/admins/zhang", &new_key());
+    assert_eq!(world.refusal(&world.hebei_admin, ADD_ADMINISTRATOR, &again).await, "RECORD_EXISTS");
+    let zhang = world.connect("regions/130000/admins/zhang", &world.hebei_ca, zhang);
+    assert!(knows(&world, &zhang).await);
+    let remove = |name: &str| pb::RemoveAdministratorRequest {
+        request_id: world.id(),
+        administrator: name.into(),
+        reason: "调离".into(),
+    };
+    let own = remove("regions/130000/admins/zhang");
+    assert_eq!(world.refusal(&zhang, REMOVE, &own).await, "SELF_REMOVAL administrator");
+    let removed: pb::RemoveAdministratorResponse = world.twice(&world.hebei_admin, REMOVE, &own).await;
+    let removed = removed.administrator.unwrap();
+    assert_eq!((removed.standing(), removed.keys[0].state()), (pb::Standing::Removed, pb::KeyState::Retired));
+    assert!(!knows(&world, &zhang).await);
+    let list =
+        pb::ListAdministratorsRequest { filter: r#"participant = "regions/130000""#.into(), ..Default::default() };
+    let people: pb::ListAdministratorsResponse = world.ask(&world.unionpay, ADMINISTRATORS, &list).await;
+    let named: Vec<_> = people.administrators.iter().map(|a| (a.name.as_str(), a.keys.len())).collect();
+    assert_eq!(named, [("regions/130000/admins/wang", 1), ("regions/130000/admins/zhang", 1)]);
+    let bad = pb::ListAdministratorsRequest { filter: "x".into(), ..Default::default() };
+    assert_eq!(world.refusal(&world.unionpay, ADMINISTRATORS, &bad).await, "FILTER_FIELD_UNKNOWN filter");
+    world.stop().await;
+}
