@@ -79,7 +79,7 @@ async fn enrol_all(
     let second = connect("gateway/admins/wang")?;
     for member in MEMBERS.iter().filter(|m| m.participant != "gateway") {
         enrol_participant(sandbox, origin, member, &first, &second).await?;
-        enrol_administrators(sandbox, member, &connect(member.participant)?).await?;
+        enrol_administrators(sandbox, member, connect).await?;
     }
     Ok(())
 }
@@ -120,10 +120,18 @@ async fn enrol_participant(
     answer.with_context(|| format!("enrolling {}", member.participant)).map(drop)
 }
 
-/// A member's own system adds its administrators.
-async fn enrol_administrators(sandbox: &Sandbox, member: &Member, own: &Session) -> anyhow::Result<()> {
-    for id in member.administrators {
+/// A member's own system adds its first administrator, who adds the others.
+async fn enrol_administrators(
+    sandbox: &Sandbox,
+    member: &Member,
+    connect: &impl Fn(&str) -> anyhow::Result<Session>,
+) -> anyhow::Result<()> {
+    let mut adding = connect(member.participant)?;
+    for (i, id) in member.administrators.iter().enumerate() {
         let name = format!("{}/admins/{id}", member.participant);
+        if i == 1 {
+            adding = connect(&format!("{}/admins/{}", member.participant, member.administrators[0]))?;
+        }
         let jwk = public_jwk(sandbox, &name)?;
         let request = json!({
             "name": name,
@@ -131,7 +139,7 @@ async fn enrol_administrators(sandbox: &Sandbox, member: &Member, own: &Session)
             "first_key_jwk": jwk.to_json(),
             "first_key_fingerprint": jwk.thumbprint(),
         });
-        let answer = own.call("ParticipantService/AddAdministrator", request).await;
+        let answer = adding.call("ParticipantService/AddAdministrator", request).await;
         answer.with_context(|| format!("enrolling {name}"))?;
     }
     Ok(())

@@ -189,9 +189,7 @@ pub async fn fund(beijing: &Session, division: &str, year: i32, yuan: i64) -> an
     let budget = json!({"programme": PROGRAMME, "funder_division": division, "budget_year": year,
                         "amount_fen": amount_fen, "reference": "预算拨款"});
     super::stage::call(beijing, "EntitlementService/AllotBudget", budget, "").await?;
-    let today = jjj_domain::time::Timestamp(beijing.client.now_us()).date().to_string();
-    let funding = json!({"programme": PROGRAMME, "channel": UNIONPAY, "amount_fen": amount_fen,
-                         "value_date": today, "reference": "预存资金"});
+    let funding = json!({"programme": PROGRAMME, "channel": UNIONPAY, "amount_fen": amount_fen, "reference": "预存资金"});
     super::stage::call(beijing, "EntitlementService/FundChannel", funding, "").await?;
     Ok(())
 }
@@ -212,8 +210,8 @@ pub async fn grant_and_credit(
 
 /// The channel's report that a grant was credited.
 pub fn credit(grant: &Value) -> Value {
-    json!({"grant": name(grant), "outcome": "CREDIT_OUTCOME_CREDITED", "amount_fen": int(&grant["amount_fen"]).to_string(),
-           "reference": format!("CR{}", &name(grant)[name(grant).len() - 12..])})
+    let amount_fen = int(&grant["amount_fen"]).to_string();
+    json!({"grant": name(grant), "outcome": "CREDIT_OUTCOME_CREDITED", "amount_fen": amount_fen})
 }
 
 /// An authorisation request of UnionPay.

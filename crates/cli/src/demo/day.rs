@@ -177,7 +177,7 @@ async fn entitlements(stage: &Stage, systems: &Systems, elders: &[String]) -> an
     // The next month's money: one credit fails and stays granted.
     let next = json!({"elder": elders[0], "programme": PROGRAMME, "month": "2026-12", "channel": UNIONPAY});
     let grant = call(&systems.beijing, "EntitlementService/GrantEntitlement", next, "grant").await?;
-    let failed = json!({"grant": name(&grant), "outcome": "CREDIT_OUTCOME_FAILED", "reference": "CRFAIL01", "failure": "账户状态异常"});
+    let failed = json!({"grant": name(&grant), "outcome": "CREDIT_OUTCOME_FAILED", "reason": "账户状态异常"});
     call(&systems.unionpay, "EntitlementService/ReportCredit", failed, "grant").await?;
     Ok(())
 }
@@ -221,7 +221,7 @@ async fn payments(stage: &Stage, systems: &Systems, day: &Day) -> anyhow::Result
             morning::STATUS => payment,
             // Reversed, then confirmed all the same: late.
             morning::LATE => {
-                let reverse = json!({"payment": name(&payment), "failure": "超时冲正"});
+                let reverse = json!({"payment": name(&payment), "reason": "超时冲正"});
                 call(&systems.unionpay, "PaymentService/ReversePayment", reverse, "payment").await?;
                 confirm(systems, &payment).await?
             }
@@ -246,6 +246,7 @@ async fn facts(stage: &Stage, systems: &Systems, day: &Day) -> anyhow::Result<()
     let advise = |order: &str, bill: &str, fee_type: &str, amount_fen: i64| {
         let mut request = cast::authorise(bill, fee_type, amount_fen, order, MERCHANT, stage.now().0 - 2_000_000);
         request["clearing_date"] = TODAY.into();
+        request.as_object_mut().expect("a request is an object").remove("consent_sha256");
         request
     };
     // Meals are not among the fees the programme may pay.
@@ -256,7 +257,7 @@ async fn facts(stage: &Stage, systems: &Systems, day: &Day) -> anyhow::Result<()
     call(&systems.unionpay, "PaymentService/AdvisePayment", excess, "payment").await?;
     // Money spent elsewhere that the account did not have.
     let outside = json!({"elder": day.elders[morning::OVERSPENT], "programme": PROGRAMME, "amount_fen": "30000",
-                         "clearing_date": TODAY, "reference": "OUT00000001"});
+                         "occurred_on": TODAY, "reference": "OUT00000001"});
     call(&systems.unionpay, "EntitlementService/ReportOutsideSpending", outside, "").await?;
     stage.narrator.say(
         "三笔事后通知照实入账：膳食费、超出账单的床位费、账户外消费超支——次日成为发现项。",
@@ -275,14 +276,17 @@ async fn mandate(stage: &Stage, systems: &Systems, day: &Day) -> anyhow::Result<
     });
     let mandate = call(&systems.beijing, "MandateService/CreateMandate", request, "mandate").await?;
     let instruct = json!({"mandate": name(&mandate), "bill": day.bills[at], "fee_type": "FEE_TYPE_NURSING",
-                          "amount_fen": "40000", "merchant_id": MERCHANT});
+                          "amount_fen": "40000"});
     let payment = call(&systems.beijing, "PaymentService/InstructPayment", instruct, "payment").await?;
     let taken = next_instruction(systems, &payment).await?;
     stage.narrator.say(
         format!("依委托授权，北京指令支付护理费 400 元；银联从指令流取得（游标 {taken}）并确认。"),
         format!("Under a mandate Beijing instructs 400 yuan of the nursing fee; UnionPay takes it from its stream (cursor {taken}) and confirms."),
     );
-    confirm(systems, &payment).await
+    // The channel's own time of an order that it was instructed to make.
+    let request = json!({"payment": name(&payment), "amount_fen": payment["amount_fen"],
+                         "transaction_time_us": stage.now().0.to_string()});
+    call(&systems.unionpay, "PaymentService/ConfirmPayment", request, "payment").await
 }
 
 /// Reads the instruction stream until the payment is in it; acknowledges and tells the cursor.
@@ -306,10 +310,9 @@ async fn next_instruction(systems: &Systems, payment: &Value) -> anyhow::Result<
 /// The institution's region claims the operating subsidy of the past month; Beijing approves; the bank pays.
 async fn subsidy(stage: &Stage, systems: &Systems, day: &Day) -> anyhow::Result<()> {
     stage.narrator.heading("五、运营补贴", "5. Operating subsidy");
-    let claim = json!({"institution": day.institution, "payer": BEIJING, "month": "2026-10",
-                       "channel": "channels/bank", "funder_division": "110000"});
+    let claim = json!({"institution": day.institution, "payer": BEIJING, "month": "2026-10"});
     let claim = call(&systems.hebei, "OperatingSubsidyService/CreateClaim", claim, "claim").await?;
-    let approve = json!({"claim": name(&claim), "reason": "按标准核定"});
+    let approve = json!({"claim": name(&claim), "amount_fen": claim["amount_fen"], "funder_division": "110000", "channel": "channels/bank"});
     call(&systems.beijing, "OperatingSubsidyService/ApproveClaim", approve, "claim").await?;
     let paid = json!({"claim": name(&claim), "amount_fen": claim["amount_fen"], "order_id": "20261118SUBSIDY1", "clearing_date": TODAY});
     call(&systems.bank, "OperatingSubsidyService/ConfirmPayout", paid, "claim").await?;

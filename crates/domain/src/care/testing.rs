@@ -271,7 +271,7 @@ pub fn new_contract(institution: &Name, elder: &Name) -> CreateContract {
         prepaid_months: 3,
         ..Fees::default()
     };
-    let text = Document { kind: DocumentKind::ContractText, sha256: digest(1), sm3: digest(2), size_bytes: 1 };
+    let text = Document { kind: DocumentKind::ContractText, sha256: digest(1), sm3: Some(digest(2)), size_bytes: 1 };
     CreateContract {
         institution: institution.clone(),
         elder: elder.clone(),

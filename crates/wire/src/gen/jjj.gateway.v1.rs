@@ -1699,8 +1699,8 @@ pub mod bill_service_client {
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
-    /// Bills. Written by the institution's region; read by it, by regions that may pay, and by channels
-    /// for what they pay.
+    /// Bills. Written by the institution's region; read by it and by the region of the elder's household
+    /// register. Channels learn what may be paid on a line from CheckPayment.
     #[derive(Debug, Clone)]
     pub struct BillServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -2073,8 +2073,8 @@ pub mod bill_service_server {
             tonic::Status,
         >;
     }
-    /// Bills. Written by the institution's region; read by it, by regions that may pay, and by channels
-    /// for what they pay.
+    /// Bills. Written by the institution's region; read by it and by the region of the elder's household
+    /// register. Channels learn what may be paid on a line from CheckPayment.
     #[derive(Debug)]
     pub struct BillServiceServer<T> {
         inner: Arc<T>,
@@ -3836,7 +3836,7 @@ pub struct ContractDocument {
     /// Required. SHA-256, 64 lower-case hex digits.
     #[prost(string, tag = "2")]
     pub sha256: ::prost::alloc::string::String,
-    /// Required. SM3 (GB/T 32905), 64 lower-case hex digits.
+    /// SM3 (GB/T 32905), 64 lower-case hex digits; empty: none.
     #[prost(string, tag = "3")]
     pub sm3: ::prost::alloc::string::String,
     /// Required. Size in bytes, from 1.

@@ -151,7 +151,9 @@ impl Party {
 pub struct Document {
     pub kind: DocumentKind,
     pub sha256: Digest,
-    pub sm3: Digest,
+    /// GB/T 32905, beside it where the signers use national algorithms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sm3: Option<Digest>,
     pub size_bytes: i64,
 }
 
