@@ -152,7 +152,10 @@ pub async fn contracts(
     let attest = of(Proof::Attested)
         .map(|(_, contract)| json!({"contract": contract, "attested_on": today, "attester": "县民政局"}));
     batch(registrar, "ContractService/AttestContract", attest.collect(), "contract").await?;
-    let activate = names.iter().map(|contract| json!({"contract": contract, "effective_on": today}));
+    let activate = placements
+        .iter()
+        .zip(&names)
+        .map(|(p, contract)| json!({"contract": contract, "effective_on": p.starts_on}));
     batch(registrar, "ContractService/ActivateContract", activate.collect(), "contract").await?;
     Ok(names)
 }

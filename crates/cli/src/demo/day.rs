@@ -174,9 +174,9 @@ async fn entitlements(stage: &Stage, systems: &Systems, elders: &[String]) -> an
             yuan(tier)
         ),
     );
-    // The next month's money: one credit fails and stays granted.
-    let next = json!({"elder": elders[0], "programme": PROGRAMME, "month": "2026-12", "channel": UNIONPAY});
-    let grant = call(&systems.beijing, "EntitlementService/GrantEntitlement", next, "grant").await?;
+    // October is paid late; the credit fails and stays granted.
+    let late = json!({"elder": elders[0], "programme": PROGRAMME, "month": "2026-10", "channel": UNIONPAY});
+    let grant = call(&systems.beijing, "EntitlementService/GrantEntitlement", late, "grant").await?;
     let failed = json!({"grant": name(&grant), "outcome": "CREDIT_OUTCOME_FAILED", "reason": "账户状态异常"});
     call(&systems.unionpay, "EntitlementService/ReportCredit", failed, "grant").await?;
     Ok(())

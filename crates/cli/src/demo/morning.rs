@@ -11,7 +11,7 @@ use jjj_cli::session::Session;
 use jjj_domain::time::Timestamp;
 use serde_json::{Value, json};
 
-use super::cast::{BEIJING, UNIONPAY};
+use super::cast::{BEIJING, PROGRAMME, UNIONPAY};
 use super::day::{Day, MERCHANT, Systems};
 use super::stage::{Stage, call, int, name};
 use crate::recon;
@@ -79,11 +79,11 @@ pub async fn play(stage: &Stage, systems: &Systems, day: &Day) -> anyhow::Result
     let expected: BTreeSet<String> = EXPECTED.iter().map(ToString::to_string).collect();
     let missed: Vec<_> = expected.difference(&seen).collect();
     let invented: Vec<_> = seen.difference(&expected).collect();
-    stage.narrator.say(
-        format!("预埋的 {} 类差错与发现项全部查出。", expected.len()),
-        format!("All {} planted kinds of differences and findings were found.", expected.len()),
-    );
     ensure!(missed.is_empty() && invented.is_empty(), "missed {missed:?}, invented {invented:?}");
+    stage.narrator.say(
+        format!("预埋的 {} 类差错与发现项全部查出，没有多出一类。", expected.len()),
+        format!("All {} planted kinds of differences and findings were found, and no other.", expected.len()),
+    );
 
     let resolved = resolve_all(stage, &chen).await?;
     let signed = sign(stage, &name(&again)).await?;
@@ -110,6 +110,13 @@ async fn second_thoughts(stage: &Stage, systems: &Systems, day: &Day) -> anyhow:
     let end = json!({"contract": day.contracts[CONTRACT_ENDED], "termination_reason": "TERMINATION_REASON_WITHDRAWAL",
                      "ended_on": "2026-10-31", "reason": "补录"});
     call(&systems.hebei, "ContractService/TerminateContract", end, "").await?;
+    // The app was offline: it took a payment that the gateway would have refused.
+    let late = json!({
+        "bill": day.bills[CONTRACT_ENDED], "fee_type": "FEE_TYPE_NURSING", "programme": PROGRAMME, "amount_fen": "3000",
+        "merchant_id": MERCHANT, "order_id": "20261118ADVICE03", "clearing_date": DAY_ONE,
+        "transaction_time_us": (stage.now().0 - 1_000_000).to_string(),
+    });
+    call(&systems.unionpay, "PaymentService/AdvisePayment", late, "").await?;
     let revoke = |record: &str| {
         json!({"name": record, "new_state": "RECORD_STATE_REVOKED", "reason": "严重事件", "decided_by": "评定委员会",
                "document_number": "撤-2026-1", "effective_on": "2026-11-01"})
@@ -327,9 +334,8 @@ async fn resolve_all(stage: &Stage, chen: &Session) -> anyhow::Result<BTreeMap<S
 
 fn resolution_of(class: &str) -> Option<&'static str> {
     Some(match class {
-        "DUPLICATE" | "CHANNEL_ONLY" | "AMBIGUOUS" => "REPAY",
-        "REFUND_ORPHAN" | "PARTY_MISMATCH" | "STATUS_MISMATCH" => "ACCEPT",
-        "LEDGER_ONLY" | "AMOUNT_MISMATCH" => "RELEASE",
+        "DUPLICATE" | "CHANNEL_ONLY" | "REFUND_ORPHAN" => "REPAY",
+        "LEDGER_ONLY" | "AMOUNT_MISMATCH" | "AMBIGUOUS" => "RELEASE",
         "FEE_MISMATCH" => "INSTITUTION_BEARS",
         "LATE_CONFIRMATION" => "ACCEPT",
         "CUTOFF" => return None,
