@@ -55,9 +55,8 @@ pub struct PrivateCommitment {
     pub row: Hash,
 }
 
+/// Its table and person are in the leaf for readers; the commitment alone names the row.
 pub struct Erased {
-    pub spec: &'static TableSpec,
-    pub person: String,
     pub key: Hash,
 }
 
@@ -191,9 +190,10 @@ impl BodyEvidence {
 impl Erased {
     fn parse(json: Json) -> Result<Self, String> {
         let mut erased = Members::of(json, "an erased row")?;
-        let parsed = Self { spec: erased.table()?, person: erased.text("person")?, key: erased.hash("k")? };
+        (erased.table()?, erased.text("person")?);
+        let key = erased.hash("k")?;
         erased.end()?;
-        Ok(parsed)
+        Ok(Self { key })
     }
 }
 

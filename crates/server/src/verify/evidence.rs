@@ -89,11 +89,7 @@ impl One<'_> {
             ("token_digest", row.token_digest.clone(), said.token.clone()),
             ("item_index", row.item_index.to_string(), said.index.to_string()),
             ("item_count", row.item_count.to_string(), said.count.to_string()),
-            (
-                "sealed_for",
-                row.sealed_for.clone().unwrap_or_else(none),
-                said.sealed_for.clone().unwrap_or_else(none),
-            ),
+            ("sealed_for", row.sealed_for.clone().unwrap_or_else(none), said.sealed_for.clone().unwrap_or_else(none)),
         ] {
             if stored != said {
                 self.fault(column, format!("is {}, the leaf says {}", quote(stored), quote(said)));
@@ -180,7 +176,10 @@ impl One<'_> {
             self.fault("item_path", "does not lead to what the token binds");
         }
         if claims.iss != self.body.author {
-            self.fault("token_digest", format!("is signed by {}, the leaf's author is {}", claims.iss, self.body.author));
+            self.fault(
+                "token_digest",
+                format!("is signed by {}, the leaf's author is {}", claims.iss, self.body.author),
+            );
         }
         if claims.path != self.said.path {
             self.fault("method_path", format!("is not the token's {}", quote(&claims.path)));

@@ -10,6 +10,7 @@ use jjj_store::log_tables::{FileChunkRow, UploadRow};
 use jjj_store::{Session, StoreError};
 use sha2::{Digest, Sha256};
 
+use super::digest::sha256_hex;
 use super::report::{Check, Findings};
 use super::scan::Scan;
 
@@ -32,7 +33,8 @@ pub async fn check(session: &mut Session, findings: &mut Findings) -> Result<(),
                 end(session, reading.take(), &mut seen, findings).await?;
             }
             let file = || chunk.file.clone();
-            let now = reading.get_or_insert_with(|| Reading { file: file(), chunks: 0, hash: Sha256::new(), is_whole: true });
+            let now =
+                reading.get_or_insert_with(|| Reading { file: file(), chunks: 0, hash: Sha256::new(), is_whole: true });
             if chunk.chunk_index != now.chunks {
                 now.is_whole = false;
                 let key = format!("{}, {}", chunk.file, chunk.chunk_index);
@@ -88,13 +90,14 @@ fn digest_of(file: &[Value]) -> String {
     file[at].to_string()
 }
 
-/// Files that have a digest and no chunk.
+/// Files that have a digest, of more than nothing, and no chunk.
 async fn missing(session: &mut Session, seen: &HashSet<String>, findings: &mut Findings) -> Result<(), StoreError> {
     let mut scan = Scan::of(FileRow::spec());
     while let Some(page) = scan.page(session).await? {
         for values in page {
             let file = FileRow::spec().key_of(&values)[0].to_string();
-            if !digest_of(&values).is_empty() && !seen.contains(&file) {
+            let digest = digest_of(&values);
+            if !digest.is_empty() && digest != sha256_hex([]) && !seen.contains(&file) {
                 findings.row(Check::File, "file_chunks", &file, "the file's chunks are missing");
             }
         }

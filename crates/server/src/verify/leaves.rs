@@ -78,7 +78,8 @@ impl Page {
             let own = evidence.next_if(|row| row.leaf_id == leaf.leaf_id);
             let body = check_leaf(&leaf, context, &mut checked.findings);
             let Some(body) = body else { continue };
-            let deadline = check_evidence(&leaf, &body, own.as_ref(), &self.tokens, context, &mut signed, &mut checked.findings);
+            let deadline =
+                check_evidence(&leaf, &body, own.as_ref(), &self.tokens, context, &mut signed, &mut checked.findings);
             checked.leaves.push(facts(&leaf, body, deadline, context));
         }
         for orphan in evidence {

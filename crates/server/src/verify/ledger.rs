@@ -160,7 +160,8 @@ impl Books {
         })
         .await?;
         each::<PaymentRow>(session, |row| {
-            let moved = books.moved.entry((row.channel.code().to_owned(), row.clearing_date)).or_insert(row.recorded_at_us);
+            let moved =
+                books.moved.entry((row.channel.code().to_owned(), row.clearing_date)).or_insert(row.recorded_at_us);
             *moved = row.recorded_at_us.max(*moved);
             if matches!(row.state, PaymentState::Reserved | PaymentState::Late) {
                 books.payments.push(row);
@@ -177,7 +178,8 @@ impl Books {
         let mut newest: BTreeMap<(Value, String), PolicyRow> = BTreeMap::new();
         each::<PolicyRow>(session, |row| {
             let scope = (Value::Text(row.kind.to_string()), row.scope.clone());
-            let is_newer = |known: &PolicyRow| (known.effective_from, known.version) < (row.effective_from, row.version);
+            let is_newer =
+                |known: &PolicyRow| (known.effective_from, known.version) < (row.effective_from, row.version);
             if row.effective_from <= today && newest.get(&scope).is_none_or(is_newer) {
                 newest.insert(scope, row);
             }

@@ -139,7 +139,9 @@ impl AllLeaves {
             }
             findings.row(Check::Order, "leaves", &leaf_id, "is missing");
             match (order.pending(place), order.index(place)) {
-                (Some(row), _) => findings.column(Check::Order, "leaf_pending", row.pending_id, "leaf_id", "names no leaf"),
+                (Some(row), _) => {
+                    findings.column(Check::Order, "leaf_pending", row.pending_id, "leaf_id", "names no leaf")
+                }
                 (None, Some(index)) => findings.column(Check::Order, "leaf_order", index, "leaf_id", "names no leaf"),
                 (None, None) => {}
             }
@@ -176,7 +178,9 @@ impl AllLeaves {
                 let (id, record) = body.map(|b| (b.id, b.record)).unwrap_or_default();
                 let problem = match before {
                     None => format!("the first version of {record} is {version}"),
-                    Some((previous, _)) => format!("version {version} of {record} follows {previous}, or comes before it"),
+                    Some((previous, _)) => {
+                        format!("version {version} of {record} follows {previous}, or comes before it")
+                    }
                 };
                 findings.column(Check::Order, "leaves", id, "version", problem);
             }
@@ -193,7 +197,13 @@ impl AllLeaves {
                 let row = TokenRow::from_values(values)?;
                 count += 1;
                 if sha256_hex(&row.token) != row.token_digest {
-                    findings.column(Check::Evidence, "tokens", &row.token_digest, "token", "is not what its digest says");
+                    findings.column(
+                        Check::Evidence,
+                        "tokens",
+                        &row.token_digest,
+                        "token",
+                        "is not what its digest says",
+                    );
                 } else if !parse_hash(&row.token_digest).is_some_and(|digest| self.tokens.contains(&digest)) {
                     findings.row(Check::Evidence, "tokens", &row.token_digest, "is named by no evidence");
                 }

@@ -35,7 +35,8 @@ pub const UNPROTECTED: &[Unprotected] = &[
         table: "uploads",
         column: None,
         changes: ANY,
-        reason: "work in progress; the completing request signs size and digest",
+        reason: "work in progress, and with it the chunks in `file_chunks` of a file that is not whole yet; the \
+                 completing request signs size and digest",
     },
     Unprotected {
         table: "leaf_pending",
