@@ -177,7 +177,7 @@ mod tests {
     fn clear() -> ClearPerson {
         let request = pb::RegisterPartyRequest {
             request_id: String::new(),
-            salt: vec![1; 32].into(),
+            salt: vec![1; 32],
             identifiers: vec![
                 pb::Identifier { kind: pb::IdentifierKind::SocialSecurityCard.into(), value: "A12345678".into() },
                 pb::Identifier { kind: pb::IdentifierKind::ResidentId.into(), value: "11010519491231002X".into() },

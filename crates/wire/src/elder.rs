@@ -225,7 +225,7 @@ mod tests {
             |kind: pb::IdentifierKind, value: &str| pb::Identifier { kind: kind.into(), value: value.into() };
         pb::RegisterElderRequest {
             request_id: String::new(),
-            salt: vec![7; 32].into(),
+            salt: vec![7; 32],
             household_division: "110108".into(),
             identifiers: vec![
                 identifier(pb::IdentifierKind::ResidentId, "11010519491231002x"),
@@ -260,8 +260,8 @@ mod tests {
     fn registration_refused() {
         type Spoil = fn(&mut pb::RegisterElderRequest);
         let table: [(Spoil, Reason, &str); 21] = [
-            (|r| r.salt = Vec::new().into(), FieldMissing, "salt"),
-            (|r| r.salt = vec![0; 31].into(), FieldMalformed, "salt"),
+            (|r| r.salt = Vec::new(), FieldMissing, "salt"),
+            (|r| r.salt = vec![0; 31], FieldMalformed, "salt"),
             (|r| r.household_division.clear(), FieldMissing, "household_division"),
             (|r| r.household_division = "1101".into(), FieldMalformed, "household_division"),
             (|r| r.identifiers[0].kind = 0, EnumUnspecified, "identifiers[0].kind"),

@@ -401,7 +401,8 @@ async fn bills(world: &World, elder: &str, contract: &str, stay: &str) {
     let void = || pb::VoidBillRequest { request_id: world.id(), bill: bill.name.clone(), reason: "作废".into() };
     assert_eq!(world.refusal(beijing, VOID, &void()).await, "NOT_YOUR_RECORD bill");
     let voided: pb::VoidBillResponse = world.twice(hebei, VOID, &void()).await;
-    assert_eq!(voided.bill.unwrap().state(), pb::BillState::Voided);
+    let voided = voided.bill.unwrap();
+    assert_eq!((voided.state(), voided.lines[0].due_fen), (pb::BillState::Voided, 5));
     assert_eq!(world.refusal(hebei, VOID, &void()).await, "STATE_NOT_ALLOWED bill");
     let read: pb::Bill = world.ask(beijing, GET, &pb::GetBillRequest { name: bill.name.clone() }).await;
     assert_eq!((read.version, read.lines.len()), (4, 1));

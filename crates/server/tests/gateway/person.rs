@@ -48,7 +48,7 @@ fn data() -> pb::PersonalData {
 pub fn elder(world: &World, identifiers: Vec<pb::Identifier>, sex: pb::Sex) -> pb::RegisterElderRequest {
     pb::RegisterElderRequest {
         request_id: world.id(),
-        salt: vec![9; 32].into(),
+        salt: vec![9; 32],
         household_division: "110108".into(),
         identifiers,
         personal_data: Some(pb::PersonalData { sex: sex.into(), ..data() }),
@@ -91,7 +91,7 @@ async fn an_elder_is_registered_found_read_and_erased(database: TestDatabase) {
 
     let mut add = pb::AddIdentifierRequest {
         request_id: world.id(),
-        salt: vec![3; 32].into(),
+        salt: vec![3; 32],
         elder: registered.name.clone(),
         identifier: Some(identifier(SocialSecurityCard, "a12345678")),
     };
@@ -184,7 +184,7 @@ async fn elders_are_amended_merged_and_listed(database: TestDatabase) {
 
     let mut amend = pb::AmendElderRequest {
         request_id: world.id(),
-        salt: vec![1; 32].into(),
+        salt: vec![1; 32],
         elder: first.clone(),
         expected_version: 7,
         household_division: "130606".into(),
@@ -257,7 +257,7 @@ async fn parties_are_registered_amended_and_erased(database: TestDatabase) {
     let (beijing, hebei) = (&world.beijing, &world.hebei);
     let new = |identifiers: Vec<pb::Identifier>| pb::RegisterPartyRequest {
         request_id: world.id(),
-        salt: vec![2; 32].into(),
+        salt: vec![2; 32],
         identifiers,
         personal_data: Some(data()),
     };
@@ -265,7 +265,7 @@ async fn parties_are_registered_amended_and_erased(database: TestDatabase) {
     let answer: pb::RegisterPartyResponse = world.twice(hebei, register, &new(vec![])).await;
     let party = answer.party.unwrap();
     assert_eq!((party.region.as_str(), party.state()), ("regions/130000", pb::PersonState::Active));
-    let unsalted = pb::RegisterPartyRequest { salt: vec![].into(), ..new(vec![]) };
+    let unsalted = pb::RegisterPartyRequest { salt: vec![], ..new(vec![]) };
     assert_eq!(world.refusal(hebei, register, &unsalted).await, "FIELD_MISSING salt");
     let batch = method!("ElderService/BatchRegisterParties");
     let items = [new(vec![identifier(SocialSecurityCard, CARD)]), new(vec![identifier(SocialSecurityCard, CARD)])];
@@ -275,7 +275,7 @@ async fn parties_are_registered_amended_and_erased(database: TestDatabase) {
 
     let amend = |party: &str| pb::AmendPartyRequest {
         request_id: world.id(),
-        salt: vec![4; 32].into(),
+        salt: vec![4; 32],
         party: party.into(),
         identifiers: vec![identifier(ResidentId, OTHER_RESIDENT_ID)],
         personal_data: Some(pb::PersonalData { sex: pb::Sex::Female.into(), ..data() }),
