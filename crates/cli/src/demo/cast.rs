@@ -152,10 +152,8 @@ pub async fn contracts(
     let attest = of(Proof::Attested)
         .map(|(_, contract)| json!({"contract": contract, "attested_on": today, "attester": "县民政局"}));
     batch(registrar, "ContractService/AttestContract", attest.collect(), "contract").await?;
-    let activate = placements
-        .iter()
-        .zip(&names)
-        .map(|(p, contract)| json!({"contract": contract, "effective_on": p.starts_on}));
+    let activate =
+        placements.iter().zip(&names).map(|(p, contract)| json!({"contract": contract, "effective_on": p.starts_on}));
     batch(registrar, "ContractService/ActivateContract", activate.collect(), "contract").await?;
     Ok(names)
 }
@@ -192,7 +190,8 @@ pub async fn fund(beijing: &Session, division: &str, year: i32, yuan: i64) -> an
     let budget = json!({"programme": PROGRAMME, "funder_division": division, "budget_year": year,
                         "amount_fen": amount_fen, "reference": "预算拨款"});
     super::stage::call(beijing, "EntitlementService/AllotBudget", budget, "").await?;
-    let funding = json!({"programme": PROGRAMME, "channel": UNIONPAY, "amount_fen": amount_fen, "reference": "预存资金"});
+    let funding =
+        json!({"programme": PROGRAMME, "channel": UNIONPAY, "amount_fen": amount_fen, "reference": "预存资金"});
     super::stage::call(beijing, "EntitlementService/FundChannel", funding, "").await?;
     Ok(())
 }

@@ -252,8 +252,13 @@ async fn facts(stage: &Stage, systems: &Systems, day: &Day) -> anyhow::Result<()
     // Meals are not among the fees the programme may pay.
     let meal = advise("20261118ADVICE01", &day.bills[morning::ADVISED], "MEAL", 5_000);
     call(&systems.unionpay, "PaymentService/AdvisePayment", meal, "payment").await?;
-    // More than the bed fee that is due.
-    let excess = advise("20261118ADVICE02", &day.bills[morning::EXCEEDED], "BED", 140_000);
+    // The family has paid the rest of the bed fee elsewhere: now it is more than is due.
+    let lines = [("BED", "180000", "130000"), ("NURSING", "200000", "0"), ("MEAL", "90000", "0")].map(
+        |(fee, due, paid)| json!({"fee_type": format!("FEE_TYPE_{fee}"), "due_fen": due, "paid_elsewhere_fen": paid}),
+    );
+    let amended = json!({"bill": day.bills[morning::EXCEEDED], "lines": lines, "reason": "家属已付"});
+    call(&systems.hebei, "BillService/AmendBill", amended, "").await?;
+    let excess = advise("20261118ADVICE02", &day.bills[morning::EXCEEDED], "BED", 10_000);
     call(&systems.unionpay, "PaymentService/AdvisePayment", excess, "payment").await?;
     // Money spent elsewhere that the account did not have.
     let outside = json!({"elder": day.elders[morning::OVERSPENT], "programme": PROGRAMME, "amount_fen": "30000",

@@ -61,13 +61,13 @@ const EXPECTED: &[&str] = &[
 pub async fn play(stage: &Stage, systems: &Systems, day: &Day) -> anyhow::Result<Value> {
     stage.narrator.heading("六、次日对账", "6. The next morning");
     second_thoughts(stage, systems, day).await?;
-    stage.sleep_days(1);
+    stage.sleep_days(1).await;
     let chen = stage.as_("regions/110000/admins/chen")?;
     let mut seen = BTreeSet::new();
 
     let first = run(stage, systems, &chen, DAY_ONE, first_file(stage, day).await?).await?;
     note_classes(&chen, &mut seen).await?;
-    stage.sleep_days(1);
+    stage.sleep_days(1).await;
     run(stage, systems, &chen, DAY_TWO, second_file(day)).await?;
     // The grace of the first day is over: what its file still lacks is a difference now.
     let again =
@@ -85,6 +85,7 @@ pub async fn play(stage: &Stage, systems: &Systems, day: &Day) -> anyhow::Result
         format!("All {} planted kinds of differences and findings were found, and no other.", expected.len()),
     );
 
+    next_month(systems, day).await?;
     let resolved = resolve_all(stage, &chen).await?;
     let signed = sign(stage, &name(&again)).await?;
     if stage.narrator.aloud() {
@@ -127,6 +128,13 @@ async fn second_thoughts(stage: &Stage, systems: &Systems, day: &Day) -> anyhow:
         "当晚补录：一份合同已于上月解除；一家机构的等级、一位老人的评估被撤销，均追溯生效。已付的款不动，将成为发现项。",
         "That evening: a contract turns out to have ended last month; a rating and an assessment are revoked, dated back. No payment is undone; findings will show.",
     );
+    Ok(())
+}
+
+/// December's credit covers what was overspent: only then may that finding be closed.
+async fn next_month(systems: &Systems, day: &Day) -> anyhow::Result<()> {
+    let elders = [day.elders[OVERSPENT].clone()];
+    super::cast::grant_and_credit(&systems.beijing, &systems.unionpay, &elders, "2026-12").await?;
     Ok(())
 }
 

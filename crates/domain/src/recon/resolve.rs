@@ -258,9 +258,21 @@ fn declined(row: BreakRow) -> BreakRow {
     BreakRow { state, resolution: None, person, ..row }
 }
 
+/// An account below zero keeps its finding (LEDGER.md, identity 3): only credits or refunds end it.
+fn check_no_longer_overdrawn(snapshot: &Snapshot, row: &BreakRow) -> Result<(), Stop> {
+    let account = row.subject.strip_prefix("accounts/").and_then(|a| a.parse::<Account>().ok());
+    let Some(account) = account.filter(|_| row.class == BreakClass::Overspent) else { return Ok(()) };
+    let available = snapshot.get::<AccountRow>(key![account])?.map_or(0, |row| row.available_fen());
+    if available < 0 {
+        return Err(guard::wrong_state("OVERDRAWN", "not overdrawn", "reconciliation_break", &row.subject).into());
+    }
+    Ok(())
+}
+
 fn approve(snapshot: &Snapshot, call: &Call, row: BreakRow) -> Result<Decision, Stop> {
     let resolution = row.resolution.expect("a proposal has one");
     check_allowed(&row, resolution)?;
+    check_no_longer_overdrawn(snapshot, &row)?;
     let mut booked = Booked::new(snapshot, call, &row)?;
     for stake in &row.stakes.0 {
         booked.resolve(stake, resolution)?;

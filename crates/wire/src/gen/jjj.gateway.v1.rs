@@ -25648,7 +25648,7 @@ pub struct View {
     /// Differences as signed; empty unless DISPUTED.
     #[prost(message, repeated, tag = "14")]
     pub differences: ::prost::alloc::vec::Vec<ViewDifference>,
-    /// Version, from 1.
+    /// Version: 0 until somebody signs, then from 1.
     #[prost(int64, tag = "15")]
     pub version: i64,
 }

@@ -102,7 +102,8 @@ fn views(run: &StartRun, day: &Day, found: &Assembled, name: &str, call: &Call) 
             signed_by: None,
             signed_at_us: None,
             differences: Json(Vec::new()),
-            version: 1,
+            // The run's leaf holds it; its own leaves begin with its signature.
+            version: 0,
         }
     };
     of.into_iter().map(row).collect()
