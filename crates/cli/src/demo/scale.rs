@@ -386,9 +386,11 @@ async fn compare(stage: &Stage, report: &Report, served: Served) -> anyhow::Resu
     count_institutions(&gateway, report, &mut table).await?;
     count_remote(&gateway, report, &mut table).await?;
     if stage.narrator.aloud() {
-        let rows: Vec<Value> = table.rows.iter().filter(|r| r.0.len() < 40 || r.1 != r.2).map(|(what, published, counted)| {
-            json!({"figure": what, "report": published, "gateway": counted, "": if published == counted { "=" } else { "≠" }})
-        }).collect();
+        let shown = table.rows.iter().map(|(what, published, counted)| {
+            let sign = if published == counted { "=" } else { "≠" };
+            json!({"figure": what, "report": published, "gateway": counted, "": sign})
+        });
+        let rows: Vec<Value> = shown.collect();
         crate::output::table(&rows, &["figure", "report", "gateway", ""]);
     }
     let equal = table.rows.iter().all(|(_, published, counted)| published == counted);
@@ -433,7 +435,8 @@ async fn count_institutions(gateway: &Session, report: &Report, table: &mut Tabl
         let counted = ratings.iter().filter(|r| int(&r["native_grade"]) == *grade).count();
         table.row(format!("京 {} {grade}", "★".repeat(*grade as usize)), *published, counted);
     }
-    let rated: BTreeSet<String> = ratings.iter().filter_map(|r| Some(r["institution"].as_str()?.to_owned())).collect();
+    let rated: BTreeSet<String> =
+        ratings.iter().filter_map(|r| Some(r["envelope"]["subject"].as_str()?.to_owned())).collect();
     for district in &care.by_district {
         let here: Vec<&Value> =
             institutions.iter().filter(|i| i["division_code"] == district.division_code.as_str()).collect();
