@@ -12,7 +12,7 @@ use jjj_domain::rejection::{Reason, Rejection};
 use jjj_domain::time::Date;
 
 use crate::enums::enum_value;
-use crate::parse::{choice, name, or_empty, parsed, text, who};
+use crate::parse::{choice, name, optional, or_empty, parsed, text, who};
 use crate::pb;
 
 impl TryFrom<&pb::AssignBreakRequest> for AssignBreak {
@@ -32,7 +32,7 @@ impl TryFrom<&pb::ProposeResolutionRequest> for ProposeResolution {
             break_name: break_name(&request.reconciliation_break)?,
             resolution: choice::<pb::Resolution, Resolution>("resolution", request.resolution)?,
             reason: text("reason", &request.reason)?,
-            elder: None,
+            elder: optional(&request.elder, |elder| name("elder", elder, Collection::Elder))?.map(|n| n.to_string()),
         })
     }
 }

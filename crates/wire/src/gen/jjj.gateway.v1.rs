@@ -25952,6 +25952,10 @@ pub struct ProposeResolutionRequest {
     /// Required. Up to 1,000 characters; nothing personal.
     #[prost(string, tag = "4")]
     pub reason: ::prost::alloc::string::String,
+    /// `elders/{uuid}` whose account bears or receives it. Required with ACCEPT where the break does
+    /// not know the elder; FIELD_MALFORMED elsewhere.
+    #[prost(string, tag = "5")]
+    pub elder: ::prost::alloc::string::String,
 }
 /// Answer to ProposeResolution.
 #[derive(Clone, PartialEq, ::prost::Message)]
