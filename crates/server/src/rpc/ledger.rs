@@ -8,7 +8,7 @@ use jjj_domain::key;
 use jjj_domain::ledger::{AccountRow, Book};
 use jjj_domain::rejection::{Reason, Rejection};
 use jjj_domain::row::Row;
-use jjj_domain::value::{ColumnType, Value};
+use jjj_domain::value::{Column, ColumnType, Value};
 use jjj_store::log_tables::{CheckpointRow, LeafRow};
 use jjj_store::{EntryField, EntryQuery, LedgerEntry, Op, Session};
 use jjj_token::merkle::{consistency_proof, inclusion_proof};
@@ -99,7 +99,7 @@ impl LedgerService for LedgerApi {
         let is_more = found.len() as i64 > paging.size;
         found.truncate(paging.size as usize);
         let next_page_token = match found.last() {
-            Some(last) if is_more => paging.encode(&key![last.leaf_index, last.transfer.line]),
+            Some(last) if is_more => paging.encode(&[last.leaf_index.to_value(), last.transfer.line.to_value()]),
             _ => String::new(),
         };
         Ok(Response::new(pb::ListEntriesResponse { entries: found.into_iter().map(render).collect(), next_page_token }))

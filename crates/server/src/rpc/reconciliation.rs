@@ -108,7 +108,7 @@ impl ReconciliationService for ReconciliationApi {
         let is_more = rows.len() as i64 > paging.size;
         rows.truncate(paging.size as usize);
         let next_page_token = match rows.last() {
-            Some(last) if is_more => paging.encode(&key![last.recorded_at_us, last.run]),
+            Some(last) if is_more => paging.encode(&[last.recorded_at_us.to_value(), last.run.to_value()]),
             _ => String::new(),
         };
         let mut runs = Vec::with_capacity(rows.len());
@@ -151,7 +151,7 @@ impl ReconciliationService for ReconciliationApi {
         let paging = Paging::new(caller.method.path, &q.name, q.page_size, &q.page_token).map_err(refuse)?;
         let newest = self.known_break(&caller, &q.name).await?;
         let (leaves, next_page_token) = versions(&self.0, &q.name, newest.version, &paging).await?;
-        let rows = leaves.iter().map(|leaf| own_row(leaf)).collect::<Result<Vec<_>, _>>().map_err(inconsistent)?;
+        let rows = leaves.iter().map(own_row).collect::<Result<Vec<_>, _>>().map_err(inconsistent)?;
         let today = self.today();
         let breaks = rows.iter().map(|row| wire::reconciliation_break(row, today)).collect();
         Ok(Response::new(pb::ListBreakVersionsResponse { breaks, next_page_token }))
@@ -215,7 +215,7 @@ impl ReconciliationService for ReconciliationApi {
         let is_more = units.len() as i64 > paging.size;
         units.truncate(paging.size as usize);
         let next_page_token = match units.last() {
-            Some(last) if is_more => paging.encode(&key![last.run, last.position]),
+            Some(last) if is_more => paging.encode(&[last.run.to_value(), last.position.to_value()]),
             _ => String::new(),
         };
         let page_rows = units.into_iter().map(wire::view_row).collect();

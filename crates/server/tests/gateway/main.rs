@@ -2,13 +2,17 @@
 
 mod care;
 mod crowd;
+mod files;
 mod forged;
 mod harness;
 mod institution;
+mod ledger;
 mod money;
 mod person;
 mod policy;
 mod rating;
 mod recognition;
+mod recon;
 mod registry;
+mod scene;
 mod talk;
