@@ -5,7 +5,7 @@
 
 use std::any::Any;
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::decision::{Erasure, Leaf};
@@ -77,6 +77,7 @@ pub struct Snapshot {
     rows: HashMap<RowKey, Option<AnyRow>>,
     lists: HashMap<ListKey, Vec<Vec<Value>>>,
     loads: Vec<Load>,
+    absent: HashSet<RowKey>,
     misses: RefCell<BTreeSet<Load>>,
 }
 
@@ -120,6 +121,12 @@ impl Snapshot {
         std::mem::take(&mut *self.misses.borrow_mut()).into_iter().collect()
     }
 
+    /// Rows asked for by key that the database did not have: what is then written under such a
+    /// key is new, and must not replace what another transaction has meanwhile put there.
+    pub fn absent(&self) -> &HashSet<(&'static str, Vec<Value>)> {
+        &self.absent
+    }
+
     /// Everything loaded so far, to load it again after locking.
     pub fn loads(&self) -> &[Load] {
         &self.loads
@@ -136,6 +143,9 @@ impl Snapshot {
             keys.push(key);
         }
         if load.is_by_key() {
+            if keys.is_empty() {
+                self.absent.insert((spec.name, load.values.clone()));
+            }
             self.rows.entry((spec.name, load.values.clone())).or_insert(None);
         } else {
             keys.sort();

@@ -47,8 +47,14 @@ pub async fn found(
         registry: None,
         committed: committed.clone(),
     });
-    let mut whats = vec!["founding the gateway".to_owned()];
-    let mut jobs = vec![own_job(clock, "found", Box::new(founding))];
+    // Alone and first: on a gateway founded before, nothing else may be touched.
+    let founded = engine.submit_all(vec![own_job(clock, "found", Box::new(founding))]).await;
+    for outcome in founded {
+        let what = "founding the gateway".to_owned();
+        outcome.map_err(|refused| BootstrapError::Refused { what, refused })?;
+    }
+    let mut whats = Vec::new();
+    let mut jobs = Vec::new();
     for default in policy::defaults() {
         let name = policy::policy_name(default.kind, &default.scope);
         jobs.push(own_job(clock, &name, Box::new(default)));

@@ -22,7 +22,9 @@ const OLDEST_POSTGRES: i64 = 150_000;
 /// The write path enters every table by an index, whatever the statistics of a young table
 /// say, and plans each statement once. A gateway that stops in the middle of a transaction
 /// must not keep its locks.
-pub const POSTGRES_WRITE_SETTINGS: [(&str, &str); 7] = [
+pub const POSTGRES_WRITE_SETTINGS: [(&str, &str); 8] = [
+    // No answer leaves before its transaction is durable, whatever the server's default.
+    ("synchronous_commit", "on"),
     ("enable_seqscan", "off"),
     ("enable_hashjoin", "off"),
     ("enable_mergejoin", "off"),

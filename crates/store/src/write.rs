@@ -1,7 +1,7 @@
 //! One batch's transaction, in the order of DESIGN.md §4: claim the requests, load
 //! and lock, decide (elsewhere), write, commit.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jjj_domain::decision::{Erasure, Topic, Write};
 use jjj_domain::ledger::{Account, AccountRow, Layer, TransferRow};
@@ -59,6 +59,9 @@ pub struct Effects {
     pub chunks: Vec<FileChunkRow>,
     /// Private rows to delete by key, after everything is written.
     pub erasures: Vec<Erasure>,
+    /// Keys of heads that the decisions found absent. They are inserted, never replaced: a rival
+    /// that wrote one meanwhile is a `Unique` conflict, and the batch is decided anew.
+    pub absent: HashSet<(&'static str, Vec<Value>)>,
 }
 
 /// A leaf and whom to deliver it to once numbered.
@@ -182,7 +185,13 @@ impl WriteTx {
                 TableKind::Head | TableKind::Private | TableKind::Derived => {
                     let last: BTreeMap<Vec<Value>, &[Value]> =
                         rows.into_iter().map(|row| (spec.key_of(row), row)).collect();
-                    self.run(spec, Shape::Upsert, &last.into_values().collect::<Vec<_>>()).await?;
+                    let (new, known): (Vec<_>, Vec<_>) =
+                        last.into_iter().partition(|(key, _)| effects.absent.contains(&(spec.name, key.clone())));
+                    let rows = |of: Vec<(Vec<Value>, &'_ [Value])>| {
+                        of.into_iter().map(|(_, row)| row.to_vec()).collect::<Vec<_>>()
+                    };
+                    self.run(spec, Shape::Insert, &refs(&rows(new))).await?;
+                    self.run(spec, Shape::Upsert, &refs(&rows(known))).await?;
                 }
             }
         }

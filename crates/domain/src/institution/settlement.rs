@@ -8,7 +8,7 @@ use crate::decision::{Call, Command, Decision, Leaf};
 use crate::guard;
 use crate::key;
 use crate::names::{Collection, Name, Participant, ParticipantKind};
-use crate::participant::active_participant;
+use crate::participant::{ParticipantRow, active_participant};
 use crate::policy::{self, SettlementAccountPolicy};
 use crate::rejection::{Reason, Rejection};
 use crate::snapshot::{Snapshot, Stop};
@@ -186,5 +186,7 @@ fn cooling_off_us(snapshot: &Snapshot, call: &Call) -> Result<i64, Stop> {
 }
 
 fn leaf<'a>(decision: &'a mut Decision, kind: &'static str, row: &SettlementAccountRow) -> &'a mut Leaf {
-    decision.leaf(kind, &row.account, row.version).put(row).tell(&row.region)
+    let leaf = decision.leaf(kind, &row.account, row.version).put(row).tell(&row.region);
+    // A merchant number leads to one institution: that none other has it rests on absence.
+    leaf.guard::<ParticipantRow>(key![row.channel.clone()])
 }

@@ -2,7 +2,8 @@
 
 use super::keys::retired;
 use super::{
-    AdministratorRow, KeyRow, KeyState, NewKey, Standing, active_participant, gateway_admin, own_organisation,
+    AdministratorRow, KeyRow, KeyState, NewKey, ParticipantRow, Standing, active_participant, gateway_admin,
+    own_organisation,
 };
 use crate::decision::{Call, Command, Decision};
 use crate::guard;
@@ -60,6 +61,8 @@ pub(super) fn add(decision: &mut Decision, new: &AddAdministrator, call: &Call) 
     };
     let leaf = decision.leaf("administrator.added", &row.administrator, row.version);
     leaf.put(&row).put(&new.first_key.row(&new.name, call)).tell(&row.participant);
+    // Who is first, and that one remains, rests on who else is there.
+    leaf.guard::<ParticipantRow>(key![row.participant.clone()]);
 }
 
 /// Removes an administrator and retires their keys. Nobody removes themselves, so that
@@ -75,6 +78,13 @@ impl Command for RemoveAdministrator {
         own_organisation(call, self.administrator.participant(), "administrator", &self.administrator)?;
         self.may_remove(call)?;
         guard::text("reason", &self.reason, 1_000)?;
+        if call.actor.is_admin() {
+            // Two who remove each other at once: the second is no administrator any more.
+            let own = snapshot.get::<AdministratorRow>(key![call.actor.clone()])?;
+            if own.is_none_or(|own| own.standing != Standing::Active) {
+                return Err(Reason::RoleNotAllowed.into());
+            }
+        }
         let row = snapshot.get::<AdministratorRow>(key![self.administrator.clone()]);
         let keys = snapshot.list::<KeyRow>(&["holder"], key![self.administrator.clone()]);
         let row = guard::found(row?, "administrator", &self.administrator)?;
@@ -88,7 +98,7 @@ impl Command for RemoveAdministrator {
         };
         let mut decision = Decision::new(call);
         let leaf = decision.leaf("administrator.removed", &row.administrator, row.version);
-        leaf.put(&row).tell(&row.participant);
+        leaf.put(&row).tell(&row.participant).guard::<ParticipantRow>(key![row.participant.clone()]);
         for key in keys?.iter().filter(|key| key.state == KeyState::Active) {
             leaf.put(&retired(key, call, &self.reason));
         }

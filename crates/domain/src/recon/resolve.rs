@@ -8,11 +8,12 @@ use super::booking::id_of;
 use super::rows::{BreakClass, BreakRow, BreakState, Resolution};
 use super::stake::{Stake, StakeKind};
 use crate::care::bill::{BillLineRow, FeeType};
-use crate::decision::{Call, Command, Decision};
+use crate::decision::{Call, Command, Decision, Leaf};
 use crate::guard;
 use crate::key;
 use crate::ledger::{Account, AccountRow, EntryKind, Transfer};
 use crate::names::{Actor, Collection, Name, Participant, ParticipantKind};
+use crate::participant::ParticipantRow;
 use crate::payment::{PaymentRow, PaymentState, RefundRow, RefundState};
 use crate::person::PersonRow;
 use crate::policy::{self, ChannelPolicy};
@@ -128,10 +129,18 @@ fn find(snapshot: &Snapshot, name: &str) -> Result<Arc<BreakRow>, Stop> {
     Ok(guard::found(row, "reconciliation_break", name)?)
 }
 
+/// Who resolves does not sign: both touch the channel's row, so neither overlooks the other.
+fn one_after_the_other(leaf: &mut Leaf, row: &BreakRow) {
+    if let Some(channel) = &row.channel {
+        leaf.guard::<ParticipantRow>(key![channel.clone()]);
+    }
+}
+
 fn finish(call: &Call, kind: &'static str, row: &BreakRow) -> Decision {
     let mut decision = Decision::new(call);
     let leaf = decision.leaf(kind, &row.break_name, row.version);
     leaf.put(row);
+    one_after_the_other(leaf, row);
     row.tell(leaf);
     decision
 }
@@ -283,6 +292,7 @@ fn approve(snapshot: &Snapshot, call: &Call, row: BreakRow) -> Result<Decision, 
     let siblings = booked.siblings()?;
     let mut decision = Decision::new(call);
     let leaf = decision.leaf("break.resolved", &row.break_name, row.version);
+    one_after_the_other(leaf, &row);
     let mut entries = row.entries.0.clone();
     for transfer in booked.transfers.iter().filter(|t| t.amount_fen > 0) {
         entries.push(format!("{}#{}", leaf.leaf_id, leaf.transfers.len()));

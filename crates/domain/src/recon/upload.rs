@@ -9,6 +9,7 @@ use crate::guard;
 use crate::id::Digest;
 use crate::key;
 use crate::names::{Collection, Name, Participant, ParticipantKind};
+use crate::participant::ParticipantRow;
 use crate::rejection::Reason;
 use crate::snapshot::{Snapshot, Stop};
 use crate::time::Date;
@@ -128,7 +129,9 @@ impl Command for CompleteUpload {
             row.superseded_by = Some(same.file.clone());
         }
         let mut decision = Decision::new(call);
-        decision.leaf("file.completed", &row.file, row.version).put(&row).tell(&row.channel).tell(&row.sender);
+        let leaf = decision.leaf("file.completed", &row.file, row.version);
+        // Which file is in force rests on which others there are.
+        leaf.put(&row).tell(&row.channel).tell(&row.sender).guard::<ParticipantRow>(key![row.channel.clone()]);
         if row.state == FileState::Received {
             for old in earlier {
                 let old = FileRow {

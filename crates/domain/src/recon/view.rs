@@ -15,6 +15,7 @@ use crate::decision::{Call, Command, Decision};
 use crate::guard;
 use crate::key;
 use crate::names::Participant;
+use crate::participant::ParticipantRow;
 use crate::rejection::Reason;
 use crate::snapshot::{Snapshot, Stop};
 use crate::time::Date;
@@ -215,7 +216,8 @@ impl Command for SignView {
         };
         let mut decision = Decision::new(call);
         let leaf = decision.leaf("reconciliation.signed", &name, row.version);
-        leaf.put(&row).tell(&row.participant);
+        // That no newer run exists, and what the signer did, must not change meanwhile.
+        leaf.put(&row).tell(&row.participant).guard::<ParticipantRow>(key![run.channel.clone()]);
         Ok(decision)
     }
 }

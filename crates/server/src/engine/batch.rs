@@ -69,9 +69,13 @@ impl From<StoredFault> for BatchError {
 /// A batch whose commit was sent and not answered.
 pub(super) struct InDoubt {
     pub done: Done,
-    pub claims: Vec<RequestClaim>,
+    /// Id and hash of a leaf that this transaction, and no other, would have written.
+    pub leaf: (String, String),
     pub error: StoreError,
 }
+
+/// Keys of rows that decisions found absent.
+type Absent = std::collections::HashSet<(&'static str, Vec<jjj_domain::value::Value>)>;
 
 pub(super) enum Attempt {
     Done(Done),
@@ -85,7 +89,7 @@ impl Writer {
         let claimed = tx.claim_requests(&claims).await?;
         let new: Vec<&Job> = jobs.iter().zip(&claimed).filter(|(_, c)| **c == Claim::New).map(|(j, _)| *j).collect();
 
-        let (verdicts, now) = self.decide(&mut tx, &new).await?;
+        let (verdicts, now, absent) = self.decide(&mut tx, &new).await?;
         let mut pairs = Vec::new();
         let mut refused = Vec::new();
         for (job, verdict) in new.iter().zip(&verdicts) {
@@ -95,7 +99,8 @@ impl Writer {
                 Verdict::Missed => return Err(BatchError::Endless),
             }
         }
-        let prepared = prepare(&pairs, now, &self.origin, &self.keys)?;
+        let mut prepared = prepare(&pairs, now, &self.origin, &self.keys)?;
+        prepared.effects.absent = absent;
         let earlier = self.earlier_answers(&mut tx, &claims, &claimed).await?;
 
         let wrote = !pairs.is_empty();
@@ -108,25 +113,25 @@ impl Writer {
             tx.release_requests(&refused).await?;
         }
         drop(pairs);
+        let leaf = prepared.effects.leaves.first().map(|l| (l.row.leaf_id.clone(), l.row.leaf_hash.clone()));
         let outcomes = answers(&claims, claimed, verdicts, prepared.answers, earlier);
         let done = Done { outcomes, wrote, changed_registry };
-        if !wrote {
+        let Some(leaf) = leaf else {
             tx.rollback().await?;
             return Ok(Attempt::Done(done));
-        }
+        };
         match tx.commit().await {
             Ok(()) => Ok(Attempt::Done(done)),
-            Err(error @ StoreError::UnknownCommit(_)) => {
-                Ok(Attempt::InDoubt(Box::new(InDoubt { done, claims, error })))
-            }
+            Err(error @ StoreError::UnknownCommit(_)) => Ok(Attempt::InDoubt(Box::new(InDoubt { done, leaf, error }))),
             Err(error) => Err(error.into()),
         }
     }
 
     /// Decides what is new, for good: locked where the database needs it.
-    async fn decide(&self, tx: &mut WriteTx, jobs: &[&Job]) -> Result<(Vec<Verdict>, Timestamp), BatchError> {
+    /// Also the keys that were found absent.
+    async fn decide(&self, tx: &mut WriteTx, jobs: &[&Job]) -> Result<(Vec<Verdict>, Timestamp, Absent), BatchError> {
         if jobs.is_empty() {
-            return Ok((Vec::new(), Timestamp(0)));
+            return Ok((Vec::new(), Timestamp(0), Absent::new()));
         }
         let mut snapshot = Snapshot::default();
         let mut now = self.now(tx).await?;
@@ -142,14 +147,18 @@ impl Writer {
                 }
                 // Read in statements that begin after the locks are held.
                 let loads = snapshot.loads().to_vec();
-                snapshot = Snapshot::default();
-                tx.load(&loads, &mut snapshot).await?;
+                let absent = snapshot.absent().clone();
+                snapshot = self.fresh(tx, loads).await?;
                 now = self.now(tx).await?;
+                if locks.forget_appeared(&absent, snapshot.absent()) {
+                    explored = self.load_all(tx, &mut snapshot, jobs, now).await?;
+                    continue;
+                }
             }
             let loads = snapshot.loads().to_vec();
             match in_order(jobs, &mut snapshot, now)? {
                 Ok(verdicts) if !is_locking || locks.cover(&Locks::of(&loads, &verdicts)) => {
-                    return Ok((verdicts, now));
+                    return Ok((verdicts, now, snapshot.absent().clone()));
                 }
                 // What was decided under the locks writes other rows than what was explored before them.
                 Ok(verdicts) => {
@@ -241,6 +250,7 @@ fn answers(
     let mut by_leaf: HashMap<&str, Outcome> = HashMap::new();
     let mut outcomes = Vec::with_capacity(claims.len());
     for (claim, state) in claims.iter().zip(claimed) {
+        let is_new = state == Claim::New;
         let outcome = match state {
             Claim::New => match verdicts.next() {
                 Some(Verdict::Accepted(_)) => accepted.next().ok_or(Refused::Internal),
@@ -254,7 +264,9 @@ fn answers(
             },
             Claim::OtherContent => Err(Refused::from(jjj_domain::rejection::Rejection::from(Reason::RequestIdReused))),
         };
-        by_leaf.entry(&claim.leaf_id).or_insert_with(|| outcome.clone());
+        if is_new {
+            by_leaf.entry(&claim.leaf_id).or_insert_with(|| outcome.clone());
+        }
         outcomes.push(outcome);
     }
     outcomes

@@ -4,7 +4,7 @@
 //! the parent of an absence, the entitlement booked to). Against change: rows read by
 //! key, and those found in a list that a decision stands on (`Decision::relied_on`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use jjj_domain::ledger::AccountRow;
 use jjj_domain::participant::ParticipantRow;
@@ -15,6 +15,7 @@ use jjj_domain::value::Value;
 
 use super::decide::Verdict;
 
+type Key = (&'static str, Vec<Value>);
 type RowName = (&'static TableSpec, Vec<Value>);
 
 /// Rows to lock.
@@ -61,6 +62,16 @@ impl Locks {
     pub fn cover(&self, needed: &Self) -> bool {
         let covered = |key| self.update.contains_key(key) || self.share.contains_key(key);
         needed.update.keys().all(|key| self.update.contains_key(key)) && needed.share.keys().all(covered)
+    }
+
+    /// Forgets rows that were absent when locked and are there now: nothing was locked.
+    /// Tells whether there were any.
+    pub fn forget_appeared(&mut self, before: &HashSet<Key>, now: &HashSet<Key>) -> bool {
+        let appeared = |key: &Key| before.contains(key) && !now.contains(key);
+        let count = self.update.len() + self.share.len();
+        self.update.retain(|key, _| !appeared(key));
+        self.share.retain(|key, _| !appeared(key));
+        count > self.update.len() + self.share.len()
     }
 
     /// Also everything that `more` locks.

@@ -154,13 +154,11 @@ impl Worker {
 
     /// Whether a batch in doubt was committed: `Some` with its answers, `None` to decide it anew.
     async fn resolve(&self, doubt: InDoubt) -> Result<Option<Done>, StoreError> {
-        let InDoubt { done, claims, error } = doubt;
-        let accepted = claims.iter().zip(&done.outcomes).find(|(_, outcome)| outcome.is_ok());
-        let Some((claim, _)) = accepted else { return Ok(Some(done)) };
+        let InDoubt { done, leaf, error } = doubt;
         tracing::warn!(cause = crate::status::chain(&error), "a commit was not answered; looking it up");
         for _ in 0..DOUBT_TRIES {
             tokio::time::sleep(DOUBT_PAUSE).await;
-            match self.is_recorded(claim.participant.clone(), claim.request_id).await {
+            match self.is_recorded(&leaf).await {
                 Ok(true) => return Ok(Some(done)),
                 Ok(false) => return Ok(None),
                 Err(_) => {}
@@ -169,17 +167,14 @@ impl Worker {
         Err(error)
     }
 
-    /// A transaction is all or nothing, so one of its requests tells for all. The look-up goes
-    /// through a transaction that writes: a lagging reader may not know yet.
-    async fn is_recorded(
-        &self,
-        participant: jjj_domain::names::Participant,
-        request_id: RequestId,
-    ) -> Result<bool, StoreError> {
+    /// A transaction is all or nothing, so one of its leaves tells for all: by its hash, because
+    /// the same request may have been recorded by another transaction. The look-up goes through a
+    /// transaction that writes: a lagging reader may not know yet.
+    async fn is_recorded(&self, (leaf_id, leaf_hash): &(String, String)) -> Result<bool, StoreError> {
         let mut tx = self.writer.store.begin_write().await?;
-        let found: Option<RequestRow> = tx.session().get(key![participant, request_id]).await?;
+        let found = tx.session().leaf(leaf_id).await?;
         tx.rollback().await?;
-        Ok(found.is_some())
+        Ok(found.is_some_and(|leaf| leaf.leaf_hash == *leaf_hash))
     }
 }
 

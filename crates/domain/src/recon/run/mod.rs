@@ -25,8 +25,10 @@ use self::judge::{BreakChange, Outcome};
 use self::load::Day;
 use super::file::ParsedFile;
 use super::matching::{FeeRule, Terms};
-use super::rows::{BreakRow, LegCounts};
+use super::rows::{BreakRow, FileRow, FileState, LegCounts};
 use crate::decision::{Call, Command, Decision};
+use crate::guard;
+use crate::key;
 use crate::ledger::Book;
 use crate::names::Participant;
 use crate::rejection::Reason;
@@ -70,6 +72,7 @@ impl Command for StartRun {
             let range = format!("..{}", today.plus_days(-1));
             return Err(Reason::FieldOutOfRange.field("clearing_date").var("range", range).into());
         }
+        self.check_files(snapshot)?;
         let day = Day::load(self, snapshot, call)?;
         if day.missing_files > 0 && !self.allow_missing_files {
             let fault = Reason::FileMissing.var("channel", &self.channel).var("date", self.clearing_date);
@@ -98,6 +101,19 @@ struct Assembled {
 }
 
 impl StartRun {
+    /// The files were read before this transaction: they must still be those in force.
+    fn check_files(&self, snapshot: &Snapshot) -> Result<(), Stop> {
+        let of_date = key![self.channel.clone(), self.clearing_date];
+        let files = snapshot.list::<FileRow>(&["channel", "clearing_date"], of_date)?;
+        for file in &self.files {
+            let known = files.iter().find(|f| f.file == file.file);
+            if let Some(changed) = known.filter(|f| f.state != FileState::Received) {
+                return Err(guard::wrong_state(changed.state, FileState::Received, "clearing_date", &file.file).into());
+            }
+        }
+        Ok(())
+    }
+
     fn run_name(&self, day: &Day) -> String {
         let date = self.clearing_date.to_string().replace('-', "");
         format!("runs/{}-{date}-{}", self.channel.code(), day.number)
