@@ -1,3 +1,15 @@
 //! Harness of the black-box tests.
+//!
+//! - [`postgres`]: databases, `both_databases!`.
+//! - [`gateway`]: the real `jjj` binary, as sandboxes and servers that die with the test.
+//! - [`events`]: subscribers.
+//! - [`world`]: institutions, elders, contracts, bills and money, set up in bulk through the API.
+//! - [`load`]: clients that keep every request and every answer; [`clients`]: what they do; [`crowd`]: all of them.
 
+pub mod clients;
+pub mod crowd;
+pub mod events;
+pub mod gateway;
+pub mod load;
 pub mod postgres;
+pub mod world;
