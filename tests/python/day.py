@@ -143,7 +143,15 @@ beijing.call("EventService/AcknowledgeEvents", cursor=seen[-1][0])
 # The ledger: what was paid stands in clearing; a proof that the payment is in the log.
 balance = beijing.call("EntitlementService/GetBalance", elder=elder, region="regions/110000", programme="care_subsidy", channel="channels/unionpay")
 assert balance.available_fen == 10_000, balance
-proof = beijing.call("LedgerService/GetInclusionProof", record=confirmed.payment.name, version=2)
+for attempt in range(100):  # a leaf is sealed within ten seconds, mostly within one
+    try:
+        proof = beijing.call("LedgerService/GetInclusionProof", record=confirmed.payment.name, version=2)
+        break
+    except Refused as refused:
+        assert refused.reason == "RECORD_NOT_FOUND", refused
+        time.sleep(0.1)
+else:
+    sys.exit("the payment is not in the log by its deadline")
 node = lambda left, right: hashlib.sha256(b"\x01" + left + right).digest()
 index, size, root = proof.leaf_index, proof.checkpoint.tree_size - 1, proof.leaf_hash
 for sibling in proof.path:  # RFC 9162 section 2.1.3.2
