@@ -190,7 +190,8 @@ impl BodyEvidence {
 impl Erased {
     fn parse(json: Json) -> Result<Self, String> {
         let mut erased = Members::of(json, "an erased row")?;
-        (erased.table()?, erased.text("person")?);
+        erased.table()?;
+        erased.text("person")?;
         let key = erased.hash("k")?;
         erased.end()?;
         Ok(Self { key })

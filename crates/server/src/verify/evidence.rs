@@ -220,7 +220,7 @@ impl One<'_> {
     }
 
     fn check_receipt(&self, text: &str, receipt: &Receipt) -> Result<(), String> {
-        if serde_json::to_string(receipt).ok().as_deref() != Some(text.as_ref()) {
+        if serde_json::to_string(receipt).ok().as_deref() != Some(text) {
             return Err("is spelled in another way than ours".to_owned());
         }
         let promised = (receipt.record.as_str(), receipt.version, receipt.leaf_hash);
