@@ -2,7 +2,7 @@
 //!
 //! - [`postgres`]: databases, `both_databases!`.
 //! - [`gateway`]: the real `jjj` binary, as sandboxes and servers that die with the test.
-//! - [`events`]: subscribers.
+//! - [`events`], the subscribers.
 //! - [`world`]: institutions, elders, contracts, bills and money, set up in bulk through the API.
 //! - [`load`]: clients that keep every request and every answer; [`clients`]: what they do; [`crowd`]: all of them.
 

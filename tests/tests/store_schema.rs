@@ -151,7 +151,8 @@ async fn every_statement_of_every_table_runs(db: TestDatabase) {
                 .iter()
                 .map(|row| spec.columns.iter().zip(row).zip(sample(spec, 7, false)))
                 .map(|cells| {
-                    let stays = |c: &ColumnSpec| spec.key.iter().chain(spec.unique.concat().iter()).any(|k| *k == c.name);
+                    let stays =
+                        |c: &ColumnSpec| spec.key.iter().chain(spec.unique.concat().iter()).any(|k| *k == c.name);
                     cells.map(|((c, old), new)| if stays(c) { old.clone() } else { new }).collect()
                 })
                 .collect();

@@ -5,9 +5,6 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jjj_domain::key;
-use jjj_domain::names::RequestId;
-use jjj_store::log_tables::RequestRow;
 use jjj_store::{ConflictKind, StoreError};
 use tokio::sync::{Mutex, Notify, OwnedSemaphorePermit, mpsc, oneshot};
 
