@@ -14,22 +14,22 @@ use jjj_cli::session::Session;
 #[derive(Args, Debug)]
 pub struct Connect {
     /// Sandbox folder made by `jjj init`: gives address, origin and identities.
-    #[arg(long, env = "JJJ_SANDBOX", value_name = "DIR")]
+    #[arg(long, global = true, env = "JJJ_SANDBOX", value_name = "DIR")]
     sandbox: Option<PathBuf>,
     /// Who signs, within the sandbox: `regions/110000/admins/chen`.
-    #[arg(long = "as", env = "JJJ_AS", value_name = "ACTOR")]
+    #[arg(long = "as", global = true, env = "JJJ_AS", value_name = "ACTOR")]
     actor: Option<String>,
     /// Identity folder, instead of --sandbox and --as.
-    #[arg(long, env = "JJJ_IDENTITY", value_name = "DIR")]
+    #[arg(long, global = true, env = "JJJ_IDENTITY", value_name = "DIR")]
     identity: Option<PathBuf>,
     /// Gateway address host:port; default from the sandbox.
-    #[arg(long, env = "JJJ_GATEWAY", value_name = "HOST:PORT")]
+    #[arg(long, global = true, env = "JJJ_GATEWAY", value_name = "HOST:PORT")]
     gateway: Option<String>,
     /// The gateway's origin, audience of request tokens; default from the sandbox.
-    #[arg(long, env = "JJJ_ORIGIN")]
+    #[arg(long, global = true, env = "JJJ_ORIGIN")]
     origin: Option<String>,
     /// Name in the gateway's certificate.
-    #[arg(long, default_value = SERVER_NAME)]
+    #[arg(long, global = true, default_value = SERVER_NAME)]
     server_name: String,
 }
 

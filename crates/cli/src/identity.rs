@@ -32,7 +32,7 @@ pub struct Identity {
 /// Why an identity folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}")]
     Read { path: PathBuf, source: std::io::Error },
     #[error("{path} holds no usable {what}")]
     Unusable { path: PathBuf, what: &'static str },

@@ -26,8 +26,11 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         listener.set_port(if args.port == 0 { 0 } else { args.port + i as u16 });
     }
     let sandbox = Sandbox::create(&args.dir, &options)?;
-    enrol::found(&sandbox, &Clock::with_offset_us(0)).await?;
-    enrol::enrol_members(&sandbox, &Clock::with_offset_us(0)).await?;
+    if let Err(error) = populate(&sandbox).await {
+        // Nothing was in the folder before; the next try finds nothing there either.
+        let _ = std::fs::remove_dir_all(&args.dir);
+        return Err(error);
+    }
     let dir = args.dir.display();
     println!("Sandbox in {dir}");
     println!("  run it:      jjj serve --config {}", sandbox.config_path().display());
@@ -38,4 +41,11 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     println!("  try:         jjj policy list --sandbox {dir} --as regions/110000/admins/chen");
     Ok(ExitCode::SUCCESS)
+}
+
+/// The database: schema, the gateway, every member.
+async fn populate(sandbox: &Sandbox) -> anyhow::Result<()> {
+    let clock = Clock::with_offset_us(0);
+    enrol::found(sandbox, &clock).await?;
+    enrol::enrol_members(sandbox, &clock).await
 }

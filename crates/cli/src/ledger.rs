@@ -42,9 +42,18 @@ enum What {
     /// The log's newest signed checkpoint.
     Checkpoint,
     /// Proof that a record's version is in the log.
-    Proof { record: String, version: i64 },
+    Proof {
+        record: String,
+        // Every command has a --version of its own.
+        #[arg(id = "record_version", value_name = "VERSION")]
+        version: i64,
+    },
     /// The signed request behind a record's version.
-    Evidence { record: String, version: i64 },
+    Evidence {
+        record: String,
+        #[arg(id = "record_version", value_name = "VERSION")]
+        version: i64,
+    },
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {

@@ -67,7 +67,7 @@ impl Default for Options {
 pub enum SandboxError {
     #[error("{0} is not empty; name a new folder")]
     NotEmpty(PathBuf),
-    #[error("cannot write {path}: {source}")]
+    #[error("cannot write {path}")]
     Write { path: PathBuf, source: std::io::Error },
     #[error("cannot make a certificate: {0}")]
     Certificate(#[from] rcgen::Error),

@@ -2,6 +2,7 @@
 //! that every RPC is at hand on the command line and in the demo, and what one
 //! reads there is what the proto files say.
 
+use std::fmt;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use prost::Message;
 use prost_reflect::{DescriptorPool, DeserializeOptions, DynamicMessage, MessageDescriptor, SerializeOptions};
 use serde_json::{Value, json};
 use tonic::Status;
-use tonic_types::{ErrorDetails, StatusExt};
+use tonic_types::{ErrorDetail, StatusExt};
 
 use crate::client::Client;
 
@@ -19,7 +20,6 @@ static POOL: LazyLock<DescriptorPool> =
 
 /// A refused or failed call, as a person or a machine wants to see it.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{code} {reason}: {message} {message_zh}")]
 pub struct CallError {
     /// gRPC code in capitals, `FAILED_PRECONDITION`.
     pub code: String,
@@ -29,6 +29,15 @@ pub struct CallError {
     pub message_zh: String,
     /// The field at fault, when there is one.
     pub field: Option<String>,
+}
+
+/// On one line; what there is not leaves no gap.
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let said = [&self.code, &self.reason].map(|part| &part[..]).into_iter().filter(|part| !part.is_empty());
+        write!(f, "{}: {}", said.collect::<Vec<_>>().join(" "), self.message)?;
+        if self.message_zh.is_empty() { Ok(()) } else { write!(f, " {}", self.message_zh) }
+    }
 }
 
 impl CallError {
@@ -42,16 +51,21 @@ impl CallError {
         }
     }
 
-    fn of(code: tonic::Code, message: &str, details: &ErrorDetails) -> Self {
-        let zh = details.localized_message().filter(|l| l.locale.starts_with("zh"));
-        let violations = details.bad_request().map(|b| &b.field_violations[..]).unwrap_or_default();
-        Self {
-            code: code_name(code),
-            reason: details.error_info().map(|i| i.reason.clone()).unwrap_or_default(),
-            message: message.to_owned(),
-            message_zh: zh.map(|l| l.message.clone()).unwrap_or_default(),
-            field: violations.first().map(|v| v.field.clone()),
+    /// A status carries its message in two languages: details come as a list, for by kind one would
+    /// hide the other.
+    fn of(status: &Status) -> Self {
+        let mut error = Self { code: code_name(status.code()), ..Self::local(status.message()) };
+        for detail in status.get_error_details_vec() {
+            match detail {
+                ErrorDetail::ErrorInfo(info) => error.reason = info.reason,
+                ErrorDetail::LocalizedMessage(text) if text.locale.starts_with("zh") => error.message_zh = text.message,
+                ErrorDetail::BadRequest(bad) => {
+                    error.field = bad.field_violations.into_iter().next().map(|violation| violation.field);
+                }
+                _ => {}
+            }
         }
+        error
     }
 
     pub fn to_json(&self) -> Value {
@@ -61,7 +75,7 @@ impl CallError {
 
 impl From<Status> for CallError {
     fn from(status: Status) -> Self {
-        Self::of(status.code(), status.message(), &status.get_error_details())
+        Self::of(&status)
     }
 }
 
@@ -170,8 +184,6 @@ fn descriptor(message: &str) -> MessageDescriptor {
 }
 
 fn item_error(status: &tonic_types::Status) -> CallError {
-    use tonic_types::StatusExt as _;
     let code = tonic::Code::from_i32(status.code);
-    let rebuilt = Status::with_details(code, status.message.clone(), status.encode_to_vec().into());
-    CallError::of(code, &status.message, &rebuilt.get_error_details())
+    CallError::of(&Status::with_details(code, status.message.clone(), status.encode_to_vec().into()))
 }

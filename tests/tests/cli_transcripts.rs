@@ -1,0 +1,189 @@
+//! The command line as its users meet it: what they type, what it prints, how it ends.
+
+use std::process::Command;
+
+use insta::assert_snapshot;
+use jjj_tests::gateway::{Gateway, Site, binary};
+use jjj_tests::postgres::TestDatabase;
+use jjj_tests::world::Days;
+
+const CHEN: &str = "regions/110000/admins/chen";
+const BEIJING: &str = "regions/110000";
+
+/// A terminal beside a running sandbox. What differs from run to run is written as a word.
+struct Terminal {
+    folder: tempfile::TempDir,
+    words: Vec<(String, &'static str)>,
+    variables: Vec<(&'static str, String)>,
+    transcript: String,
+}
+
+impl Terminal {
+    /// With nothing running.
+    fn bare() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let words = vec![(folder.path().display().to_string(), "FOLDER")];
+        Self { folder, words, variables: Vec::new(), transcript: String::new() }
+    }
+
+    fn beside(site: &Site, gateway: &Gateway) -> Self {
+        let mut terminal = Self::bare();
+        let days = Days::now(&gateway.session(BEIJING));
+        terminal.words.extend([
+            (site.dir().display().to_string(), "SANDBOX"),
+            (gateway.address.clone(), "GATEWAY"),
+            (days.today, "TODAY"),
+            (days.month, "MONTH"),
+        ]);
+        terminal.variables =
+            vec![("JJJ_SANDBOX", site.dir().display().to_string()), ("JJJ_GATEWAY", gateway.address.clone())];
+        terminal
+    }
+
+    fn file(&self, name: &str, content: &str) -> String {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, content).expect("a file");
+        path.display().to_string()
+    }
+
+    /// Runs a command and writes down what happens; its standard output.
+    fn jjj(&mut self, args: &[&str]) -> String {
+        let mut command = Command::new(binary());
+        command.args(args).envs(self.variables.iter().map(|(name, value)| (name, value))).env("RUST_BACKTRACE", "0");
+        let output = command.output().expect("jjj runs");
+        let (out, err) = (text(output.stdout), text(output.stderr));
+        let typed: Vec<String> = args.iter().map(|arg| quoted(arg)).collect();
+        let code = output.status.code().map_or("a signal".to_owned(), |code| code.to_string());
+        let ending = if code == "0" { String::new() } else { format!("[ends with {code}]\n") };
+        self.transcript += &self.redacted(&format!("$ jjj {}\n{out}{err}{ending}\n", typed.join(" ")));
+        out
+    }
+
+    fn redacted(&self, text: &str) -> String {
+        self.words.iter().fold(text.to_owned(), |text, (what, word)| text.replace(what, word))
+    }
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).expect("UTF-8")
+}
+
+fn quoted(arg: &str) -> String {
+    if arg.is_empty() || arg.contains([' ', '"', '>', '{']) { format!("'{arg}'") } else { arg.to_owned() }
+}
+
+#[test]
+fn init_and_serve() {
+    let mut terminal = Terminal::bare();
+    let sandbox = terminal.folder.path().join("sandbox").display().to_string();
+    terminal.jjj(&["init", &sandbox, "--port", "0"]);
+    terminal.jjj(&["init", &sandbox]);
+    terminal.jjj(&["verify", "--db", &format!("sqlite:{sandbox}/jjj.db")]);
+    let wrong = terminal.folder.path().join("wrong").display().to_string();
+    terminal.jjj(&["init", &wrong, "--db", "mysql://localhost/jjj"]);
+    terminal.jjj(&["init", &wrong, "--port", "70000"]);
+    assert!(!std::path::Path::new(&wrong).exists(), "what failed leaves no folder behind");
+    terminal.jjj(&["serve", "--config", &format!("{wrong}.toml")]);
+    let half = terminal.file("half.toml", "origin = \"gateway.example\"\n");
+    terminal.jjj(&["serve", "--config", &half]);
+    terminal.jjj(&["verify", "--db", &format!("sqlite:{wrong}.db")]);
+    terminal.jjj(&["verify", "--db", "mysql://localhost/jjj"]);
+    terminal.jjj(&["frobnicate"]);
+    assert_snapshot!(steady(&terminal.transcript));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn policy() {
+    let db = TestDatabase::sqlite();
+    let site = Site::init(db.url());
+    let gateway = site.serve();
+    let mut terminal = Terminal::beside(&site, &gateway);
+    let gate = "110000/care_subsidy";
+    terminal.jjj(&["policy", "list", "--as", CHEN, "--filter", r#"kind = "gate""#]);
+    let body = terminal.jjj(&["policy", "show", "gate", gate, "--as", CHEN]);
+    let lenient = terminal.file("lenient.json", &body.replacen("\"STAY\": \"ENFORCE\"", "\"STAY\": \"WARN\"", 1));
+    let set = |file: &str, actor: &str, from: &str| {
+        ["policy", "set", "gate", gate, file, "--from", from, "--reason", "试行", "--as", actor].map(ToOwned::to_owned)
+    };
+    let mut try_to = |args: [String; 11]| terminal.jjj(&args.each_ref().map(|arg| &arg[..]));
+    let answer = try_to(set(&lenient, CHEN, "2099-01-01"));
+    assert!(answer.contains("\"2099-01-01\""), "{answer}");
+    // Who may not, what cannot be.
+    try_to(set(&lenient, "regions/130000/admins/ma", "2099-01-01"));
+    try_to(set(&lenient, BEIJING, "2099-01-01"));
+    try_to(set(&lenient, CHEN, "tomorrow"));
+    let empty = terminal.file("empty.json", "{\"conditions\": {}}");
+    let mut try_to = |args: [String; 11]| terminal.jjj(&args.each_ref().map(|arg| &arg[..]));
+    try_to(set(&empty, CHEN, "2099-01-01"));
+    try_to(set("missing.json", CHEN, "2099-01-01"));
+    terminal.jjj(&["policy", "list", "--as", CHEN, "--filter", r#"scope = "110000/care_subsidy""#]);
+    terminal.jjj(&["policy", "list", "--as", CHEN, "--filter", "nonsense"]);
+    terminal.jjj(&["policy", "show", "no_such_kind", gate, "--as", CHEN]);
+    assert_snapshot!(steady(&terminal.transcript));
+    assert!(gateway.stop().success());
+    site.verify();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_and_ledger() {
+    let db = TestDatabase::sqlite();
+    let site = Site::init(db.url());
+    let gateway = site.serve();
+    let mut terminal = Terminal::beside(&site, &gateway);
+    let year = Days::now(&gateway.session(BEIJING)).month[..4].to_owned();
+    terminal.words.push((year.clone(), "YEAR"));
+    let budget = format!(
+        r#"{{"programme": "care_subsidy", "funder_division": "110108", "budget_year": {year}, "amount_fen": "1000000", "reference": "D1"}}"#
+    );
+    let answer = terminal.jjj(&["call", "EntitlementService/AllotBudget", &budget, "--as", BEIJING]);
+    assert!(answer.contains("\"amount_fen\": \"1000000\"") && answer.contains("\"signature\""), "{answer}");
+    let funding =
+        r#"{"programme": "care_subsidy", "channel": "channels/unionpay", "amount_fen": "600000", "reference": "F1"}"#;
+    terminal.jjj(&["call", "EntitlementService/FundChannel", funding, "--as", BEIJING]);
+    // Answers to mutations differ each time; what follows does not.
+    terminal.transcript.clear();
+    for what in ["accounts", "entries"] {
+        terminal.jjj(&["ledger", what, "--as", BEIJING]);
+    }
+    terminal.jjj(&["ledger", "accounts", "--as", BEIJING, "--filter", r#"kind = "prefund""#, "--json"]);
+    terminal.jjj(&["ledger", "trial-balance", "110000/care_subsidy", "--as", BEIJING]);
+    terminal.jjj(&["ledger", "trial-balance", "110000/care_subsidy", "--as", "regions/130000"]);
+    terminal.jjj(&["ledger", "trial-balance", "nonsense", "--as", BEIJING]);
+    terminal.jjj(&["ledger", "entries", "--as", "channels/unionpay"]);
+    terminal.jjj(&["ledger", "evidence", "policies/gate/110000/none", "1", "--as", BEIJING]);
+    // Requests that are no such request.
+    terminal.jjj(&["call", "PaymentService/CheckPayment", r#"{"bill": "bills/x"}"#, "--as", "channels/unionpay"]);
+    terminal.jjj(&["call", "PaymentService/CheckPayment", r#"{"bil": "bills/x"}"#, "--as", "channels/unionpay"]);
+    terminal.jjj(&["call", "PaymentService/CheckPayment", "{", "--as", "channels/unionpay"]);
+    terminal.jjj(&["call", "PaymentService/PayNow", "{}", "--as", "channels/unionpay"]);
+    terminal.jjj(&["call", "EntitlementService/FundChannel", funding, "--as", "channels/unionpay"]);
+    // Nobody, somebody unknown, nowhere.
+    terminal.jjj(&["ledger", "accounts"]);
+    terminal.jjj(&["ledger", "accounts", "--as", "channels/nobody"]);
+    terminal.jjj(&["ledger", "accounts", "--as", BEIJING, "--gateway", "127.0.0.1:1"]);
+    assert_snapshot!(steady(&terminal.transcript));
+
+    let checkpoint = terminal.jjj(&["ledger", "checkpoint", "--as", BEIJING]);
+    assert!(checkpoint.starts_with(&format!("{}\n", gateway.origin)), "{checkpoint}");
+    let proof = terminal.jjj(&["ledger", "proof", "regions/110000", "1", "--as", BEIJING]);
+    assert!(proof.contains("\"leaf_index\"") && proof.contains("\"path\""), "{proof}");
+    let evidence = terminal.jjj(&["ledger", "evidence", "regions/110000", "1", "--as", "gateway/admins/li"]);
+    assert!(evidence.contains("ParticipantService/CreateParticipant"), "{evidence}");
+    assert!(gateway.stop().success());
+    site.verify();
+}
+
+/// Without what differs from run to run or grows with the defaults: moments, and what `verify` counts.
+fn steady(transcript: &str) -> String {
+    let line = |line: &str| match line.split_once("_time_us\": \"") {
+        Some((name, rest)) => {
+            format!("{name}_time_us\": \"TIME{}", rest.trim_start_matches(|c: char| c.is_ascii_digit()))
+        }
+        None if ["log: ", "evidence: ", "tables: "].iter().any(|counts| line.starts_with(counts)) => {
+            let words = line.split(' ').map(|word| if word.parse::<u64>().is_ok() { "N" } else { word });
+            words.collect::<Vec<_>>().join(" ")
+        }
+        None => line.to_owned(),
+    };
+    transcript.lines().map(line).collect::<Vec<_>>().join("\n")
+}
