@@ -449,6 +449,16 @@ CREATE TABLE money_events (
 -- Loaded and listed by region and programme, in the order of the key.
 CREATE INDEX money_events_by_region_programme ON money_events (region, programme, event);
 
+-- Order ids that a channel has used, one space for payments, refunds and payouts.
+CREATE TABLE orders (
+    channel TEXT COLLATE "C" NOT NULL,
+    order_id TEXT COLLATE "C" NOT NULL,
+    record TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (channel, order_id)
+);
+CREATE TRIGGER orders_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON orders
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
 -- Payments of care fees from an entitlement.
 CREATE TABLE payments (
     payment TEXT COLLATE "C" NOT NULL,
@@ -480,9 +490,10 @@ CREATE TABLE payments (
     reason TEXT COLLATE "C" NOT NULL,
     recorded_at_us BIGINT NOT NULL,
     version BIGINT NOT NULL,
-    PRIMARY KEY (payment),
-    UNIQUE (channel, order_id)
+    PRIMARY KEY (payment)
 );
+-- Loaded and listed by channel and order_id, in the order of the key.
+CREATE INDEX payments_by_channel_order_id ON payments (channel, order_id, payment);
 -- Loaded and listed by channel and clearing_date, in the order of the key.
 CREATE INDEX payments_by_channel_clearing_date ON payments (channel, clearing_date, payment);
 -- Loaded and listed by bill, in the order of the key.
@@ -513,9 +524,10 @@ CREATE TABLE refunds (
     reason TEXT COLLATE "C" NOT NULL,
     recorded_at_us BIGINT NOT NULL,
     version BIGINT NOT NULL,
-    PRIMARY KEY (refund),
-    UNIQUE (channel, order_id)
+    PRIMARY KEY (refund)
 );
+-- Loaded and listed by channel and order_id, in the order of the key.
+CREATE INDEX refunds_by_channel_order_id ON refunds (channel, order_id, refund);
 -- Loaded and listed by channel and clearing_date, in the order of the key.
 CREATE INDEX refunds_by_channel_clearing_date ON refunds (channel, clearing_date, refund);
 -- Loaded and listed by payment, in the order of the key.
@@ -539,11 +551,12 @@ CREATE TABLE operating_subsidy_claims (
     reason TEXT COLLATE "C" NOT NULL,
     recorded_at_us BIGINT NOT NULL,
     version BIGINT NOT NULL,
-    PRIMARY KEY (claim),
-    UNIQUE (channel, order_id)
+    PRIMARY KEY (claim)
 );
 -- Loaded and listed by institution and payer and month, in the order of the key.
 CREATE INDEX operating_subsidy_claims_by_institution_payer_month ON operating_subsidy_claims (institution, payer, month, claim);
+-- Loaded and listed by channel and order_id, in the order of the key.
+CREATE INDEX operating_subsidy_claims_by_channel_order_id ON operating_subsidy_claims (channel, order_id, claim);
 -- Loaded and listed by channel and clearing_date, in the order of the key.
 CREATE INDEX operating_subsidy_claims_by_channel_clearing_date ON operating_subsidy_claims (channel, clearing_date, claim);
 

@@ -120,7 +120,6 @@ reasons! {
     FilterMalformed "FILTER_MALFORMED" Invalid "the filter cannot be read at {at}" "筛选条件在 {at} 处无法解析"
     FilterFieldUnknown "FILTER_FIELD_UNKNOWN" Invalid "the filter names {name}, which cannot be filtered by" "不能按 {name} 筛选"
     PageTokenMalformed "PAGE_TOKEN_MALFORMED" Invalid "the page token is not one of ours for this list" "翻页标记无效"
-    BatchSize "BATCH_SIZE" Invalid "a batch holds 1 to {limit} items" "批量请求应含 1 至 {limit} 项"
     RequestIdAge "REQUEST_ID_AGE" Invalid "the request id's time is in the future or more than 35 days past" "请求编号的时间在未来或早于三十五天"
     RequestIdReused "REQUEST_ID_REUSED" AlreadyExists "the request id was used before with other content" "请求编号已用于其他内容"
     FieldRepeated "FIELD_REPEATED" Invalid "{field} names {item} twice" "字段 {field} 重复列出 {item}"
@@ -185,8 +184,8 @@ reasons! {
     PolicyMissing "POLICY_MISSING" Precondition "no policy {kind} for {scope} is in force on {date}" "{date} 没有生效的策略 {kind}（{scope}）"
     // Files and reconciliation
     FileDigestMismatch "FILE_DIGEST_MISMATCH" Invalid "the uploaded bytes do not have the announced size and digest" "上传内容与声明的大小或摘要不符"
-    FileUnreadable "FILE_UNREADABLE" Invalid "the file is refused whole: {problem}" "文件整体拒收：{problem}"
     FileMissing "FILE_MISSING" Precondition "no settlement file of {channel} for {date} has arrived" "{channel} {date} 的对账文件尚未到达"
+    FileArrived "FILE_ARRIVED" Precondition "{name} arrived while the run was prepared; start it again" "运行准备期间收到 {name}，请重新发起"
     RunInProgress "RUN_IN_PROGRESS" Precondition "{name} is not finished" "{name} 尚未完成"
     SamePerson "SAME_PERSON" Denied "{name} has already taken part in this; another person must" "{name} 已参与此事项，须由他人办理"
     ResolutionNotAllowed "RESOLUTION_NOT_ALLOWED" Invalid "{resolution} does not resolve a break of class {class}" "{resolution} 不适用于 {class} 类差错"

@@ -29,6 +29,7 @@ pub fn all() -> Vec<&'static TableSpec> {
         care::mandate::MandateRow::spec(),
         entitlement::GrantRow::spec(),
         entitlement::MoneyEventRow::spec(),
+        payment::OrderRow::spec(),
         payment::PaymentRow::spec(),
         payment::RefundRow::spec(),
         subsidy::ClaimRow::spec(),

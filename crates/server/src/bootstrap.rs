@@ -80,6 +80,7 @@ pub fn own_job(clock: &Clock, content: &str, command: Box<dyn Command>) -> Job {
         origin: Origin::Gateway { content: content.to_owned() },
         command,
         sealed_for: None,
+        alone: false,
         completes_upload: None,
     }
 }

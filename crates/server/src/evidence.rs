@@ -132,6 +132,7 @@ async fn record_access(gateway: &Gateway, caller: &Caller, leaf: &LeafRow, perso
         origin: Origin::Gateway { content: format!("access {}", caller.token_digest) },
         command: Box::new(command),
         sealed_for: None,
+        alone: false,
         completes_upload: None,
     };
     gateway.engine.submit(job).await.map(|_| ())

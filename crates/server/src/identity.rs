@@ -33,6 +33,8 @@ pub struct Caller {
     pub actor: Actor,
     pub role: Role,
     pub method: &'static Method,
+    /// The key that signed.
+    pub kid: Arc<str>,
     /// The request token, as received.
     pub token: Arc<str>,
     /// SHA-256 of the token's text, lower-case hex.

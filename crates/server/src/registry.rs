@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use jjj_domain::names::{Actor, Participant};
 use jjj_domain::participant::{AdministratorRow, AuthorityRow, KeyRow, KeyState, ParticipantRow, Standing};
 use jjj_domain::row::Row;
-use jjj_store::{Session, Store};
+use jjj_store::{Session, Store, StoreError};
 use jjj_token::{Jwk, VerifyingKey};
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
@@ -25,6 +25,7 @@ use crate::tls::{Peer, provider};
 
 /// How long another replica's change may go unseen.
 const POLL: Duration = Duration::from_millis(900);
+const READ_WITHIN: Duration = Duration::from_secs(5);
 const PAGE: i64 = 1_000;
 /// The tables that the view is made of.
 const TABLES: [&str; 4] = ["participants", "authorities", "keys", "administrators"];
@@ -189,7 +190,9 @@ impl Registry {
     /// Reads the tables again.
     pub async fn refresh(&self) -> jjj_store::Result<()> {
         let _one = self.reading.lock().await;
-        let mut view = View::read(&self.store).await?;
+        // A database that hangs must not keep every later change waiting behind this reading.
+        let read = tokio::time::timeout(READ_WITHIN, View::read(&self.store)).await;
+        let mut view = read.map_err(|_| StoreError::timed_out())??;
         let old = self.view();
         if view.digest == old.digest {
             return Ok(());

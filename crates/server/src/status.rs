@@ -22,6 +22,8 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 pub enum Refused {
     /// The rules refuse it.
     Rejected(Box<Rejection>),
+    /// Its signer was in force at the door and is not any more.
+    AtTheDoor(Refusal),
     /// The write path is full.
     Busy,
     /// The database is not there, or it is not known whether the call was recorded.
@@ -79,6 +81,7 @@ impl From<Refused> for Status {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Rejected(rejection) => rejected(&rejection),
+            Refused::AtTheDoor(refusal) => self::refused(&refusal),
             Refused::Busy => worded(
                 Code::ResourceExhausted,
                 "GATEWAY_BUSY",

@@ -42,10 +42,12 @@ pub struct Subscription {
 pub fn deliver(gateway: &Arc<Gateway>, subscription: Subscription) -> Deliveries {
     let (sender, receiver) = mpsc::channel(AHEAD);
     let gateway = gateway.clone();
+    let follow = subscription.follow;
     tokio::spawn(async move {
         let ended = tokio::select! {
             ended = run(&gateway, subscription, &sender) => ended,
-            () = tokio::time::sleep(LIFE) => Ok(()),
+            // Of a stream that was to end by itself, an early end must not look like its end.
+            () = tokio::time::sleep(LIFE) => if follow { Ok(()) } else { Err(Refused::Unavailable.into()) },
             () = gateway.stopping() => Err(Refused::Stopping.into()),
             () = sender.closed() => return,
         };
@@ -76,7 +78,7 @@ async fn run(gateway: &Gateway, subscription: Subscription, sender: &Sender) -> 
             let mut session = gateway.store.read().await.map_err(failed)?;
             session.deliveries_after(&participant, topic, last, PAGE).await.map_err(failed)?
         };
-        let is_full = page.len() as i64 == PAGE;
+        let mut is_more = page.len() as i64 == PAGE;
         for delivery in page {
             last = delivery.leaf_index;
             tokio::select! {
@@ -88,11 +90,12 @@ async fn run(gateway: &Gateway, subscription: Subscription, sender: &Sender) -> 
                     }
                     // The delivery was dropped unsent: read it again.
                     last -= 1;
+                    is_more = true;
                     break;
                 }
             }
         }
-        if is_full {
+        if is_more {
             continue;
         }
         if !follow {

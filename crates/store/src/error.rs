@@ -60,6 +60,11 @@ impl StoreError {
         }
     }
 
+    /// The database has not answered in time.
+    pub fn timed_out() -> Self {
+        Self::Unavailable(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))
+    }
+
     pub(crate) fn conflict(kind: ConflictKind) -> Self {
         Self::Conflict { kind, source: None }
     }

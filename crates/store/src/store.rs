@@ -84,6 +84,18 @@ impl Store {
         Ok(WriteTx::new(Session::new(inner)))
     }
 
+    /// Begins a transaction that writes and sees one moment throughout; what changes under it is
+    /// a `Serialization` conflict on PostgreSQL, and it is decided anew.
+    pub async fn begin_write_at_once(&self) -> Result<WriteTx> {
+        match &self.pools {
+            Pools::Sqlite { .. } => self.begin_write().await,
+            Pools::Postgres { writers, .. } => {
+                let tx = writers.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
+                Ok(WriteTx::new(Session::new(Inner::PostgresTx(tx))))
+            }
+        }
+    }
+
     /// A connection for reading, each statement seeing the last commit.
     pub async fn read(&self) -> Result<Session> {
         let inner = match &self.pools {

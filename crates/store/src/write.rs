@@ -2,6 +2,7 @@
 //! and lock, decide (elsewhere), write, commit.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::time::Duration;
 
 use jjj_domain::decision::{Erasure, Topic, Write};
 use jjj_domain::ledger::{Account, AccountRow, Layer, TransferRow};
@@ -16,6 +17,9 @@ use crate::dialect::{Dialect, Shape, column_names, inserted, types_of};
 use crate::error::{ConflictKind, StoreError};
 use crate::log_tables::{EvidenceRow, FileChunkRow, LeafRow, PendingRow, RequestRow, TokenRow};
 use crate::session::{Args, Session};
+
+/// A commit that is not answered in this time is in doubt: the server, or the way to it, is gone.
+const COMMIT_WITHIN: Duration = Duration::from_secs(30);
 
 /// A transaction that writes. Dropping it rolls back.
 pub struct WriteTx {
@@ -244,7 +248,10 @@ impl WriteTx {
 
     /// Makes everything durable. After [`StoreError::UnknownCommit`] it may or may not be.
     pub async fn commit(self) -> Result<()> {
-        self.session.commit().await
+        match tokio::time::timeout(COMMIT_WITHIN, self.session.commit()).await {
+            Ok(done) => done,
+            Err(_) => Err(StoreError::UnknownCommit(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))),
+        }
     }
 
     pub async fn rollback(self) -> Result<()> {

@@ -58,7 +58,7 @@ fn earns(rate: &Rate, basis: &Standing) -> bool {
             let Ok(content) = serde_json::from_str::<DisabilityCertificateContent>(&basis.record.content) else {
                 return false;
             };
-            let named = content.categories.iter().any(|c| rate.categories.contains(c.as_str()));
+            let named = content.categories.iter().any(|c| rate.categories.contains(c));
             all_in(&rate.grades)
                 && rate.multiple.is_none_or(|wanted| wanted == content.is_multiple())
                 && (rate.categories.is_empty() || named)

@@ -2,12 +2,13 @@
 
 use super::authorise::payment_row;
 use super::gate::{Ask, judge};
-use super::order::{happened, merchant, refuse_known_order};
+use super::order::{happened, merchant, take_order};
 use super::{Origin, PaymentRow, PaymentState};
 use crate::decision::{Call, Command, Decision};
 use crate::guard;
 use crate::id::OrderId;
 use crate::ledger::EntryKind;
+use crate::names::{Collection, Name};
 use crate::snapshot::{Snapshot, Stop};
 use crate::time::{Date, Timestamp};
 
@@ -36,9 +37,10 @@ impl Command for AdvisePayment {
             let range = format!("{}..{}", own.plus_days(-1), call.now.clearing_date().plus_days(1));
             return Err(guard::out_of_range("clearing_date", range).into());
         }
-        let fresh = refuse_known_order(snapshot, &self.ask.channel, &self.order_id);
+        let name = Name::created(Collection::Payment, call.request_id);
+        let order = take_order(snapshot, &self.ask.channel, &self.order_id, name);
         let judgement = judge(snapshot, &self.ask, call.now);
-        fresh?;
+        let order = order?;
         let judgement = judgement?;
         let row = PaymentRow {
             origin: Origin::Advised,
@@ -54,9 +56,12 @@ impl Command for AdvisePayment {
         line.posted_fen += row.amount_fen;
         let mut decision = Decision::new(call);
         let leaf = decision.leaf("payment.advised", &row.payment, 1);
-        leaf.put(&row).put(&line);
+        leaf.put(&row).put(&order).put(&line);
         leaf.book(row.charge(&judgement.book, EntryKind::Advised, date, call.now.month()));
         row.tell(leaf);
+        for stands_on in &row.stands_on.0 {
+            stands_on.lock(leaf);
+        }
         Ok(decision)
     }
 }

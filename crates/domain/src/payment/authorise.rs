@@ -1,7 +1,7 @@
 //! Authorisation: the channel asks in real time; approval reserves.
 
 use super::gate::{Ask, Judgement, judge};
-use super::order::{is_now, merchant, refuse_known_order};
+use super::order::{is_now, merchant, take_order};
 use super::{Origin, PaymentRow, PaymentState};
 use crate::decision::{Call, Command, Decision};
 use crate::guard;
@@ -27,9 +27,10 @@ impl Command for AuthorizePayment {
         guard::fen("amount_fen", self.ask.amount_fen, 1)?;
         merchant(&self.merchant_id)?;
         is_now(self.transaction_time, call)?;
-        let fresh = refuse_known_order(snapshot, &self.ask.channel, &self.order_id);
+        let name = Name::created(Collection::Payment, call.request_id);
+        let order = take_order(snapshot, &self.ask.channel, &self.order_id, name);
         let judgement = judge(snapshot, &self.ask, call.now);
-        fresh?;
+        let order = order?;
         let judgement = judgement?;
         judgement.enforce()?;
         let row = PaymentRow {
@@ -40,7 +41,9 @@ impl Command for AuthorizePayment {
             consent_sha256: Some(self.consent.to_string()),
             ..payment_row(call, &self.ask, &judgement)
         };
-        reserve(call, &judgement, row, "payment.authorised")
+        let mut decision = reserve(call, &judgement, row, "payment.authorised")?;
+        decision.leaves[0].put(&order);
+        Ok(decision)
     }
 }
 

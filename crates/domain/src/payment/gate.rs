@@ -204,14 +204,14 @@ impl Judgement {
             }
             Condition::ContractEvidence => {
                 let evidence = self.contract.evidence;
-                let accepted = view.gate.contract_evidence.contains(evidence.as_str());
+                let accepted = view.gate.contract_evidence.contains(&evidence);
                 met_if(accepted, LackKind::EvidenceNotAccepted, evidence.to_string())
             }
             Condition::Stay => self.stay(view)?,
             Condition::Rating => self.rating(view)?,
             Condition::Basis => self.basis(view)?,
             Condition::FeeType => {
-                let paid = view.gate.fee_types.contains(ask.fee_type.as_str());
+                let paid = view.gate.fee_types.contains(&ask.fee_type);
                 met_if(paid, LackKind::FeeTypeNotPaid, ask.fee_type.to_string())
             }
             Condition::Bill if self.bill.state != BillState::Issued => {

@@ -2,6 +2,7 @@
 
 use super::authorise::{payment_row, reserve};
 use super::gate::{Ask, judge};
+use super::order::take_order;
 use super::{Origin, PaymentRow, PaymentState, StandsOn};
 use crate::care::bill::{BillRow, FeeType};
 use crate::care::mandate::{MandateRow, MandateState};
@@ -10,7 +11,7 @@ use crate::guard::{self, found, wrong_state};
 use crate::id::OrderId;
 use crate::institution::account_in_force;
 use crate::key;
-use crate::names::Name;
+use crate::names::{Collection, Name};
 use crate::rejection::{Reason, Rejection};
 use crate::snapshot::{Snapshot, Stop};
 
@@ -40,7 +41,12 @@ impl Command for InstructPayment {
             channel: mandate.channel.clone(),
             amount_fen: self.amount_fen,
         };
-        let judgement = judge(snapshot, &ask, call.now)?;
+        let order_id = OrderId::of_instruction(call.request_id);
+        let name = Name::created(Collection::Payment, call.request_id);
+        let order = take_order(snapshot, &mandate.channel, &order_id, name);
+        let judgement = judge(snapshot, &ask, call.now);
+        let order = order?;
+        let judgement = judgement?;
         if judgement.contract.contract != mandate.contract {
             return Err(guard::out_of_range("bill", format!("bills of {}", mandate.contract)).into());
         }
@@ -50,7 +56,7 @@ impl Command for InstructPayment {
         let mut row = PaymentRow {
             origin: Origin::Instructed,
             merchant_id: account.map_or(String::new(), |account| account.merchant_id.clone()),
-            order_id: OrderId::of_instruction(call.request_id).to_string(),
+            order_id: order_id.to_string(),
             mandate: Some(mandate.mandate.clone()),
             consent_sha256: Some(mandate.consent_sha256.clone()),
             ..payment_row(call, &ask, &judgement)
@@ -59,7 +65,7 @@ impl Command for InstructPayment {
         let mut decision = reserve(call, &judgement, row, "payment.instructed")?;
         let leaf = &mut decision.leaves[0];
         // The cap is a sum over the mandate's payments: rivals meet at the mandate.
-        leaf.instruct(&mandate.channel).guard::<MandateRow>(key![mandate.mandate.clone()]);
+        leaf.put(&order).instruct(&mandate.channel).guard::<MandateRow>(key![mandate.mandate.clone()]);
         Ok(decision)
     }
 }

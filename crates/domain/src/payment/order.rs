@@ -1,6 +1,5 @@
 //! A channel's order ids and times.
 
-use super::{PaymentRow, RefundRow};
 use crate::decision::Call;
 use crate::guard;
 use crate::id::OrderId;
@@ -8,24 +7,34 @@ use crate::key;
 use crate::names::Participant;
 use crate::rejection::{Reason, Rejection};
 use crate::snapshot::{Snapshot, Stop};
-use crate::subsidy::ClaimRow;
+use crate::table;
 use crate::time::{DAY_US, HOUR_US, Timestamp};
 
-/// `ORDER_ID_TAKEN` when the channel has used the id for a payment, a refund or a payout.
-///
-/// Nothing stands for an unused id, so there is no row to lock: two replicas that race
-/// are kept apart by the tables' `unique [channel, order_id]`.
-pub fn refuse_known_order(snapshot: &Snapshot, channel: &Participant, order_id: &OrderId) -> Result<(), Stop> {
-    let by = &["channel", "order_id"];
-    let values = || key![channel.clone(), order_id.to_string()];
-    let payments = snapshot.list::<PaymentRow>(by, values());
-    let refunds = snapshot.list::<RefundRow>(by, values());
-    let claims = snapshot.list::<ClaimRow>(by, values());
-    let known = payments?.first().map(|p| p.payment.clone());
-    let known = known.or(refunds?.first().map(|r| r.refund.clone()));
-    match known.or(claims?.first().map(|c| c.claim.clone())) {
-        Some(name) => Err(Reason::OrderIdTaken.field("order_id").var("name", name).into()),
-        None => Ok(()),
+table! {
+    /// Order ids that a channel has used, one space for payments, refunds and payouts.
+    ///
+    /// Append-only and keyed by the id: two replicas that race for one both insert, and the one
+    /// that loses decides anew.
+    pub struct OrderRow in "orders", AppendOnly
+    key [channel, order_id] readers [channel]
+    {
+        pub channel: Participant,
+        pub order_id: String,
+        /// The payment, refund or claim it was used for.
+        pub record: String,
+    }
+}
+
+/// The row that takes an order id for a record; `ORDER_ID_TAKEN` when the channel has used it.
+pub fn take_order(
+    snapshot: &Snapshot,
+    channel: &Participant,
+    order_id: &OrderId,
+    record: impl ToString,
+) -> Result<OrderRow, Stop> {
+    match snapshot.get::<OrderRow>(key![channel.clone(), order_id.to_string()])? {
+        Some(taken) => Err(Reason::OrderIdTaken.field("order_id").var("name", &taken.record).into()),
+        None => Ok(OrderRow { channel: channel.clone(), order_id: order_id.to_string(), record: record.to_string() }),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Refunds (退货): up to eleven months, partial allowed, back to the same restricted account.
 
 use super::end::payment_of_channel;
-use super::order::{happened, refuse_known_order};
+use super::order::{happened, take_order};
 use super::{PaymentRow, PaymentState, RefundRow, RefundState};
 use crate::decision::{Call, Command, Decision};
 use crate::guard;
@@ -34,14 +34,15 @@ impl Command for RefundPayment {
         happened(self.transaction_time, call)?;
         let payment = payment_of_channel(snapshot, call, &self.payment)?;
         guard::state(payment.state, &[PaymentState::Confirmed], "payment", &self.payment)?;
-        refuse_known_order(snapshot, call.participant(), &self.order_id)?;
+        let name = Name::created(Collection::Refund, call.request_id);
+        let order = take_order(snapshot, call.participant(), &self.order_id, &name)?;
         let date = self.date(snapshot, call, &payment)?;
         let refundable = payment.amount_fen - payment.refunded_fen;
         if self.amount_fen > refundable {
             return Err(Reason::RefundExceedsPayment.field("amount_fen").var("refundable", refundable).into());
         }
         let refund = RefundRow {
-            refund: Name::created(Collection::Refund, call.request_id).to_string(),
+            refund: name.to_string(),
             payment: payment.payment.clone(),
             channel: payment.channel.clone(),
             merchant_id: payment.merchant_id.clone(),
@@ -63,7 +64,7 @@ impl Command for RefundPayment {
         let row = PaymentRow { refunded_fen: payment.refunded_fen + self.amount_fen, ..payment.next(call) };
         let mut decision = Decision::new(call);
         let leaf = decision.leaf("refund.confirmed", &refund.refund, 1);
-        leaf.put(&refund).book(back);
+        leaf.put(&refund).put(&order).book(back);
         row.tell(leaf);
         let leaf = decision.leaf("payment.refunded", &row.payment, row.version);
         leaf.put(&row).put(&line);

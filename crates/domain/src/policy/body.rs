@@ -2,12 +2,16 @@
 //! rule must not silently not apply.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
 use super::{PolicyBody, PolicyKind};
+use crate::care::bill::FeeType;
+use crate::care::contract::ContractEvidence;
 use crate::rules::assessment::LevelChangeReason;
-use crate::rules::mapping::MappingQuality;
+use crate::rules::disability::DisabilityCategory;
+use crate::rules::mapping::{MappingQuality, RecognizedLevels};
 use crate::text_enum;
 use crate::time::Date;
 
@@ -49,18 +53,18 @@ text_enum! {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GatePolicy {
-    /// Every condition must be named.
+    /// A condition that is not named is enforced.
     pub conditions: BTreeMap<Condition, Mode>,
-    /// Evidence kinds that satisfy `CONTRACT_EVIDENCE`: `ONLINE_FILED`, `REGION_ATTESTED`.
-    pub contract_evidence: BTreeSet<String>,
-    /// Fee types the programme may pay: `BED`, `NURSING`, `MEAL`, `OTHER`.
-    pub fee_types: BTreeSet<String>,
+    /// Evidence kinds that satisfy `CONTRACT_EVIDENCE`.
+    pub contract_evidence: BTreeSet<ContractEvidence>,
+    /// Fee types the programme may pay.
+    pub fee_types: BTreeSet<FeeType>,
     /// Least recognized grade that satisfies `RATING`.
     pub min_grade: i64,
 }
 
 impl GatePolicy {
-    /// An unnamed condition is enforced.
+    /// How a condition is judged.
     pub fn mode(&self, condition: Condition) -> Mode {
         self.conditions.get(&condition).copied().unwrap_or(Mode::Enforce)
     }
@@ -68,6 +72,10 @@ impl GatePolicy {
 
 impl PolicyBody for GatePolicy {
     const KIND: PolicyKind = PolicyKind::Gate;
+
+    fn check(&self) -> Result<(), String> {
+        within("min_grade", self.min_grade, 1..=5)
+    }
 }
 
 text_enum! {
@@ -99,7 +107,7 @@ pub struct Rate {
     pub levels: BTreeSet<i64>,
     /// Disability categories for a certificate basis.
     #[serde(default)]
-    pub categories: BTreeSet<String>,
+    pub categories: BTreeSet<DisabilityCategory>,
     /// Disability grades (1 worst ..= 4) for a certificate basis.
     #[serde(default)]
     pub grades: BTreeSet<i64>,
@@ -126,6 +134,16 @@ pub struct ProgrammePolicy {
 
 impl PolicyBody for ProgrammePolicy {
     const KIND: PolicyKind = PolicyKind::Programme;
+
+    fn check(&self) -> Result<(), String> {
+        within("back_pay_months", self.back_pay_months, 0..=120)?;
+        for rate in &self.rates {
+            within("amount_fen", rate.amount_fen, MONEY_FEN)?;
+            each("levels", &rate.levels, 0..=4)?;
+            each("grades", &rate.grades, 1..=4)?;
+        }
+        Ok(())
+    }
 }
 
 /// One line of a grade mapping.
@@ -158,6 +176,18 @@ pub struct Agreement {
 
 impl PolicyBody for Agreement {
     const KIND: PolicyKind = PolicyKind::Agreement;
+
+    fn check(&self) -> Result<(), String> {
+        for (scheme, lines) in &self.schemes {
+            for line in lines {
+                let (low, high) = (line.recognized, line.recognized_max.unwrap_or(line.recognized));
+                if RecognizedLevels::new(low, high, line.quality).is_none() {
+                    return Err(format!("{scheme} {}: {low} to {high} is not {}", line.native, line.quality));
+                }
+            }
+        }
+        within("validity_cap_months", self.validity_cap_months.unwrap_or(1), 1..=1_200)
+    }
 }
 
 /// Grades and longest validity of a record kind's scheme.
@@ -185,6 +215,11 @@ pub struct ShorterValidity {
 
 impl PolicyBody for RecordKindPolicy {
     const KIND: PolicyKind = PolicyKind::RecordKind;
+
+    fn check(&self) -> Result<(), String> {
+        within("max_level", self.max_level, self.min_level..=100)?;
+        within("validity_months", self.validity_months, 1..=1_200)
+    }
 }
 
 text_enum! {
@@ -208,6 +243,11 @@ pub struct ContractCaps {
 
 impl PolicyBody for ContractCaps {
     const KIND: PolicyKind = PolicyKind::ContractCaps;
+
+    fn check(&self) -> Result<(), String> {
+        within("deposit_months", self.deposit_months, 0..=120)?;
+        within("prepaid_months", self.prepaid_months, 0..=120)
+    }
 }
 
 text_enum! {
@@ -247,6 +287,16 @@ pub struct AgreedFee {
 
 impl PolicyBody for ChannelPolicy {
     const KIND: PolicyKind = PolicyKind::Channel;
+
+    fn check(&self) -> Result<(), String> {
+        within("grace_working_days", self.grace_working_days, 0..=30)?;
+        within("refund_months", self.refund_months, 0..=120)?;
+        within("expected_files", self.expected_files, 0..=100)?;
+        let Some(fee) = &self.agreed_fee else { return Ok(()) };
+        within("basis_points", fee.basis_points, 0..=10_000)?;
+        within("min_fen", fee.min_fen, MONEY_FEN)?;
+        within("max_fen", fee.max_fen, fee.min_fen..=*MONEY_FEN.end())
+    }
 }
 
 /// Operating subsidy (运营补贴) a region pays to institutions that receive its elders.
@@ -264,6 +314,16 @@ pub struct OperatingSubsidyPolicy {
 
 impl PolicyBody for OperatingSubsidyPolicy {
     const KIND: PolicyKind = PolicyKind::OperatingSubsidy;
+
+    fn check(&self) -> Result<(), String> {
+        within("other_fen", self.other_fen, MONEY_FEN)?;
+        within("min_days", self.min_days, 1..=31)?;
+        for (level, fen) in &self.by_level {
+            within("by_level", *level, 0..=4)?;
+            within("by_level", *fen, MONEY_FEN)?;
+        }
+        Ok(())
+    }
 }
 
 /// Changes of settlement accounts.
@@ -276,6 +336,10 @@ pub struct SettlementAccountPolicy {
 
 impl PolicyBody for SettlementAccountPolicy {
     const KIND: PolicyKind = PolicyKind::SettlementAccount;
+
+    fn check(&self) -> Result<(), String> {
+        within("cooling_off_hours", self.cooling_off_hours, 0..=8_760)
+    }
 }
 
 /// Working days: weekends are off unless named, named holidays are off.
@@ -290,4 +354,19 @@ pub struct CalendarPolicy {
 
 impl PolicyBody for CalendarPolicy {
     const KIND: PolicyKind = PolicyKind::Calendar;
+}
+
+/// What one month's amount may be: nothing to ten million yuan.
+const MONEY_FEN: RangeInclusive<i64> = 0..=1_000_000_000;
+
+fn within(member: &str, value: i64, range: RangeInclusive<i64>) -> Result<(), String> {
+    if range.contains(&value) {
+        Ok(())
+    } else {
+        Err(format!("{member} must be {} to {}, not {value}", range.start(), range.end()))
+    }
+}
+
+fn each(member: &str, values: &BTreeSet<i64>, range: RangeInclusive<i64>) -> Result<(), String> {
+    values.iter().try_for_each(|value| within(member, *value, range.clone()))
 }

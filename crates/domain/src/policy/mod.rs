@@ -65,6 +65,11 @@ table! {
 /// A policy body's type.
 pub trait PolicyBody: DeserializeOwned {
     const KIND: PolicyKind;
+
+    /// Whether the numbers make sense; `Err` says which does not.
+    fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// The body in force on a date, refusing with `POLICY_MISSING` when there is none.
@@ -154,7 +159,7 @@ fn check_scope(scope: &str) -> Result<(), Rejection> {
 /// Parses a body as its kind's type and renders it canonically.
 fn check_body(kind: PolicyKind, body: &serde_json::Value) -> Result<String, Rejection> {
     fn typed<P: PolicyBody>(body: &serde_json::Value) -> Result<(), String> {
-        serde_json::from_value::<P>(body.clone()).map(drop).map_err(|e| e.to_string())
+        serde_json::from_value::<P>(body.clone()).map_err(|e| e.to_string())?.check()
     }
     let read = match kind {
         PolicyKind::Gate => typed::<GatePolicy>(body),
@@ -200,6 +205,7 @@ pub fn defaults() -> Vec<SetPolicy> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::mapping::MappingQuality;
 
     #[test]
     fn every_default_reads_as_its_kind() {
@@ -219,5 +225,59 @@ mod tests {
         let refused = check_body(PolicyKind::SettlementAccount, &body).unwrap_err();
         assert_eq!(refused.reason, Reason::PolicyBodyInvalid);
         assert!(refused.message_en().contains("grace"), "{refused}");
+    }
+
+    #[test]
+    fn bodies_refused() {
+        let with = |kind: PolicyKind, member: &str, value: serde_json::Value| {
+            let mut body = defaults().into_iter().find(|d| d.kind == kind).unwrap().body;
+            *body.pointer_mut(member).unwrap() = value;
+            check_body(kind, &body).unwrap_err().message_en()
+        };
+        for (kind, member, value, says) in [
+            (PolicyKind::Gate, "/fee_types", serde_json::json!(["BEDD"]), "BEDD"),
+            (PolicyKind::Gate, "/contract_evidence", serde_json::json!(["PAPER"]), "PAPER"),
+            (PolicyKind::Gate, "/min_grade", serde_json::json!(9), "min_grade must be 1 to 5"),
+            (PolicyKind::Programme, "/rates/0/amount_fen", serde_json::json!(-1), "amount_fen must be 0"),
+            (PolicyKind::Programme, "/rates/0/levels", serde_json::json!([7]), "levels must be 0 to 4"),
+            (
+                PolicyKind::Agreement,
+                "/schemes/GB_T_37276/0/quality",
+                serde_json::json!("AMBIGUOUS"),
+                "is not AMBIGUOUS",
+            ),
+            (PolicyKind::Channel, "/agreed_fee/max_fen", serde_json::json!(-5), "max_fen must be"),
+            (PolicyKind::Calendar, "/holidays", serde_json::json!(["2026-02-30"]), "2026-02-30"),
+        ] {
+            let said = with(kind, member, value);
+            assert!(said.contains(says), "{kind} {member}: {said}");
+        }
+    }
+
+    /// DOMAIN.md §3 "Mapping" [D]: the same level under GB/T 42195 and, since it defines the same
+    /// five, DB11/T 1754-2024; MZ/T 039's 0, 1, 2 nominally the same; its 3 is severe or total.
+    #[test]
+    fn shipped_agreements_read_assessments_as_agreed() {
+        let same = |levels: std::ops::RangeInclusive<i64>, quality| {
+            levels.map(move |level| (level, level, None, quality)).collect::<Vec<_>>()
+        };
+        let mut old = same(0..=2, MappingQuality::Nominal);
+        old.push((3, 3, Some(4), MappingQuality::Ambiguous));
+        let expected = [
+            ("GB_T_42195_2022", same(0..=4, MappingQuality::Exact)),
+            ("DB11_T_1754_2024", same(0..=4, MappingQuality::Exact)),
+            ("MZ_T_039_2013", old),
+        ];
+        let shipped = defaults().into_iter().filter(|d| d.kind == PolicyKind::Agreement);
+        let assessments: Vec<_> = shipped.filter(|d| d.scope.ends_with("/ASSESSMENT")).collect();
+        assert_eq!(assessments.len(), 6, "every region with each other");
+        for policy in assessments {
+            let agreement: Agreement = serde_json::from_value(policy.body).unwrap();
+            for (scheme, lines) in &expected {
+                let read = agreement.schemes[*scheme].iter();
+                let read: Vec<_> = read.map(|m| (m.native, m.recognized, m.recognized_max, m.quality)).collect();
+                assert_eq!(read, *lines, "{} {scheme}", policy.scope);
+            }
+        }
     }
 }

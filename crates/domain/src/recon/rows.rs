@@ -80,6 +80,17 @@ table! {
     }
 }
 
+impl FileRow {
+    /// Whether it is the channel's own statement of its date, as it stands.
+    pub fn states_day_of(&self, channel: &Participant) -> bool {
+        let states = match self.content {
+            FileContent::Settlement | FileContent::Statement => true,
+            FileContent::Balances | FileContent::RegionalBook => false,
+        };
+        states && self.state == FileState::Received && self.sender == *channel
+    }
+}
+
 text_enum! {
     /// How a run ended.
     pub enum RunState {

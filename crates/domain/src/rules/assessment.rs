@@ -32,15 +32,6 @@ impl Standard {
         }
     }
 
-    /// After how many months the standard itself asks to assess again. Policy may set a validity
-    /// for the others.
-    pub const fn reassess_after_months(self) -> Option<i64> {
-        match self {
-            Self::Gb42195 | Self::Db11_1754 => None,
-            Self::Mz039 => Some(6),
-        }
-    }
-
     fn allows(self, change: LevelChangeReason) -> bool {
         change != LevelChangeReason::GeriatricSyndrome || self == Self::Db11_1754
     }

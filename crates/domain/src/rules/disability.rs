@@ -39,11 +39,6 @@ impl DisabilityGrade {
     pub fn check(field: &str, grade: i64) -> Result<Self, Rejection> {
         Self::try_from(grade).map_err(|_| Reason::FieldOutOfRange.field(field).var("range", "1..4"))
     }
-
-    /// Whether this is as severe as `other`, or more.
-    pub fn is_at_least_as_severe_as(self, other: Self) -> bool {
-        self.0 <= other.0
-    }
 }
 
 impl TryFrom<i64> for DisabilityGrade {
@@ -86,10 +81,6 @@ mod tests {
             let refused = DisabilityGrade::check("grade", grade).unwrap_err();
             assert_eq!((refused.reason, refused.field.as_deref()), (Reason::FieldOutOfRange, Some("grade")));
         }
-        let grade = |n| DisabilityGrade::check("grade", n).unwrap();
-        assert!(grade(1).is_at_least_as_severe_as(grade(2)));
-        assert!(grade(2).is_at_least_as_severe_as(grade(2)));
-        assert!(!grade(3).is_at_least_as_severe_as(grade(2)));
     }
 
     #[test]

@@ -3,10 +3,8 @@
 
 use serde::Serialize;
 
-use super::validity::Validity;
 use crate::rejection::{Reason, Rejection};
 use crate::text_enum;
-use crate::time::Date;
 
 text_enum! {
     /// Rating schemes. Institutions and stations are never mixed.
@@ -30,37 +28,12 @@ text_enum! {
     }
 }
 
-/// A scheme's default limits; policy data overrides them (DOMAIN.md §2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SchemeLimits {
-    pub max_grade: i64,
-    pub validity_months: i64,
-}
-
 impl Scheme {
     pub const fn rates(self) -> RatedKind {
         match self {
             Self::GbT37276 | Self::BeijingStar => RatedKind::CareInstitution,
             Self::CommunityStationStar => RatedKind::CommunityStation,
         }
-    }
-
-    /// Three years for institutions [F], two for stations [F].
-    pub const fn default_limits(self) -> SchemeLimits {
-        match self {
-            Self::GbT37276 | Self::BeijingStar => SchemeLimits { max_grade: 5, validity_months: 36 },
-            Self::CommunityStationStar => SchemeLimits { max_grade: 3, validity_months: 24 },
-        }
-    }
-
-    /// A grade as people write it: `四级` under the national standard, `四星` for stars.
-    pub fn grade_zh(self, grade: Grade) -> String {
-        let number = ["一", "二", "三", "四", "五", "六", "七", "八", "九"][usize::from(grade.0 - 1)];
-        let unit = match self {
-            Self::GbT37276 => "级",
-            Self::BeijingStar | Self::CommunityStationStar => "星",
-        };
-        format!("{number}{unit}")
     }
 }
 
@@ -154,15 +127,6 @@ impl RecordState {
         self.successors().contains(&next)
     }
 
-    /// Refuses a change that the lifecycle does not allow; `name` is the record's.
-    pub fn become_next(self, name: &str, next: Self) -> Result<Self, Rejection> {
-        if self.can_become(next) {
-            Ok(next)
-        } else {
-            Err(Reason::TransitionNotAllowed.var("name", name).var("from", self).var("to", next))
-        }
-    }
-
     /// Whether a first version may be published in this state [D]: regions publish results,
     /// and may publish the steps before.
     pub const fn can_begin(self) -> bool {
@@ -179,49 +143,6 @@ impl RecordState {
     pub const fn is_recognizable(self) -> bool {
         matches!(self, Self::Valid | Self::Rectifying)
     }
-
-    /// Whether no later state can follow for this version.
-    pub const fn is_final(self) -> bool {
-        self.successors().is_empty()
-    }
-
-    /// Whether a record in this state counts on that day: recognizable and in date.
-    pub fn counts_on(self, validity: Validity, day: Date) -> bool {
-        self.is_recognizable() && validity.covers(day)
-    }
-
-    /// The state as seen on a day: awarded and not ended otherwise, it is `EXPIRED` from the day
-    /// after its last. Applications have no validity yet and do not expire.
-    pub fn observed_on(self, validity: Validity, day: Date) -> ObservedState {
-        match self {
-            Self::Valid | Self::Rectifying | Self::Suspended if validity.is_over(day) => ObservedState::Expired,
-            recorded => ObservedState::Recorded(recorded),
-        }
-    }
-}
-
-/// A state as seen on some day.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ObservedState {
-    Recorded(RecordState),
-    /// 已到期: computed, never stored.
-    Expired,
-}
-
-impl ObservedState {
-    /// The wire text.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Recorded(state) => state.as_str(),
-            Self::Expired => "EXPIRED",
-        }
-    }
-}
-
-impl std::fmt::Display for ObservedState {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
-    }
 }
 
 #[cfg(test)]
@@ -231,19 +152,18 @@ mod tests {
 
     #[test]
     fn grades_within_the_scheme() {
-        for (scheme, grade, ok) in [
-            (Scheme::GbT37276, 0, false),
-            (Scheme::GbT37276, 1, true),
-            (Scheme::GbT37276, 5, true),
-            (Scheme::GbT37276, 6, false),
-            (Scheme::GbT37276, -1, false),
-            (Scheme::GbT37276, 257, false),
-            (Scheme::BeijingStar, 5, true),
-            (Scheme::BeijingStar, 6, false),
-            (Scheme::CommunityStationStar, 3, true),
-            (Scheme::CommunityStationStar, 4, false),
+        for (scheme, max, grade, ok) in [
+            (Scheme::GbT37276, 5, 0, false),
+            (Scheme::GbT37276, 5, 1, true),
+            (Scheme::GbT37276, 5, 5, true),
+            (Scheme::GbT37276, 5, 6, false),
+            (Scheme::GbT37276, 5, -1, false),
+            (Scheme::GbT37276, 5, 257, false),
+            (Scheme::BeijingStar, 5, 6, false),
+            (Scheme::CommunityStationStar, 3, 3, true),
+            (Scheme::CommunityStationStar, 3, 4, false),
         ] {
-            let checked = Grade::check("native_grade", scheme, grade, scheme.default_limits().max_grade);
+            let checked = Grade::check("native_grade", scheme, grade, max);
             assert_eq!(checked.is_ok(), ok, "{scheme} {grade}");
             if let Err(refused) = checked {
                 assert_eq!((refused.reason, refused.field.as_deref()), (Reason::GradeUnknown, Some("native_grade")));
@@ -254,11 +174,9 @@ mod tests {
     }
 
     #[test]
-    fn grades_are_shown_as_stars_and_in_words() {
+    fn grades_are_shown_as_stars() {
         let four = Grade::check("native_grade", Scheme::GbT37276, 4, 5).unwrap();
         assert_eq!(four.stars(), "★★★★");
-        assert_eq!(Scheme::GbT37276.grade_zh(four), "四级");
-        assert_eq!(Scheme::BeijingStar.grade_zh(four), "四星");
         assert_eq!(i64::from(four), 4);
     }
 
@@ -266,8 +184,6 @@ mod tests {
     fn stations_and_institutions_are_not_mixed() {
         assert_eq!(Scheme::GbT37276.rates(), Scheme::BeijingStar.rates());
         assert_ne!(Scheme::GbT37276.rates(), Scheme::CommunityStationStar.rates());
-        let limits = |scheme: Scheme| (scheme.default_limits().max_grade, scheme.default_limits().validity_months);
-        assert_eq!(Scheme::ALL.iter().map(|s| limits(*s)).collect::<Vec<_>>(), [(5, 36), (5, 36), (3, 24)]);
     }
 
     #[test]
@@ -284,43 +200,9 @@ mod tests {
             for to in RecordState::ALL.iter().copied() {
                 assert_eq!(from.can_become(to), targets.contains(&to), "{from} to {to}");
             }
-            assert_eq!(from.is_final(), targets.is_empty());
             assert_eq!(from.is_recognizable(), matches!(from, Valid | Rectifying));
             assert_eq!(from.marks_replaced(), matches!(from, Upgraded | Downgraded | Amended));
             assert_eq!(from.can_begin(), matches!(from, Applied | Publicized | Valid));
         }
-    }
-
-    #[test]
-    fn a_refused_change_says_from_where_to_where() {
-        assert_eq!(Valid.become_next("ratings/1", Revoked), Ok(Revoked));
-        let refused = Revoked.become_next("ratings/1", Valid).unwrap_err();
-        assert_eq!(refused.reason, Reason::TransitionNotAllowed);
-        assert_eq!(refused.message_en(), "ratings/1 cannot go from REVOKED to VALID");
-    }
-
-    #[test]
-    fn expiry_is_computed() {
-        let day = |text: &str| text.parse::<Date>().unwrap();
-        let validity = Validity::check(day("2024-05-01"), day("2027-04-30")).unwrap();
-        for (state, on, observed, counts) in [
-            (Valid, "2024-04-30", "VALID", false),
-            (Valid, "2024-05-01", "VALID", true),
-            (Valid, "2027-04-30", "VALID", true),
-            (Valid, "2027-05-01", "EXPIRED", false),
-            (Rectifying, "2027-04-30", "RECTIFYING", true),
-            (Rectifying, "2027-05-01", "EXPIRED", false),
-            (Suspended, "2027-04-30", "SUSPENDED", false),
-            (Suspended, "2027-05-01", "EXPIRED", false),
-            (Revoked, "2027-05-01", "REVOKED", false),
-            (Superseded, "2027-05-01", "SUPERSEDED", false),
-            (Upgraded, "2027-05-01", "UPGRADED", false),
-            (Applied, "2027-05-01", "APPLIED", false),
-            (Publicized, "2026-05-01", "PUBLICIZED", false),
-        ] {
-            assert_eq!(state.observed_on(validity, day(on)).to_string(), observed, "{state} {on}");
-            assert_eq!(state.counts_on(validity, day(on)), counts, "{state} {on}");
-        }
-        assert!("EXPIRED".parse::<RecordState>().is_err());
     }
 }

@@ -13,6 +13,7 @@ use crate::key;
 use crate::ledger::{Account, EntryKind, Transfer};
 use crate::names::{Collection, Name, Participant};
 use crate::participant::active_participant;
+use crate::payment::StandsOn;
 use crate::person::{names_of, resolve_person};
 use crate::policy::{self, OperatingSubsidyPolicy};
 use crate::record::{RecordKind, standing};
@@ -82,6 +83,8 @@ struct Count {
     programme: String,
     stays: Vec<String>,
     amount_fen: i64,
+    /// What the levels were taken from.
+    stands_on: Vec<StandsOn>,
 }
 
 /// Counts each elder once, by her days in the institution in that month, at her level
@@ -100,9 +103,12 @@ fn count(snapshot: &Snapshot, institution: &Name, payer: &Participant, month: Mo
     }
     elders.retain(|_, (days, _)| *days >= rates.min_days);
     let levels: Vec<_> = elders.keys().map(|elder| level(snapshot, payer, elder, month)).collect();
-    let mut count = Count { programme: rates.programme.clone(), stays: Vec::new(), amount_fen: 0 };
+    let mut count =
+        Count { programme: rates.programme.clone(), stays: Vec::new(), amount_fen: 0, stands_on: Vec::new() };
     for ((_, names), level) in elders.into_values().zip(levels) {
-        let rate = level?.and_then(|level| rates.by_level.get(&level)).copied();
+        let level = level?;
+        let rate = level.as_ref().and_then(|(level, _)| rates.by_level.get(level)).copied();
+        count.stands_on.extend(level.map(|(_, stands_on)| stands_on));
         count.stays.extend(names);
         count.amount_fen += rate.unwrap_or(rates.other_fen);
     }
@@ -110,12 +116,13 @@ fn count(snapshot: &Snapshot, institution: &Name, payer: &Participant, month: Mo
     Ok(count)
 }
 
-/// The highest level that the payer relies on for an elder on the month's first day.
-fn level(snapshot: &Snapshot, payer: &Participant, elder: &str, month: Month) -> Result<Option<i64>, Stop> {
-    let mut best = None;
+/// The highest level that the payer relies on for an elder on the month's first day, and by which record.
+fn level(snapshot: &Snapshot, payer: &Participant, elder: &str, month: Month) -> Result<Option<(i64, StandsOn)>, Stop> {
+    let mut best: Option<(i64, StandsOn)> = None;
     for name in names_of(snapshot, elder)? {
         let held = standing(snapshot, payer, RecordKind::Assessment, &name, month.first_day())?;
-        best = best.max(held.first().map(|s| s.level_min));
+        let first = held.into_iter().next().map(|s| (s.level_min, s.stands_on));
+        best = best.into_iter().chain(first).max_by_key(|(level, _)| *level);
     }
     Ok(best)
 }
@@ -143,8 +150,8 @@ impl Command for ApproveClaim {
             .parse()
             .map_err(|_| Reason::RecordNotFound.field("claim").var("name", &claim.institution))?;
         active_participant(snapshot, "channel", &self.channel)?;
-        let counted = count(snapshot, &institution, &claim.payer, claim.month)?.amount_fen;
-        for expected in [claim.amount_fen, counted] {
+        let counted = count(snapshot, &institution, &claim.payer, claim.month)?;
+        for expected in [claim.amount_fen, counted.amount_fen] {
             if self.amount_fen != expected {
                 let fault = Reason::AmountMismatch.field("amount_fen").var("amount", self.amount_fen);
                 return Err(fault.var("expected", expected).into());
@@ -164,6 +171,12 @@ impl Command for ApproveClaim {
         let leaf = decision.leaf("operating_subsidy.approved", &self.claim, row.version);
         leaf.put(&row).tell(&row.region).tell(&row.payer).tell(&self.channel).instruct(&self.channel);
         leaf.book(Transfer::posted(entry, expense, row.payable(&book), row.amount_fen, call.now.month()));
+        for stay in counted.stays {
+            leaf.rely_on::<StayRow>(key![stay]);
+        }
+        for stands_on in &counted.stands_on {
+            stands_on.lock(leaf);
+        }
         Ok(decision)
     }
 }

@@ -8,7 +8,7 @@ use crate::guard;
 use crate::id::OrderId;
 use crate::ledger::{Account, AccountKind, Book, EntryKind, Transfer};
 use crate::names::Name;
-use crate::payment::refuse_known_order;
+use crate::payment::take_order;
 use crate::rejection::Reason;
 use crate::snapshot::{Snapshot, Stop};
 use crate::time::Date;
@@ -47,7 +47,7 @@ impl Command for ConfirmPayout {
             return Err(guard::out_of_range("clearing_date", format!("..{latest}")).into());
         }
         guard::not_before("clearing_date", self.clearing_date, claim.month.last_day())?;
-        refuse_known_order(snapshot, call.participant(), &self.order_id)?;
+        let order = take_order(snapshot, call.participant(), &self.order_id, &self.claim)?;
         let book = book(&claim.payer, &claim.programme)?;
         let row = ClaimRow {
             state: ClaimState::Paid,
@@ -61,7 +61,7 @@ impl Command for ConfirmPayout {
         let transfer = Transfer::posted(entry, row.payable(&book), clearing, row.amount_fen, call.now.month());
         let mut decision = Decision::new(call);
         let leaf = decision.leaf("operating_subsidy.paid", &self.claim, row.version);
-        leaf.put(&row).book(transfer.on(self.clearing_date));
+        leaf.put(&row).put(&order).book(transfer.on(self.clearing_date));
         leaf.tell(&row.region).tell(&row.payer).tell(call.participant());
         Ok(decision)
     }

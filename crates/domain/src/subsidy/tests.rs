@@ -220,10 +220,10 @@ fn refusals_of_a_payout() {
     world.execute(BEIJING, &approve(&claim, 70_000)).unwrap();
     let back = ReturnPayout { claim: claim.clone(), reason: "r".into() };
     refused(&mut world, BANK, &back, Reason::StateNotAllowed, "claim");
-    world.sim.given(&crate::payment::PaymentRow {
+    world.sim.given(&crate::payment::OrderRow {
         channel: who(BANK),
         order_id: "TAKEN00001".into(),
-        ..funded_payment()
+        record: "payments/1".into(),
     });
     let ok = confirm(&claim, "PAYOUT0001");
     let table = [
@@ -243,10 +243,6 @@ fn refusals_of_a_payout() {
     }
     world.execute(BANK, &ok).unwrap();
     refused(&mut world, BANK, &ok, Reason::StateNotAllowed, "claim");
-}
-
-fn funded_payment() -> crate::payment::PaymentRow {
-    World::funded().authorised("ORDER0001", 1)
 }
 
 #[test]

@@ -58,6 +58,19 @@ pub(super) enum BatchError {
     Effects(#[from] EffectsError),
     #[error("decisions did not come to an end in {MAX_ROUNDS} rounds of loading")]
     Endless,
+    #[error("a commit was not answered, and was not made")]
+    NotRecorded,
+}
+
+impl BatchError {
+    /// Whether the same batch, decided anew, may succeed.
+    pub fn retryable(&self) -> bool {
+        match self {
+            Self::Store(error) => error.retryable(),
+            Self::NotRecorded => true,
+            Self::Effects(_) | Self::Endless => false,
+        }
+    }
 }
 
 impl From<StoredFault> for BatchError {
@@ -84,7 +97,8 @@ pub(super) enum Attempt {
 
 impl Writer {
     pub async fn attempt(&self, jobs: &[&Job]) -> Result<Attempt, BatchError> {
-        let mut tx = self.store.begin_write().await?;
+        let alone = jobs.iter().any(|job| job.alone);
+        let mut tx = if alone { self.store.begin_write_at_once().await? } else { self.store.begin_write().await? };
         let claims: Vec<RequestClaim> = jobs.iter().map(|job| job.claim()).collect();
         let claimed = tx.claim_requests(&claims).await?;
         let new: Vec<&Job> = jobs.iter().zip(&claimed).filter(|(_, c)| **c == Claim::New).map(|(j, _)| *j).collect();

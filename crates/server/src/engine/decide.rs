@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use jjj_domain::decision::Decision;
 use jjj_domain::key;
+use jjj_domain::participant::{AdministratorRow, KeyRow, KeyState, ParticipantRow, Standing};
 use jjj_domain::person::PersonKeyRow;
 use jjj_domain::row::{Row, StoredFault};
 use jjj_domain::snapshot::{Load, Snapshot, Stop};
@@ -12,6 +13,7 @@ use jjj_token::seal::SALT_LEN;
 
 use super::job::{Job, SealedFor};
 use super::leaf::Salts;
+use crate::identity::Refusal;
 use crate::status::Refused;
 
 /// What became of one command.
@@ -58,7 +60,8 @@ fn decide(job: &Job, snapshot: &Snapshot, now: Timestamp) -> Verdict {
     // A rule that panics is our bug. It must cost its own caller an answer, and nobody else.
     let decided = catch_unwind(AssertUnwindSafe(|| rule(job, snapshot, now)));
     match decided {
-        Ok(Ok(ruling)) => Verdict::Accepted(Box::new(ruling)),
+        Ok(Ok(Ok(ruling))) => Verdict::Accepted(Box::new(ruling)),
+        Ok(Ok(Err(refusal))) => Verdict::Refused(Refused::AtTheDoor(refusal)),
         Ok(Err(Stop::Miss)) => Verdict::Missed,
         Ok(Err(Stop::Reject(rejection))) => Verdict::Refused(Refused::Rejected(rejection)),
         Err(_) => {
@@ -68,8 +71,36 @@ fn decide(job: &Job, snapshot: &Snapshot, now: Timestamp) -> Verdict {
     }
 }
 
-fn rule(job: &Job, snapshot: &Snapshot, now: Timestamp) -> Result<Ruling, Stop> {
-    let decision = job.command.decide(snapshot, &job.call(now))?;
+/// Whether the key that signed, and its holder, are still in force: what the door saw may be a second
+/// old, and another replica may have withdrawn a key meanwhile. Read again after locking, but not
+/// locked: a busy channel's key would never be free for its withdrawal.
+fn still_may(job: &Job, snapshot: &Snapshot) -> Result<Option<Refusal>, Stop> {
+    let Some(evidence) = job.evidence() else { return Ok(None) };
+    let participant = snapshot.get::<ParticipantRow>(key![job.actor.participant().clone()]);
+    let key = snapshot.get::<KeyRow>(key![evidence.kid.to_string()]);
+    let administrator = match job.actor.is_admin() {
+        true => snapshot.get::<AdministratorRow>(key![job.actor.clone()])?.map(|row| row.standing),
+        false => Some(Standing::Active),
+    };
+    let is_active = |standing| standing == Some(Standing::Active);
+    Ok(if !is_active(participant?.map(|row| row.standing)) {
+        Some(Refusal::ParticipantSuspended)
+    } else if !key?.is_some_and(|row| row.state == KeyState::Active) {
+        Some(Refusal::KeyNotInForce)
+    } else if !is_active(administrator) {
+        Some(Refusal::AdministratorNotActive)
+    } else {
+        None
+    })
+}
+
+fn rule(job: &Job, snapshot: &Snapshot, now: Timestamp) -> Result<Result<Ruling, Refusal>, Stop> {
+    let standing = still_may(job, snapshot);
+    let decision = job.command.decide(snapshot, &job.call(now));
+    if let Some(refusal) = standing? {
+        return Ok(Err(refusal));
+    }
+    let decision = decision?;
     let salts = salts(&decision, snapshot)?;
     let sealing_key = match &job.sealed_for {
         Some(SealedFor::Known { person }) => {
@@ -77,7 +108,7 @@ fn rule(job: &Job, snapshot: &Snapshot, now: Timestamp) -> Result<Ruling, Stop> 
         }
         Some(SealedFor::New { .. }) | None => None,
     };
-    Ok(Ruling { decision, salts, sealing_key })
+    Ok(Ok(Ruling { decision, salts, sealing_key }))
 }
 
 /// The salt of every person whose private rows are written or erased: from a key row written here, or stored.

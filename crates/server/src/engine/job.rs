@@ -23,6 +23,9 @@ pub struct Job {
     pub command: Box<dyn Command>,
     /// Whose key encrypts the request's bytes, where they hold personal data.
     pub sealed_for: Option<SealedFor>,
+    /// Whether it is decided in a transaction of its own that sees one moment: a reconciliation
+    /// run reads much and must not make payments wait, nor see half of one.
+    pub alone: bool,
     /// An upload that this command completes: its working row goes in the same transaction.
     pub completes_upload: Option<String>,
 }
@@ -49,6 +52,8 @@ pub struct Evidence {
     pub count: u32,
     /// Way from the item to the root that the token binds.
     pub item_path: Vec<Hash>,
+    /// The key that signed.
+    pub kid: Arc<str>,
     pub token: Arc<str>,
     /// SHA-256 of the token, hex.
     pub token_digest: String,
@@ -91,6 +96,7 @@ impl Evidence {
             index: index as u32,
             count: caller.items.len() as u32,
             item_path: item.path.clone(),
+            kid: caller.kid.clone(),
             token: caller.token.clone(),
             token_digest: caller.token_digest.clone(),
         }

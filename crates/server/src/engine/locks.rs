@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use jjj_domain::ledger::AccountRow;
-use jjj_domain::participant::ParticipantRow;
+use jjj_domain::participant::{AdministratorRow, KeyRow, ParticipantRow};
 use jjj_domain::policy::PolicyRow;
 use jjj_domain::row::{Row, TableKind, TableSpec};
 use jjj_domain::snapshot::Load;
@@ -90,9 +90,15 @@ impl Locks {
 }
 
 /// Whether rows of this table are locked when only read by key. Policies are never changed, only
-/// followed by newer ones; participants are checked at the door; accounts that are read for their
-/// balance are guards.
+/// followed by newer ones; who signed is read again but not locked (`decide::still_may`), and whoever
+/// changes the registry locks its participant; accounts that are read for their balance are guards.
 fn is_root(spec: &TableSpec) -> bool {
-    spec.kind != TableKind::AppendOnly
-        && ![PolicyRow::spec().name, ParticipantRow::spec().name, AccountRow::spec().name].contains(&spec.name)
+    let never = [
+        PolicyRow::spec().name,
+        ParticipantRow::spec().name,
+        KeyRow::spec().name,
+        AdministratorRow::spec().name,
+        AccountRow::spec().name,
+    ];
+    spec.kind != TableKind::AppendOnly && !never.contains(&spec.name)
 }

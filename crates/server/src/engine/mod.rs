@@ -28,7 +28,7 @@ pub use job::{Accepted, Evidence, Job, Origin, Outcome, SealedFor};
 pub use leaf::LeafView;
 
 use batch::Writer;
-use worker::{Group, Worker};
+use worker::{Group, Queue, Worker};
 
 /// Request ids older than this are refused: their partition may be gone.
 const MAX_AGE_US: i64 = 35 * jjj_domain::time::DAY_US;
@@ -83,7 +83,7 @@ impl Engine {
         let worker = Arc::new(Worker {
             writer,
             closed,
-            groups: Mutex::new(groups),
+            queue: Mutex::new(Queue { groups, held: None }),
             batch_items: limits.batch_items,
             registry,
             committed,
@@ -105,7 +105,7 @@ impl Engine {
         self.submit_all(vec![job]).await.pop().unwrap_or(Err(Refused::Internal))
     }
 
-    /// Records mutations in their order, each with its own outcome. They stay together in one transaction.
+    /// Records mutations in their order, each with its own outcome: in one transaction, unless that fails and is divided.
     pub async fn submit_all(&self, jobs: Vec<Job>) -> Vec<Outcome> {
         let ages: Vec<Result<(), Rejection>> = jobs.iter().map(|job| self.check_age(job)).collect();
         let fit: Vec<Job> = jobs.into_iter().zip(&ages).filter(|(_, age)| age.is_ok()).map(|(job, _)| job).collect();

@@ -2,9 +2,11 @@
 //! until a guilty command stands alone, looked up when its commit is in doubt.
 
 use std::ops::Range;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use jjj_store::{ConflictKind, StoreError};
 use tokio::sync::{Mutex, Notify, OwnedSemaphorePermit, mpsc, oneshot};
 
@@ -20,7 +22,14 @@ const TRIES: u32 = 4;
 const DOUBT_TRIES: u32 = 40;
 const DOUBT_PAUSE: Duration = Duration::from_millis(250);
 
-/// The jobs of one call; they are never separated.
+/// What waits, in the order in which it came.
+pub(super) struct Queue {
+    pub groups: mpsc::UnboundedReceiver<Group>,
+    /// Taken out while a batch was being filled, and not fit to be in it.
+    pub held: Option<Group>,
+}
+
+/// The jobs of one call. They are decided in one transaction, unless it fails and is divided.
 pub(super) struct Group {
     pub jobs: Vec<Job>,
     pub answer: oneshot::Sender<Vec<Outcome>>,
@@ -30,7 +39,7 @@ pub(super) struct Group {
 
 pub(super) struct Worker {
     pub writer: Writer,
-    pub groups: Mutex<mpsc::UnboundedReceiver<Group>>,
+    pub queue: Mutex<Queue>,
     pub closed: Stop,
     pub batch_items: usize,
     pub registry: Option<Arc<Registry>>,
@@ -42,7 +51,12 @@ impl Worker {
     pub async fn run(self: Arc<Self>) {
         while let Some(groups) = self.drain().await {
             let jobs: Vec<&Job> = groups.iter().flat_map(|group| &group.jobs).collect();
-            let mut outcomes = self.process(&jobs).await.into_iter();
+            // A bug of ours must cost this batch its answers, never the gateway its writer.
+            let Ok(outcomes) = AssertUnwindSafe(self.process(&jobs)).catch_unwind().await else {
+                tracing::error!("the write path panicked");
+                continue;
+            };
+            let mut outcomes = outcomes.into_iter();
             for group in groups {
                 let answers = outcomes.by_ref().take(group.jobs.len()).collect();
                 // A caller who has gone asks again with the same id.
@@ -54,35 +68,43 @@ impl Worker {
     /// Waits for work and takes as much as a batch holds. Callers who have gone are left out: nothing
     /// was begun for them.
     async fn drain(&self) -> Option<Vec<Group>> {
-        let mut queue = self.groups.lock().await;
+        let mut queue = self.queue.lock().await;
         let mut taken = Vec::new();
         let mut count = 0;
         loop {
             let next = match taken.is_empty() {
                 true => Some(self.next(&mut queue).await?),
-                false => queue.try_recv().ok(),
+                false => queue.groups.try_recv().ok(),
             };
             let Some(group) = next else { return Some(taken) };
             if group.answer.is_closed() {
                 continue;
             }
+            let alone = group.jobs.iter().any(|job| job.alone);
+            if alone && !taken.is_empty() {
+                queue.held = Some(group);
+                return Some(taken);
+            }
             count += group.jobs.len();
             taken.push(group);
-            if count >= self.batch_items {
+            if alone || count >= self.batch_items {
                 return Some(taken);
             }
         }
     }
 
     /// The next group; `None` when the queue is closed and empty.
-    async fn next(&self, queue: &mut mpsc::UnboundedReceiver<Group>) -> Option<Group> {
+    async fn next(&self, queue: &mut Queue) -> Option<Group> {
+        if let Some(held) = queue.held.take() {
+            return Some(held);
+        }
         let mut closed = self.closed.clone();
         tokio::select! {
             biased;
-            group = queue.recv() => return group,
-            () = stopped(&mut closed) => queue.close(),
+            group = queue.groups.recv() => return group,
+            () = stopped(&mut closed) => queue.groups.close(),
         }
-        queue.recv().await
+        queue.groups.recv().await
     }
 
     async fn process(&self, jobs: &[&Job]) -> Vec<Outcome> {
@@ -134,13 +156,13 @@ impl Worker {
                 Ok(Attempt::Done(done)) => return Ok(done),
                 Ok(Attempt::InDoubt(doubt)) => match self.resolve(*doubt).await {
                     Ok(Some(done)) => return Ok(done),
-                    Ok(None) => continue,
+                    Ok(None) => BatchError::NotRecorded,
                     Err(error) => return Err(error.into()),
                 },
                 Err(error) => error,
             };
             tries += 1;
-            let again = matches!(&error, BatchError::Store(e) if e.retryable()) && tries < TRIES;
+            let again = error.retryable() && tries < TRIES;
             if !again {
                 return Err(error);
             }
@@ -178,7 +200,7 @@ impl Worker {
 /// Whether a smaller batch may fare better: not when the database is away.
 fn divides(error: &BatchError) -> bool {
     match error {
-        BatchError::Store(StoreError::Unavailable(_) | StoreError::UnknownCommit(_)) => false,
+        BatchError::Store(StoreError::Unavailable(_) | StoreError::UnknownCommit(_)) | BatchError::NotRecorded => false,
         BatchError::Store(_) | BatchError::Effects(_) | BatchError::Endless => true,
     }
 }
@@ -190,6 +212,7 @@ fn refuse(error: &BatchError) -> Refused {
             Refused::internal("writing", e)
         }
         BatchError::Store(e) => Refused::store("writing", e),
+        BatchError::NotRecorded => Refused::Unavailable,
         BatchError::Effects(_) | BatchError::Endless => Refused::internal("writing", error),
     }
 }

@@ -74,7 +74,15 @@ impl Door {
             return Err(Refusal::RoleNotAllowed);
         }
         let token_digest = hex::encode(Sha256::digest(token));
-        Ok(Caller { actor, role, method, token: token.into(), token_digest, items })
+        Ok(Caller {
+            actor,
+            role,
+            method,
+            kid: unverified.kid.as_str().into(),
+            token: token.into(),
+            token_digest,
+            items,
+        })
     }
 
     fn role(&self, view: &View, actor: &jjj_domain::names::Actor) -> Result<Role, Refusal> {

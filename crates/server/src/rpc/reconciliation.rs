@@ -11,7 +11,7 @@ use jjj_domain::recon::report::{Language, Report};
 use jjj_domain::recon::resolve::{AssignBreak, DecideResolution, ProposeResolution};
 use jjj_domain::recon::run::StartRun;
 use jjj_domain::recon::view::SignView;
-use jjj_domain::recon::{BreakRow, FileContent, FileRow, FileState, RunRow, UnitRow, ViewRow};
+use jjj_domain::recon::{BreakRow, FileRow, RunRow, UnitRow, ViewRow};
 use jjj_domain::rejection::Reason;
 use jjj_domain::row::{Row, StoredFault};
 use jjj_domain::time::Date;
@@ -75,7 +75,7 @@ impl ReconciliationService for ReconciliationApi {
         if !is_answered(&self.0, &caller, &q.request_id).await? {
             self.prepare(&mut command).await?;
         }
-        let parse = |_: &pb::StartRunRequest, _: &Asked<'_>| -> Parsed { Ok(Mutation::new(command.clone())) };
+        let parse = |_: &pb::StartRunRequest, _: &Asked<'_>| -> Parsed { Ok(Mutation::new(command.clone()).alone()) };
         mutate(&self.0, request, parse, render_run).await
     }
 
@@ -276,7 +276,7 @@ impl ReconciliationApi {
         let of_date: Vec<FileRow> = session.list(&query).await.map_err(failed)?;
         command.cut = session.tree_size().await.map_err(failed)?;
         drop(session);
-        let wanted: Vec<&FileRow> = of_date.iter().filter(|file| is_stated_by(file, channel)).collect();
+        let wanted: Vec<&FileRow> = of_date.iter().filter(|file| file.states_day_of(channel)).collect();
         command.files = files::read_for_run(&self.0, &wanted, &of_date).await?;
         let of_channel = |snapshot: &_, _| policy::find::<ChannelPolicy>(snapshot, channel.code(), date);
         command.fee = self.0.engine.read(of_channel).await?.and_then(|policy| policy.agreed_fee).map(fee_rule);
@@ -331,15 +331,6 @@ impl ReconciliationApi {
 /// Runs by time, then name.
 fn order(row: &RunRow) -> (i64, &String) {
     (row.recorded_at_us.0, &row.run)
-}
-
-/// The channel's own statement of the date, as it stands.
-fn is_stated_by(file: &FileRow, channel: &Participant) -> bool {
-    let states = match file.content {
-        FileContent::Settlement | FileContent::Statement => true,
-        FileContent::Balances | FileContent::RegionalBook => false,
-    };
-    states && file.state == FileState::Received && file.sender == *channel
 }
 
 fn fee_rule(fee: AgreedFee) -> FeeRule {

@@ -21,17 +21,23 @@ use crate::status::Refused;
 pub struct Mutation {
     command: Box<dyn Command>,
     sealed_for: Option<SealedFor>,
+    alone: bool,
     completes_upload: Option<String>,
 }
 
 impl Mutation {
     pub fn new(command: impl Command + 'static) -> Self {
-        Self { command: Box::new(command), sealed_for: None, completes_upload: None }
+        Self { command: Box::new(command), sealed_for: None, alone: false, completes_upload: None }
     }
 
     /// Stores the request's bytes under this person's key: they hold personal data.
     pub fn sealed_for(self, person: SealedFor) -> Self {
         Self { sealed_for: Some(person), ..self }
+    }
+
+    /// Decides it in a transaction of its own.
+    pub fn alone(self) -> Self {
+        Self { alone: true, ..self }
     }
 
     /// Ends this upload together with the command.
@@ -129,9 +135,9 @@ fn job<Q>(
     let item = caller.items.get(index).ok_or(Refused::Internal)?;
     let request_id = request_id(&item.bytes)?;
     let asked = Asked { gateway, caller, request_id };
-    let Mutation { command, sealed_for, completes_upload } = parse(message, &asked)?;
+    let Mutation { command, sealed_for, alone, completes_upload } = parse(message, &asked)?;
     let origin = Origin::Signed(Evidence::of(caller, index, item));
-    Ok(Job { actor: caller.actor.clone(), request_id, origin, command, sealed_for, completes_upload })
+    Ok(Job { actor: caller.actor.clone(), request_id, origin, command, sealed_for, alone, completes_upload })
 }
 
 /// Field 1 of every mutating request.

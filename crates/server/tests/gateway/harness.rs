@@ -280,6 +280,7 @@ impl Founders<'_> {
             origin: Origin::Gateway { content: "scene".into() },
             command: Box::new(command),
             sealed_for: None,
+            alone: false,
             completes_upload: None,
         };
         self.handle.gateway.engine.submit(job).await.unwrap();

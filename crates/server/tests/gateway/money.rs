@@ -60,6 +60,7 @@ fn job(world: &World, actor: &str, command: impl Command + 'static) -> Job {
         origin: Origin::Gateway { content: format!("{actor} {}", fresh_id(&world.clock)) },
         command: Box::new(command),
         sealed_for: None,
+        alone: false,
         completes_upload: None,
     }
 }

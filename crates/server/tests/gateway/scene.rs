@@ -153,6 +153,7 @@ pub async fn decide(world: &World, actor: &str, command: impl Command + 'static)
         origin: Origin::Gateway { content: "scene".into() },
         command: Box::new(command),
         sealed_for: None,
+        alone: false,
         completes_upload: None,
     };
     world.gateway().engine.submit(job).await.unwrap();

@@ -18,7 +18,8 @@ use crate::snapshot::{Snapshot, Stop};
 use crate::time::Date;
 use crate::value::Json;
 
-/// Replaces the terms. The new version is in force at once and has its own signatures and
+/// Replaces the terms. The new version is in force at once, so it cannot count from a day to
+/// come, and has its own signatures and
 /// evidence; the caps are those of the day from which it counts.
 #[derive(Clone, Debug)]
 pub struct AmendContract {
@@ -42,6 +43,9 @@ impl Command for AmendContract {
         guard::state(old.state, &[ContractState::Active], "contract", &self.contract)?;
         guard::text("reason", &self.reason, 1_000)?;
         guard::not_before("effective_on", self.effective_on, old.activated_on.unwrap_or(old.starts_on))?;
+        if self.effective_on > call.now.date() {
+            return Err(guard::out_of_range("effective_on", format!("..{}", call.now.date())).into());
+        }
         guard::not_before("ends_on", self.terms.ends_on, self.effective_on)?;
         let institution = find_institution(snapshot, &old.institution)?;
         self.terms.check(snapshot, &institution, &old.person, self.effective_on)?;

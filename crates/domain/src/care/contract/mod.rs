@@ -263,11 +263,6 @@ impl ContractRow {
         let to = self.ended_on.map_or(self.ends_on, |ended| self.ends_on.min(ended.plus_days(-1))).min(last);
         matches!(self.state, ContractState::Active | ContractState::Terminated) && from <= to
     }
-
-    /// Bed, nursing, meal and other fees of a month.
-    pub fn monthly_fee_fen(&self) -> i64 {
-        self.bed_fee_fen + self.nursing_fee_fen + self.meal_fee_fen + self.other_fee_fen
-    }
 }
 
 /// A contract by name. `RECORD_NOT_FOUND` names the field `contract`.

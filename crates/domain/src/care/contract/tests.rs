@@ -65,7 +65,7 @@ impl Given {
             signatures: [&self.home, &self.elder].map(|signer| signature(signer, self.world.now)).into(),
             evidence: ContractEvidence::RegionAttested,
             filing_number: None,
-            effective_on: date("2026-07-01"),
+            effective_on: date("2026-06-10"),
             reason: "调整护理等级".into(),
         }
     }
@@ -538,7 +538,14 @@ fn an_amendment_brings_terms_signatures_and_evidence_anew() {
         ("seen another", HEBEI, with(&|a| a.expected_version = 1), StateNotAllowed, "expected_version"),
         ("no reason", HEBEI, with(&|a| a.reason.clear()), FieldMissing, "reason"),
         ("before it began", HEBEI, with(&|a| a.effective_on = date("2026-01-31")), DateOrder, "effective_on"),
-        ("ends before it counts", HEBEI, with(&|a| a.terms.ends_on = date("2026-06-30")), DateOrder, "ends_on"),
+        ("ends before it counts", HEBEI, with(&|a| a.terms.ends_on = date("2026-06-09")), DateOrder, "ends_on"),
+        (
+            "counts from a day to come",
+            HEBEI,
+            with(&|a| a.effective_on = date("2026-06-11")),
+            FieldOutOfRange,
+            "effective_on",
+        ),
         ("over the cap", HEBEI, with(&|a| a.terms.fees.prepaid_months = 13), CapExceeded, "fees.prepaid_months"),
         ("no guardian", HEBEI, with(&|a| a.terms.capacity = Capacity::None), GuardianMissing, "parties"),
         ("not signed", HEBEI, with(&|a| a.signatures.clear()), SignatureMissing, "signatures"),
@@ -564,8 +571,8 @@ fn an_amendment_brings_terms_signatures_and_evidence_anew() {
 
     given.ok(&amend);
     let row = given.row();
-    assert_eq!((row.state, row.nursing_fee_fen, row.monthly_fee_fen()), (ContractState::Active, 200_000, 500_000));
-    assert_eq!((row.effective_on, row.activated_on), (date("2026-07-01"), Some(date("2026-02-01"))));
+    assert_eq!((row.state, row.nursing_fee_fen), (ContractState::Active, 200_000));
+    assert_eq!((row.effective_on, row.activated_on), (date("2026-06-10"), Some(date("2026-02-01"))));
     assert!(row.in_force_on(date("2026-03-01")) && row.in_force_on(date("2027-12-31")));
     // Its own number may serve again, and is written down once.
     let again = AmendContract { expected_version: 0, ..amend };

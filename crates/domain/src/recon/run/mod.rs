@@ -54,7 +54,7 @@ pub struct StartRun {
     /// Run although expected files are absent; the run is `INCOMPLETE`.
     pub allow_missing_files: bool,
     pub files: Vec<RunFile>,
-    /// The ledger number at the start.
+    /// The ledger number just before the decision: all leaves below it are taken into account.
     pub cut: i64,
     /// The fee agreed with the channel; `None`: what the file states is not questioned.
     pub fee: Option<FeeRule>,
@@ -110,6 +110,11 @@ impl StartRun {
             if let Some(changed) = known.filter(|f| f.state != FileState::Received) {
                 return Err(guard::wrong_state(changed.state, FileState::Received, "clearing_date", &file.file).into());
             }
+        }
+        let arrived =
+            files.iter().find(|f| f.states_day_of(&self.channel) && self.files.iter().all(|r| r.file != f.file));
+        if let Some(file) = arrived {
+            return Err(Reason::FileArrived.field("clearing_date").var("name", &file.file).into());
         }
         Ok(())
     }

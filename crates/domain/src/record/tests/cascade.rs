@@ -147,13 +147,3 @@ fn an_agreement_caps_the_validity() {
     assert_eq!((row.valid_until, row.agreement.rsplit('/').next()), (day("2026-01-02"), Some("2")));
     assert_eq!(world.recognition(&name, TIANJIN).unwrap().valid_until, day("2028-01-01"));
 }
-
-#[test]
-fn a_mapping_that_contradicts_itself_maps_nothing() {
-    let mut world = World::on("2025-06-01");
-    let mut body = agreement(true, &[4], None);
-    body["schemes"]["GB_T_37276"][0]["recognized_max"] = 5.into();
-    world.set_policy(PolicyKind::Agreement, "130000>110000/RATING", body);
-    let name = world.publish(HEBEI, &rating("2025-01-02")).unwrap();
-    assert!(world.recognition(&name, BEIJING).is_none());
-}
