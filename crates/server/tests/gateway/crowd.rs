@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use jjj_domain::decision::{Call, Command, Decision, Topic};
 use jjj_domain::snapshot::{Snapshot, Stop};
 use jjj_server::bootstrap::own_job;
+use jjj_server::engine::Job;
 use jjj_server::status::Refused;
 use jjj_server::streams::{Subscription, deliver};
 use jjj_tests::both_databases;
@@ -19,7 +20,9 @@ both_databases!(
     concurrent_calls_are_each_recorded_once,
     one_request_sent_many_times_at_once_is_one_mutation,
     a_rule_that_panics_costs_only_its_own_caller,
+    commands_that_stand_alone_are_answered_among_others,
     two_gateways_share_a_database,
+    what_one_gateway_suspended_no_other_records,
     events_resume_at_the_cursor_and_end_on_suspension,
 );
 
@@ -88,6 +91,36 @@ async fn a_rule_that_panics_costs_only_its_own_caller(database: TestDatabase) {
     let outcomes = world.gateway().engine.submit_all(jobs).await;
     assert!(outcomes[0].is_ok() && outcomes[2].is_ok());
     assert!(matches!(outcomes[1], Err(Refused::Internal)));
+    world.stop().await;
+}
+
+async fn commands_that_stand_alone_are_answered_among_others(database: TestDatabase) {
+    let mut world = World::start(database).await;
+    let engine = world.gateway().engine.clone();
+    let job = |n: u8| {
+        let job = own_job(&world.clock, &format!("note {n}"), Box::new(Notes(n)));
+        Job { alone: n % 3 == 0, ..job }
+    };
+    let outcomes = join_all((0..60).map(|n| engine.submit(job(n)))).await;
+    for (n, outcome) in outcomes.iter().enumerate() {
+        assert_eq!(outcome.as_ref().unwrap().leaf.record, format!("notes/{n}"));
+    }
+    world.stop().await;
+}
+
+/// The other gateway's door may not know yet; its transaction does.
+async fn what_one_gateway_suspended_no_other_records(database: TestDatabase) {
+    let mut world = World::start(database).await;
+    let (other, stop) = world.replica().await;
+    let there = world.reconnect(&world.hebei, &world.hebei_ca, &other);
+    there.call(PUBLISH, &request(&world).encode_to_vec(), world.now_s()).await.unwrap();
+    world.suspend("regions/130000").await;
+    let before = world.leaves().await;
+    let refused = there.call(PUBLISH, &request(&world).encode_to_vec(), world.now_s()).await.unwrap_err();
+    assert_eq!(crate::harness::reason(&refused), "PARTICIPANT_SUSPENDED");
+    assert_eq!(world.leaves().await, before);
+    drop(stop);
+    other.join().await;
     world.stop().await;
 }
 
