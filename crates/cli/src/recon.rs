@@ -8,6 +8,8 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use clap::Subcommand;
 use jjj_cli::session::{CallError, Session};
+use jjj_token::Hash;
+use jjj_token::merkle::{leaf_hash, root};
 use serde_json::{Value, json};
 
 use crate::connect::Connect;
@@ -70,9 +72,12 @@ enum What {
         #[arg(long)]
         reason: String,
     },
-    /// Sign your region's view of a run.
+    /// Sign your region's view of a run, after computing its root from its rows.
     Sign {
         run: String,
+        /// Do not agree, and say why.
+        #[arg(long, value_name = "NOTE")]
+        dispute: Option<String>,
         /// Region code or `gateway`; default: the signer's own.
         #[arg(long)]
         view: Option<String>,
@@ -126,10 +131,10 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
         What::Approve { name, reason } => show(&decide(&session, &name, true, &reason).await?, BREAK),
         What::Decline { name, reason } => show(&decide(&session, &name, false, &reason).await?, BREAK),
-        What::Sign { run, view } => {
+        What::Sign { run, dispute, view } => {
             let own = session.client.actor().split("/admins/").next().unwrap_or_default().to_owned();
             let view = view.unwrap_or_else(|| own.rsplit('/').next().unwrap_or_default().to_owned());
-            let answer = sign_view(&session, &format!("{run}/views/{view}")).await?;
+            let answer = sign_view(&session, &format!("{run}/views/{view}"), dispute.as_deref()).await?;
             show(&answer, &["name", "state", "rows", "signed_by"]);
         }
         What::Report { run, format, lang } => {
@@ -170,11 +175,32 @@ pub async fn upload(session: &Session, date: &str, file: &Path, bytes: &[u8]) ->
     Ok(session.call("ChannelService/CompleteUpload", json!({"file": name})).await?["file"].take())
 }
 
-/// Signs agreement with a view as it stands: its own root.
-pub async fn sign_view(session: &Session, view: &str) -> Result<Value, CallError> {
-    let known = session.call("ReconciliationService/GetView", json!({"name": view})).await?;
-    let request = json!({"view": view, "root_hash": known["root_hash"]});
+/// Signs a view: agreement, or a difference about the whole of it. What is signed is the root of
+/// the rows as read here; a gateway that states another root is told so, and nothing is signed.
+pub async fn sign_view(session: &Session, view: &str, dispute: Option<&str>) -> anyhow::Result<Value> {
+    let (rows, stated) = view_rows(session, view).await?;
+    let leaves: Vec<Hash> = rows.iter().map(|row| leaf_hash(row.as_bytes())).collect();
+    let root = BASE64_STANDARD.encode(root(&leaves));
+    anyhow::ensure!(stated == root, "{view}: the rows shown do not have the root stated; not signed");
+    let differences: Vec<Value> = dispute.map(|note| json!({"note": note})).into_iter().collect();
+    let request = json!({"view": view, "root_hash": root, "differences": differences});
     Ok(session.call("ReconciliationService/SignView", request).await?["view"].take())
+}
+
+/// A view's rows, in order, and the root that the gateway states.
+async fn view_rows(session: &Session, view: &str) -> anyhow::Result<(Vec<String>, Value)> {
+    let mut rows = Vec::new();
+    let mut token = String::new();
+    loop {
+        let request = json!({"name": view, "page_size": 1_000, "page_token": token});
+        let page = session.call("ReconciliationService/GetView", request).await?;
+        let bodies = page["page_rows"].as_array().into_iter().flatten().filter_map(|row| row["body"].as_str());
+        rows.extend(bodies.map(str::to_owned));
+        token = page["next_page_token"].as_str().unwrap_or_default().to_owned();
+        if token.is_empty() {
+            return Ok((rows, page["root_hash"].clone()));
+        }
+    }
 }
 
 /// A run's report, as bytes.

@@ -258,11 +258,13 @@ impl Fixture {
                     index: index as u32,
                     count: count as u32,
                     item_path,
+                    kid: self.region_key.kid().into(),
                     token: token.clone(),
                     token_digest: token_digest.clone(),
                 }),
                 command,
                 sealed_for,
+                alone: false,
                 completes_upload: None,
             })
             .collect()

@@ -356,7 +356,7 @@ async fn sign(stage: &Stage, run: &str) -> anyhow::Result<usize> {
     let mut signed = 0;
     for (region, signer) in [(BEIJING, "regions/110000/admins/sun"), ("regions/130000", "regions/130000/admins/guo")] {
         let code = region.trim_start_matches("regions/");
-        let view = recon::sign_view(&stage.as_(signer)?, &format!("{run}/views/{code}")).await?;
+        let view = recon::sign_view(&stage.as_(signer)?, &format!("{run}/views/{code}"), None).await?;
         ensure!(view["state"] == "VIEW_STATE_AGREED", "{signer} agrees: {view}");
         signed += 1;
     }

@@ -456,7 +456,8 @@ async fn count_institutions(gateway: &Session, report: &Report, table: &mut Tabl
 async fn count_remote(gateway: &Session, report: &Report, table: &mut Table) -> anyhow::Result<()> {
     let cross = &report.cross_region;
     let filter = format!("household_region = \"{BEIJING}\"");
-    let stays = gateway.list("StayService/ListStays", &filter, "stays").await?;
+    let there = format!("{filter} AND on = \"{TODAY}\"");
+    let stays = gateway.list("StayService/ListStays", &there, "stays").await?;
     let distinct = |region: &str, field: &str| {
         let of_region = stays.iter().filter(|s| region.is_empty() || s["institution_region"] == region);
         of_region.filter_map(|s| s[field].as_str()).collect::<BTreeSet<_>>().len()
@@ -473,9 +474,8 @@ async fn count_remote(gateway: &Session, report: &Report, table: &mut Table) -> 
     table.row("　天津 Tianjin", institutions.tianjin, distinct(TIANJIN, "institution"));
     let mut in_scope = 0;
     for region in [HEBEI, TIANJIN] {
-        let filter = format!("region = \"{region}\"");
-        let all = gateway.list("InstitutionService/ListInstitutions", &filter, "institutions").await?;
-        in_scope += all.iter().filter(|i| i["signing_scope"].as_array().is_some_and(|s| !s.is_empty())).count();
+        let filter = format!("region = \"{region}\" AND signing_scope_on = \"{TODAY}\"");
+        in_scope += gateway.list("InstitutionService/ListInstitutions", &filter, "institutions").await?.len();
     }
     table.row("网签范围机构 in signing scope", cross.institutions_in_online_signing_scope, in_scope);
     let filed = gateway.list("ContractService/ListContracts", "evidence = \"ONLINE_FILED\"", "contracts").await?;
