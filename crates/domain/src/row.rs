@@ -59,10 +59,14 @@ pub struct TableSpec {
     /// A further table whose rows name readers: nothing, or one entry.
     pub readers_through: &'static [ReadThrough],
     pub parse: ParseRow,
+    pub unparse: UnparseRow,
 }
 
 /// Makes a typed row of a table's values, behind `Any`.
 pub type ParseRow = fn(Vec<Value>) -> Result<Arc<dyn Any + Send + Sync>, StoredFault>;
+
+/// A typed row's values, out of `Any`.
+pub type UnparseRow = fn(&(dyn Any + Send + Sync)) -> Vec<Value>;
 
 /// Tables are statics: the same name is the same table.
 impl PartialEq for TableSpec {
@@ -142,6 +146,10 @@ macro_rules! table {
                     parse: |values| {
                         <$Name as $crate::row::Row>::from_values(values)
                             .map(|row| std::sync::Arc::new(row) as std::sync::Arc<dyn std::any::Any + Send + Sync>)
+                    },
+                    unparse: |row| {
+                        let row = row.downcast_ref::<$Name>().expect("a table has one row type");
+                        <$Name as $crate::row::Row>::to_values(row)
                     },
                 };
                 &SPEC

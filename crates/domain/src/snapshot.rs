@@ -68,24 +68,31 @@ impl Ord for Load {
 }
 
 type AnyRow = Arc<dyn Any + Send + Sync>;
-type RowKey = (&'static str, Vec<Value>);
-type ListKey = (&'static str, &'static [&'static str], Vec<Value>);
+type Columns = &'static [&'static str];
 
 /// The rows loaded so far, as the batch's earlier commands have left them.
 #[derive(Default)]
 pub struct Snapshot {
-    rows: HashMap<RowKey, Option<AnyRow>>,
-    lists: HashMap<ListKey, Vec<Vec<Value>>>,
+    tables: HashMap<&'static str, Table>,
     loads: Vec<Load>,
-    absent: HashSet<RowKey>,
+    absent: HashSet<(&'static str, Vec<Value>)>,
     misses: RefCell<BTreeSet<Load>>,
+}
+
+/// What is loaded of one table.
+#[derive(Default)]
+struct Table {
+    /// By key; `None`: the database has no such row.
+    rows: HashMap<Vec<Value>, Option<AnyRow>>,
+    /// By index, then by its values: the keys of all rows that have them, sorted.
+    lists: HashMap<Columns, HashMap<Vec<Value>, Vec<Vec<Value>>>>,
 }
 
 impl Snapshot {
     /// The row with this key, `None` when the database has none.
     pub fn get<T: Row>(&self, key: Vec<Value>) -> Result<Option<Arc<T>>, Stop> {
         let spec = T::spec();
-        match self.rows.get(&(spec.name, key.clone())) {
+        match self.tables.get(spec.name).and_then(|table| table.rows.get(&key)) {
             Some(found) => Ok(found.clone().map(downcast)),
             None => {
                 self.misses.borrow_mut().insert(Load { spec, columns: spec.key, values: key });
@@ -103,12 +110,12 @@ impl Snapshot {
             .iter()
             .find(|ix| **ix == columns)
             .unwrap_or_else(|| panic!("table {} has no index on {columns:?}", spec.name));
-        match self.lists.get(&(spec.name, columns, values.clone())) {
-            Some(keys) => Ok(keys
-                .iter()
-                .filter_map(|key| self.rows.get(&(spec.name, key.clone())).cloned().flatten())
-                .map(downcast)
-                .collect()),
+        let table = self.tables.get(spec.name);
+        match table.and_then(|table| Some((table, table.lists.get(columns)?.get(&values)?))) {
+            Some((table, keys)) => {
+                let found = keys.iter().filter_map(|key| table.rows.get(key).cloned().flatten());
+                Ok(found.map(downcast).collect())
+            }
             None => {
                 self.misses.borrow_mut().insert(Load { spec, columns, values });
                 Err(Stop::Miss)
@@ -135,21 +142,23 @@ impl Snapshot {
     /// Takes in what the store found for a load: whole rows in column order.
     pub fn insert(&mut self, load: Load, rows: Vec<Vec<Value>>) -> Result<(), StoredFault> {
         let spec = load.spec;
+        let table = self.tables.entry(spec.name).or_default();
         let mut keys = Vec::with_capacity(rows.len());
         for values in rows {
             let key = spec.key_of(&values);
-            let parsed = (spec.parse)(values)?;
-            self.rows.entry((spec.name, key.clone())).or_insert(Some(parsed));
+            if !table.rows.contains_key(&key) {
+                table.rows.insert(key.clone(), Some((spec.parse)(values)?));
+            }
             keys.push(key);
         }
         if load.is_by_key() {
             if keys.is_empty() {
                 self.absent.insert((spec.name, load.values.clone()));
             }
-            self.rows.entry((spec.name, load.values.clone())).or_insert(None);
+            table.rows.entry(load.values.clone()).or_insert(None);
         } else {
             keys.sort();
-            self.lists.insert((spec.name, load.columns, load.values.clone()), keys);
+            table.lists.entry(load.columns).or_default().insert(load.values.clone(), keys);
         }
         self.loads.push(load);
         Ok(())
@@ -173,8 +182,9 @@ impl Snapshot {
 
     /// Moves the balances that are loaded; the others take their delta in the database.
     fn post(&mut self, transfer: &TransferRow) {
+        let Some(accounts) = self.tables.get_mut(AccountRow::spec().name) else { return };
         for (account, delta) in transfer.deltas() {
-            let Some(slot) = self.rows.get_mut(&(AccountRow::spec().name, key![account.clone()])) else { continue };
+            let Some(slot) = accounts.rows.get_mut(&key![account.clone()]) else { continue };
             let mut row = match slot.take() {
                 Some(row) => AccountRow::clone(&downcast(row)),
                 None => AccountRow::empty(account.clone()),
@@ -189,30 +199,34 @@ impl Snapshot {
 
     /// Forgets an erased row: it is known to be absent, and in no list.
     fn remove(&mut self, erasure: &Erasure) {
-        for ((table, _, _), keys) in &mut self.lists {
-            if *table == erasure.spec.name {
-                keys.retain(|key| *key != erasure.key);
-            }
+        let table = self.tables.entry(erasure.spec.name).or_default();
+        for keys in table.lists.values_mut().flat_map(HashMap::values_mut) {
+            keys.retain(|key| *key != erasure.key);
         }
-        self.rows.insert((erasure.spec.name, erasure.key.clone()), None);
+        table.rows.insert(erasure.key.clone(), None);
     }
 
     /// Replaces one row and keeps the lists that it belongs to.
     pub fn put(&mut self, spec: &'static TableSpec, values: &[Value]) -> Result<(), StoredFault> {
         let key = spec.key_of(values);
         let parsed = (spec.parse)(values.to_vec())?;
-        for ((table, columns, wanted), keys) in &mut self.lists {
-            if *table != spec.name {
-                continue;
+        let table = self.tables.entry(spec.name).or_default();
+        let before = table.rows.insert(key.clone(), Some(parsed)).flatten().map(|row| (spec.unparse)(&*row));
+        for (columns, lists) in &mut table.lists {
+            let now = spec.pick(columns, values);
+            // Whatever a list holds has been loaded: a row that was not here is in no list.
+            let was = before.as_ref().map(|before| spec.pick(columns, before)).filter(|was| *was != now);
+            if let Some(keys) = was.and_then(|was| lists.get_mut(&was))
+                && let Ok(at) = keys.binary_search(&key)
+            {
+                keys.remove(at);
             }
-            let at = keys.binary_search(&key);
-            match (spec.pick(columns, values) == *wanted, at) {
-                (true, Err(i)) => keys.insert(i, key.clone()),
-                (false, Ok(i)) => drop(keys.remove(i)),
-                _ => {}
+            if let Some(keys) = lists.get_mut(&now)
+                && let Err(at) = keys.binary_search(&key)
+            {
+                keys.insert(at, key.clone());
             }
         }
-        self.rows.insert((spec.name, key), Some(parsed));
         Ok(())
     }
 }

@@ -207,8 +207,9 @@ impl Writer {
         jobs: &[&Job],
         now: Timestamp,
     ) -> Result<Vec<Verdict>, BatchError> {
+        let mut verdicts: Vec<Verdict> = jobs.iter().map(|_| Verdict::Missed).collect();
         for _ in 0..MAX_ROUNDS {
-            let verdicts = explore(jobs, snapshot, now);
+            explore(jobs, &mut verdicts, snapshot, now);
             let misses = snapshot.take_misses();
             if misses.is_empty() {
                 return Ok(verdicts);

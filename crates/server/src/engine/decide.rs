@@ -33,8 +33,13 @@ pub(super) struct Ruling {
 }
 
 /// Decides each command by itself, as if the others were not there: what does the batch read?
-pub(super) fn explore(jobs: &[&Job], snapshot: &Snapshot, now: Timestamp) -> Vec<Verdict> {
-    jobs.iter().map(|job| decide(job, snapshot, now)).collect()
+/// Those that came to an end are left as they are: more rows change nothing for them.
+pub(super) fn explore(jobs: &[&Job], verdicts: &mut [Verdict], snapshot: &Snapshot, now: Timestamp) {
+    for (job, verdict) in jobs.iter().zip(verdicts) {
+        if matches!(verdict, Verdict::Missed) {
+            *verdict = decide(job, snapshot, now);
+        }
+    }
 }
 
 /// Decides the commands in order, each seeing what those before it did. `Err` holds what
