@@ -27,12 +27,14 @@ use jjj_domain::ledger::TransferRow;
 use jjj_domain::names::{Actor, RequestId};
 use jjj_domain::row::{Row, StoredFault, TableSpec};
 use jjj_domain::time::Timestamp;
-use jjj_domain::value::{Value, canonical_json};
+use jjj_domain::value::Value;
 use jjj_store::log_tables::LeafRow;
 use jjj_token::Hash;
 use jjj_token::merkle::leaf_hash;
 use jjj_token::seal::{SALT_LEN, commitment};
-use serde_json::{Map, Value as Json, json};
+use serde_json::Value as Json;
+
+use super::canonical::{Canonical, Members};
 
 /// Digests of a leaf's evidence.
 #[derive(Clone, Debug)]
@@ -66,31 +68,30 @@ pub struct Context<'a> {
 /// The row to store for a leaf.
 pub fn leaf_row(leaf: &Leaf, context: &Context<'_>, evidence: Option<&EvidenceDigests>) -> LeafRow {
     let author = if leaf.by_gateway { "gateway".to_owned() } else { context.actor.to_string() };
-    let body = canonical_json(&json!({
-        "v": "1",
-        "id": leaf.leaf_id,
-        "kind": leaf.kind,
-        "record": leaf.record,
-        "version": leaf.version.to_string(),
-        "author": author,
-        "request_id": context.request_id.to_string(),
-        "recorded_at_us": context.recorded_at.0.to_string(),
-        "cause": leaf.cause,
-        "content": (!leaf.by_gateway).then_some(context.content_digest),
-        "evidence": evidence.map(|e| json!({
-            "path": e.path,
-            "item": hex::encode(e.item),
-            "index": e.index.to_string(),
-            "count": e.count.to_string(),
-            "token": e.token,
-            "stored": e.stored,
-            "sealed_for": e.sealed_for,
-        })),
-        "audience": leaf.audience.iter().map(|(to, topic)| format!("{topic} {to}")).collect::<Vec<_>>(),
-        "rows": leaf.writes.iter().map(|write| row_json(write, context.salts)).collect::<Vec<_>>(),
-        "erased": leaf.erasures.iter().map(|e| erasure_json(e, context.salts)).collect::<Vec<_>>(),
-        "transfers": leaf.transfers.iter().map(|t| columns(TransferRow::spec(), &t.to_values())).collect::<Vec<_>>(),
-    }));
+    let mut body = Canonical::default();
+    body.object(|body| {
+        let audience = leaf.audience.iter().map(|(to, topic)| format!("{topic} {to}"));
+        body.member("audience").list(audience, |to, line| to.text(&line));
+        body.member("author").text(&author);
+        body.member("cause").optional(leaf.cause.as_deref());
+        body.member("content").optional((!leaf.by_gateway).then_some(context.content_digest));
+        body.member("erased").list(&leaf.erasures, |to, erasure| erased(to, erasure, context.salts));
+        match evidence {
+            None => body.member("evidence").null(),
+            Some(digests) => body.member("evidence").object(|to| digests.write(to)),
+        }
+        body.member("id").text(&leaf.leaf_id);
+        body.member("kind").text(leaf.kind);
+        body.member("record").text(&leaf.record);
+        body.member("recorded_at_us").integer(context.recorded_at.0);
+        body.member("request_id").text(&context.request_id.to_string());
+        body.member("rows").list(&leaf.writes, |to, write| row(to, write, context.salts));
+        let transfers = leaf.transfers.iter().map(Row::to_values);
+        body.member("transfers").list(transfers, |to, values| to.columns(TransferRow::spec(), &values));
+        body.member("v").text("1");
+        body.member("version").integer(leaf.version);
+    });
+    let body = body.finish();
     let leaf_hash = hex::encode(leaf_hash(body.as_bytes()));
     LeafRow {
         leaf_id: leaf.leaf_id.clone(),
@@ -104,38 +105,62 @@ pub fn leaf_row(leaf: &Leaf, context: &Context<'_>, evidence: Option<&EvidenceDi
     }
 }
 
-fn columns(spec: &TableSpec, values: &[Value]) -> Json {
-    Json::Object(spec.columns.iter().zip(values).map(|(c, v)| (c.name.to_owned(), v.to_json())).collect())
-}
-
-fn row_json(write: &Write, salts: &Salts) -> Json {
-    match &write.person {
-        None => json!({"t": write.spec.name, "r": columns(write.spec, &write.values)}),
-        Some(person) => {
-            let commitments = private_commitments(write.spec, &write.values, &salts[person]);
-            let (k, c) = (hex::encode(commitments.0), hex::encode(commitments.1));
-            json!({"t": write.spec.name, "person": person, "k": k, "c": c})
-        }
+impl EvidenceDigests {
+    fn write(&self, to: &mut Members<'_>) {
+        to.member("count").integer(self.count.into());
+        to.member("index").integer(self.index.into());
+        to.member("item").text(&hex::encode(self.item));
+        to.member("path").text(self.path);
+        to.member("sealed_for").optional(self.sealed_for.as_deref());
+        to.member("stored").text(&self.stored);
+        to.member("token").text(&self.token);
     }
 }
 
+fn row(to: &mut Canonical, write: &Write, salts: &Salts) {
+    to.object(|to| match &write.person {
+        None => {
+            to.member("r").columns(write.spec, &write.values);
+            to.member("t").text(write.spec.name);
+        }
+        Some(person) => {
+            let (key, columns) = private_commitments(write.spec, &write.values, &salts[person]);
+            to.member("c").text(&hex::encode(columns));
+            to.member("k").text(&hex::encode(key));
+            to.member("person").text(person);
+            to.member("t").text(write.spec.name);
+        }
+    });
+}
+
 /// Names the row by the commitment that its own leaf has: it says nothing once the salt is gone.
-fn erasure_json(erasure: &Erasure, salts: &Salts) -> Json {
-    let k = salts.get(&erasure.person).map(|salt| hex::encode(key_commitment(erasure.spec, &erasure.key, salt)));
-    json!({"t": erasure.spec.name, "person": erasure.person, "k": k})
+fn erased(to: &mut Canonical, erasure: &Erasure, salts: &Salts) {
+    let key = salts.get(&erasure.person).map(|salt| hex::encode(key_commitment(erasure.spec, &erasure.key, salt)));
+    to.object(|to| {
+        to.member("k").optional(key.as_deref());
+        to.member("person").text(&erasure.person);
+        to.member("t").text(erasure.spec.name);
+    });
 }
 
 /// What a leaf holds of a private row: commitments over its key and over all of it. `jjj verify`
 /// recomputes them while the person's salt exists.
 pub fn private_commitments(spec: &TableSpec, values: &[Value], salt: &[u8; SALT_LEN]) -> (Hash, Hash) {
-    let row = canonical_json(&json!({"t": spec.name, "r": columns(spec, values)}));
-    (key_commitment(spec, &spec.key_of(values), salt), commitment(salt, row.as_bytes()))
+    let mut row = Canonical::default();
+    row.object(|to| {
+        to.member("r").columns(spec, values);
+        to.member("t").text(spec.name);
+    });
+    (key_commitment(spec, &spec.key_of(values), salt), commitment(salt, row.finish().as_bytes()))
 }
 
 fn key_commitment(spec: &TableSpec, key: &[Value], salt: &[u8; SALT_LEN]) -> Hash {
-    let key: Map<String, Json> = spec.key.iter().zip(key).map(|(name, v)| ((*name).to_owned(), v.to_json())).collect();
-    let key = canonical_json(&json!({"t": spec.name, "k": key}));
-    commitment(salt, key.as_bytes())
+    let mut text = Canonical::default();
+    text.object(|to| {
+        to.member("k").key(spec, key);
+        to.member("t").text(spec.name);
+    });
+    commitment(salt, text.finish().as_bytes())
 }
 
 /// An accepted command's first leaf, as answers are rendered from it: fresh and stored read alike.
@@ -232,9 +257,11 @@ fn fault(problem: impl Into<String>) -> StoredFault {
 #[cfg(test)]
 mod tests {
     use jjj_domain::decision::{Call, Command};
+    use jjj_domain::ledger::{Account, EntryKind, Transfer};
     use jjj_domain::names::Participant;
     use jjj_domain::policy::{self, PolicyRow};
     use jjj_domain::sim::Sim;
+    use jjj_domain::value::{Column, canonical_json};
 
     use super::*;
 
@@ -248,13 +275,32 @@ mod tests {
         let decision = Sim::default().execute(&call, &command as &dyn Command).unwrap();
         let salts = Salts::new();
         let context = Context { actor: &actor, request_id, recorded_at: now, salts: &salts, content_digest: "ab" };
-        let row = leaf_row(&decision.leaves[0], &context, None);
-        let (fresh, stored) = (LeafView::fresh(&decision.leaves[0], &row), LeafView::stored(&row).unwrap());
+        let digests = EvidenceDigests {
+            path: "/a/b",
+            item: [7; 32],
+            index: 0,
+            count: 2,
+            token: "t".into(),
+            stored: "s".into(),
+            sealed_for: None,
+        };
+        let mut leaf = decision.leaves[0].clone();
+        leaf.tell(&Participant::gateway());
+        leaf.erasures.push(Erasure {
+            spec: PolicyRow::spec(),
+            key: vec!["\u{1}\"".to_owned().to_value()],
+            person: "p".into(),
+        });
+        let (book, channel) = ("110000/care_subsidy".parse().unwrap(), "channels/unionpay".parse().unwrap());
+        let (debit, credit) = (Account::suspense(&book, &channel), Account::payable(&book, "91", &channel));
+        leaf.book(Transfer::posted(EntryKind::ChannelOnly, debit, credit, 5, "2026-11".parse().unwrap()));
+        let row = leaf_row(&leaf, &context, Some(&digests));
+        let (fresh, stored) = (LeafView::fresh(&leaf, &row), LeafView::stored(&row).unwrap());
         assert_eq!(fresh, stored);
         let policy: PolicyRow = stored.row().unwrap();
         assert_eq!(policy.recorded_at_us, now);
         let canonical: Json = serde_json::from_str(&row.body).unwrap();
-        assert_eq!(canonical_json(&canonical), row.body);
-        assert!(row.body.contains(r#""evidence":null"#));
+        assert_eq!(canonical_json(&canonical), row.body, "canonical as another writer has it");
+        assert!(leaf_row(&leaf, &context, None).body.contains(r#""evidence":null"#));
     }
 }
