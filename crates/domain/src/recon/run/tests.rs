@@ -8,7 +8,10 @@ use super::super::file::{ControlTotals, FaultReason, LineFault, LineKind, LineSt
 use super::super::identities::{Journal, check_bill_lines, check_reservations};
 use super::super::matching::FeeRule;
 use super::super::resolve::{DecideResolution, ProposeResolution, allowed};
-use super::super::rows::{BreakClass, BreakRow, BreakState, Resolution, RunRow, RunState, ViewRow, ViewState};
+use super::super::rows::{
+    BreakClass, BreakRow, BreakState, FileContent, FileFormat, FileRow, FileState, Resolution, RunRow, RunState,
+    ViewRow, ViewState,
+};
 use super::super::view::SignView;
 use super::{RunFile, StartRun};
 use crate::care::bill::{BillLineRow, FeeType};
@@ -18,7 +21,7 @@ use crate::key;
 use crate::ledger::{Account, Book, EntryKind, Layer, Transfer};
 use crate::names::{Participant, RequestId};
 use crate::payment::{Origin, PaymentRow, PaymentState, RefundRow, RefundState, StandsOn, Unmet};
-use crate::policy::Condition;
+use crate::policy::{self, Condition, PolicyKind, SetPolicy};
 use crate::rejection::{Reason, Rejection};
 use crate::sim::Sim;
 use crate::snapshot::{Snapshot, Stop};
@@ -1121,6 +1124,60 @@ fn totals_that_disagree_make_the_run_incomplete() {
     let start = world.start(vec![file]);
     assert_eq!(world.run_with(&start).state, RunState::Incomplete);
     assert_eq!(world.classes(), [BreakClass::ControlTotal]);
+}
+
+#[test]
+fn a_file_that_arrives_while_the_run_is_prepared_is_not_passed_over() {
+    let mut world = World::new();
+    world.matched("ORDER001", 60_000);
+    let now = world.now;
+    let received = |name: &str, content: FileContent| FileRow {
+        file: name.into(),
+        sender: "channels/unionpay".parse().unwrap(),
+        channel: "channels/unionpay".parse().unwrap(),
+        clearing_date: date(DAY),
+        format: FileFormat::Csv,
+        content,
+        merchant_id: String::new(),
+        file_name: String::new(),
+        size_bytes: 1,
+        sha256: "00".repeat(32),
+        stored_sha256: String::new(),
+        wrapped_key: String::new(),
+        state: FileState::Received,
+        rows: 1,
+        rejected_rows: 0,
+        rejections: Json(vec![]),
+        refusal: None,
+        superseded_by: None,
+        recorded_at_us: now,
+        version: 2,
+    };
+    world.sim.given(&received("files/f1", FileContent::Settlement));
+    world.sim.given(&received("files/f2", FileContent::Balances));
+    let start = world.start(vec![world.file("files/f1")]);
+    world.run_with(&start);
+    world.sim.given(&received("files/f3", FileContent::Settlement));
+    let refused = world.execute("gateway/admins/runner", &start).unwrap_err();
+    assert_eq!((refused.reason, refused.field.as_deref()), (Reason::FileArrived, Some("clearing_date")));
+    assert!(refused.message_en().contains("files/f3"), "{refused}");
+}
+
+/// LEDGER.md: borne by the region, the fee is an expense of the elder's funding division.
+#[test]
+fn a_region_that_bears_the_fee_pays_what_the_file_states() {
+    let mut world = World::new();
+    let mut body = policy::defaults().into_iter().find(|d| d.scope == "unionpay").unwrap().body;
+    body["fee_bearer"] = "REGION".into();
+    let (kind, scope, effective_from) = (PolicyKind::Channel, "unionpay".into(), date("2026-01-01"));
+    let set = SetPolicy { kind, scope, effective_from, body, reason: "test".into() };
+    world.execute("gateway/admins/setup", &set).unwrap();
+    world.matched("ORDER001", 60_000);
+    let before = world.sim.transfers.len();
+    assert_eq!(world.run().state, RunState::Balanced);
+    assert_eq!(world.booked_since(before), [(EntryKind::Matched, 60_000), (EntryKind::FeeRegion, 120)]);
+    let fee = world.sim.transfers.last().unwrap();
+    assert_eq!((&fee.debit, &fee.credit), (&Account::expense(&book(), "110000", 2026), &Account::bank(&book())));
 }
 
 #[test]
