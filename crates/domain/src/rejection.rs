@@ -18,6 +18,10 @@ pub enum Fault {
     Denied,
 }
 
+/// The most of a variable that a refusal repeats. A refusal travels in headers, in two languages; too
+/// large ones end the connection, and with it the caller's other calls.
+const MAX_VAR_CHARS: usize = 200;
+
 /// A refused command: nothing changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
@@ -34,8 +38,14 @@ impl Rejection {
         self
     }
 
+    /// Values are cut at [`MAX_VAR_CHARS`]: some are the caller's own, of any length.
     pub fn var(mut self, name: &'static str, value: impl fmt::Display) -> Self {
-        self.vars.push((name, value.to_string()));
+        let mut text = value.to_string();
+        if let Some((end, _)) = text.char_indices().nth(MAX_VAR_CHARS) {
+            text.truncate(end);
+            text.push('…');
+        }
+        self.vars.push((name, text));
         self
     }
 
@@ -205,6 +215,15 @@ mod tests {
             assert!(reason.code().chars().all(|c| c.is_ascii_uppercase() || c == '_'));
             assert_eq!(variables(reason.template_en()), variables(reason.template_zh()), "{}", reason.code());
         }
+    }
+
+    #[test]
+    fn a_refusal_repeats_little_of_what_it_was_given() {
+        let refused = Reason::RecordNotFound.var("name", "字".repeat(5_000));
+        assert_eq!(refused.vars[0].1, format!("{}…", "字".repeat(MAX_VAR_CHARS)));
+        assert!(refused.message_zh().len() < 1_000);
+        let whole = "字".repeat(MAX_VAR_CHARS);
+        assert_eq!(Reason::RecordNotFound.var("name", &whole).vars[0].1, whole);
     }
 
     fn variables(template: &str) -> HashSet<String> {
