@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
+use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
@@ -63,13 +64,24 @@ where
         let mut inner = std::mem::replace(&mut self.inner, next);
         Box::pin(async move {
             match admit(&door, request).await {
-                Ok(request) => inner.call(request).await,
+                Ok(request) => inner.call(request).await.map(malformed_is_said),
                 Err(refusal) => {
                     tracing::debug!(reason = refusal.reason(), "refused");
                     Ok(status::refused(&refusal).into_http())
                 }
             }
         })
+    }
+}
+
+/// What is behind says a reason with every status of its own. A bare INTERNAL is the framework's, which
+/// could not decode the message: the caller's fault, and to be said as such.
+fn malformed_is_said(response: Response<Body>) -> Response<Body> {
+    let headers = response.headers();
+    let is_internal = headers.get(Status::GRPC_STATUS).is_some_and(|code| code == "13");
+    match is_internal && !headers.contains_key(Status::GRPC_STATUS_DETAILS) {
+        true => status::refused(&Refusal::MessageMalformed).into_http(),
+        false => response,
     }
 }
 

@@ -78,7 +78,7 @@ impl Refusal {
             Self::RoleNotAllowed => "the caller's role may not call this method".into(),
             Self::Compressed => "compressed requests are refused: the signature covers the plain bytes".into(),
             Self::MessageTooLarge => format!("the message is larger than {} bytes", super::MAX_MESSAGE_LEN),
-            Self::MessageMalformed => "the request is not exactly one gRPC message".into(),
+            Self::MessageMalformed => "the request is not exactly one message of the method's type".into(),
             Self::BatchMalformed => "the message is not a BatchMutateRequest".into(),
             Self::BatchSize => format!("a batch holds 1 to {} items", super::MAX_ITEMS),
         }
@@ -99,7 +99,7 @@ impl Refusal {
             Self::RoleNotAllowed => "调用方角色无权调用此方法",
             Self::Compressed => "不接受压缩请求：签名针对原始字节",
             Self::MessageTooLarge => "消息过大",
-            Self::MessageMalformed => "请求应恰为一条 gRPC 消息",
+            Self::MessageMalformed => "请求应恰为一条该方法的消息",
             Self::BatchMalformed => "消息不是批量请求",
             Self::BatchSize => "批量请求应含 1 至 1000 项",
         }
