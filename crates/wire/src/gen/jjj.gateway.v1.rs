@@ -3839,7 +3839,7 @@ pub struct ContractDocument {
     /// SM3 (GB/T 32905), 64 lower-case hex digits; empty: none.
     #[prost(string, tag = "3")]
     pub sm3: ::prost::alloc::string::String,
-    /// Required. Size in bytes, from 1.
+    /// Required. Size in bytes, 1 to 4 GiB.
     #[prost(int64, tag = "4")]
     pub size_bytes: i64,
 }

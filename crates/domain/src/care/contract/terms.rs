@@ -13,6 +13,8 @@ use crate::time::Date;
 
 const MAX_PARTIES: usize = 20;
 const MAX_DOCUMENTS: usize = 20;
+/// 4 GiB; beyond 2^53 no canonical JSON holds it.
+const MAX_DOCUMENT_BYTES: i64 = 1 << 32;
 
 /// Monthly fees, deposit and prepayment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,7 +74,7 @@ impl Terms {
             return Err(guard::out_of_range("documents", format!("1..{MAX_DOCUMENTS} items")));
         }
         for (at, document) in self.documents.iter().enumerate() {
-            guard::range(&format!("documents[{at}].size_bytes"), document.size_bytes, 1, i64::MAX)?;
+            guard::range(&format!("documents[{at}].size_bytes"), document.size_bytes, 1, MAX_DOCUMENT_BYTES)?;
         }
         match self.documents.iter().filter(|d| d.kind == DocumentKind::ContractText).count() {
             1 => Ok(()),
