@@ -77,9 +77,9 @@ pub fn not_after_today(field: &str, date: Date, call: &Call) -> Result<(), Rejec
     if date <= today { Ok(()) } else { Err(out_of_range(field, format!("..{today}"))) }
 }
 
-/// `FIELD_OUT_OF_RANGE` for an instant that is still to come.
+/// `FIELD_OUT_OF_RANGE` for an instant that is still to come, or before 1970.
 pub fn not_in_future(field: &str, at: Timestamp, call: &Call) -> Result<(), Rejection> {
-    if at <= call.now { Ok(()) } else { Err(out_of_range(field, format!("..{}", call.now.0))) }
+    range(field, at.0, 1, call.now.0)
 }
 
 /// `DATE_ORDER` when `date` lies before `earlier`.
