@@ -86,6 +86,8 @@ pub async fn receive(gateway: &Gateway, row: &FileRow, offset: i64, data: &[u8])
     if data.is_empty() || data.len() > MAX_CHUNK_LEN {
         return Err(guard::out_of_range("data", format!("1..{MAX_CHUNK_LEN} bytes")).into());
     }
+    // What can be refused without the upload is, before a first chunk begins one.
+    guard::range("offset", offset, 0, row.size_bytes)?;
     if end > row.size_bytes {
         return Err(guard::out_of_range("data", format!("..{} bytes announced", row.size_bytes)).into());
     }
