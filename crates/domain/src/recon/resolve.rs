@@ -13,7 +13,7 @@ use crate::guard;
 use crate::key;
 use crate::ledger::{Account, AccountRow, EntryKind, Transfer};
 use crate::names::{Actor, Collection, Name, Participant, ParticipantKind};
-use crate::participant::ParticipantRow;
+use crate::participant::{AdministratorRow, ParticipantRow, Standing};
 use crate::payment::{PaymentRow, PaymentState, RefundRow, RefundState};
 use crate::person::PersonRow;
 use crate::policy::{self, ChannelPolicy};
@@ -160,6 +160,9 @@ impl Command for AssignBreak {
         if !self.assignee.is_admin() {
             return Err(Reason::FieldMalformed.field("assignee").var("expected", "an administrator").into());
         }
+        let assignee = snapshot.get::<AdministratorRow>(key![self.assignee.clone()])?;
+        let assignee = guard::found(assignee, "assignee", &self.assignee)?;
+        guard::state(assignee.standing, &[Standing::Active], "assignee", &self.assignee)?;
         let row = BreakRow {
             state: BreakState::Assigned,
             assignee: Some(self.assignee.clone()),
