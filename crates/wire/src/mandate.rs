@@ -15,7 +15,7 @@ impl TryFrom<&pb::CreateMandateRequest> for CreateMandate {
     type Error = Rejection;
     fn try_from(request: &pb::CreateMandateRequest) -> Result<Self, Rejection> {
         Ok(Self {
-            programme: text("programme", &request.programme)?,
+            programme: request.programme.clone(),
             elder: name("elder", &request.elder, Collection::Elder)?,
             contract: name("contract", &request.contract, Collection::Contract)?,
             channel: who("channel", &request.channel, "channels/{id}")?,

@@ -6,6 +6,7 @@ use super::{MandateRow, MandateState};
 use crate::care::bill::FeeType;
 use crate::care::contract::find_contract;
 use crate::decision::{Call, Command, Decision, Leaf};
+use crate::entitlement::book;
 use crate::guard;
 use crate::id::Digest;
 use crate::key;
@@ -44,8 +45,8 @@ impl Command for CreateMandate {
         guard::own(call, &elder.household_region, "elder", &self.elder)?;
         elder.living("elder")?;
         self.check_form()?;
-        let scope = format!("{}/{}", call.participant().code(), self.programme);
-        policy::in_force::<ProgrammePolicy>(snapshot, &scope, self.valid_from)?;
+        let book = book(call.participant(), &self.programme)?;
+        policy::in_force::<ProgrammePolicy>(snapshot, &book.to_string(), self.valid_from)?;
         if active_participant(snapshot, "channel", &self.channel)?.kind != ParticipantKind::Channel {
             return Err(Reason::FieldMalformed.field("channel").var("expected", "channels/{id}").into());
         }
