@@ -277,7 +277,7 @@ fn answers(
                 (None, Some(accepted)) => Ok(accepted.clone()),
                 (None, None) => Err(Refused::Internal),
             },
-            Claim::OtherContent => Err(Refused::from(jjj_domain::rejection::Rejection::from(Reason::RequestIdReused))),
+            Claim::OtherContent => Err(Reason::RequestIdReused.field("request_id").into()),
         };
         if is_new {
             by_leaf.entry(&claim.leaf_id).or_insert_with(|| outcome.clone());
