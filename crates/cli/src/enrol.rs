@@ -5,10 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
-use jjj_cli::client::{Client, Now};
-use jjj_cli::identity::{Identity, PUBLIC_JWK_FILE};
-use jjj_cli::sandbox::{MEMBERS, Member, SERVER_NAME, Sandbox};
-use jjj_cli::session::Session;
 use jjj_domain::participant::{AddAdministrator, FoundGateway, NewAuthority, NewKey};
 use jjj_domain::time::Timestamp;
 use jjj_server::keys::GatewayKeys;
@@ -19,6 +15,11 @@ use jjj_token::confirmation::{ConfirmationClaims, sign_confirmation};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use serde_json::json;
+
+use crate::client::{Client, Now};
+use crate::identity::{Identity, PUBLIC_JWK_FILE};
+use crate::sandbox::{MEMBERS, Member, SERVER_NAME, Sandbox};
+use crate::session::Session;
 
 /// Sets up the sandbox's database: schema, the gateway, its administrators, default policies.
 pub async fn found(sandbox: &Sandbox, clock: &Clock) -> anyhow::Result<()> {

@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use jjj_cli::enrol;
 use jjj_cli::sandbox::{MEMBERS, Options, Sandbox};
 use jjj_server::Clock;
-
-use crate::enrol;
 
 #[derive(clap::Args)]
 pub struct Args {

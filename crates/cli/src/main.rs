@@ -3,7 +3,6 @@
 mod call;
 mod connect;
 mod demo;
-mod enrol;
 mod init;
 mod ledger;
 mod output;

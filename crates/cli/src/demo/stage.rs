@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
+use jjj_cli::enrol;
 use jjj_cli::sandbox::{Options, Sandbox};
 use jjj_cli::session::{CallError, Session};
 use jjj_domain::time::{DAY_US, Timestamp};
@@ -12,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::Language;
 use crate::connect::system_now;
-use crate::{enrol, verify};
+use crate::verify;
 
 /// Tells each step in plain language, or keeps silent.
 pub struct Narrator {
