@@ -42,7 +42,7 @@ pub struct TestDatabase {
 }
 
 enum Kept {
-    Folder { _folder: tempfile::TempDir },
+    Folder { folder: tempfile::TempDir },
     Database { server: &'static str, name: String },
 }
 
@@ -50,19 +50,37 @@ impl TestDatabase {
     pub fn sqlite() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let url = format!("sqlite:{}", folder.path().join("jjj.db").display());
-        Self { url, kept: Kept::Folder { _folder: folder } }
+        Self { url, kept: Kept::Folder { folder } }
     }
 
     pub fn postgres() -> Self {
+        Self::create(server_url(), "")
+    }
+
+    fn create(server: &'static str, like: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let server = server_url();
         let name = format!("test_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        psql(server, &format!("CREATE DATABASE {name}"));
+        psql(server, &format!("CREATE DATABASE {name}{like}"));
         Self { url: with_database(server, &name), kept: Kept::Database { server, name } }
     }
 
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// A database with the same rows. Nobody may be connected to this one meanwhile.
+    pub fn copy(&self) -> Self {
+        match &self.kept {
+            Kept::Folder { folder } => {
+                let copy = Self::sqlite();
+                let Kept::Folder { folder: to } = &copy.kept else { unreachable!("SQLite is in a folder") };
+                for file in fs::read_dir(folder).expect("the folder").flatten() {
+                    fs::copy(file.path(), to.path().join(file.file_name())).expect("a copied file");
+                }
+                copy
+            }
+            Kept::Database { server, name } => Self::create(server, &format!(" TEMPLATE {name}")),
+        }
     }
 
     pub fn is_postgres(&self) -> bool {

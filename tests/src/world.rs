@@ -53,7 +53,10 @@ pub struct World {
     pub ratings: Vec<String>,
     pub elders: Vec<String>,
     pub assessments: Vec<String>,
+    pub contracts: Vec<String>,
+    pub stays: Vec<String>,
     pub bills: Vec<String>,
+    pub grants: Vec<String>,
     pub month: String,
 }
 
@@ -70,9 +73,9 @@ impl World {
         let elders = names(&systems.beijing, "ElderService/RegisterElder", register, "elder").await;
         let assess = elders.iter().map(|elder| assessment(elder, &days)).collect();
         let assessments = names(&systems.beijing, "AssessmentService/PublishAssessment", assess, "assessment").await;
-        let bills = bills(systems, &institutions, &elders, &days).await;
-        money(systems, &elders, &days).await;
-        Self { institutions, ratings, elders, assessments, bills, month: days.month }
+        let [contracts, stays, bills] = care(systems, &institutions, &elders, &days).await;
+        let grants = money(systems, &elders, &days).await;
+        Self { institutions, ratings, elders, assessments, contracts, stays, bills, grants, month: days.month }
     }
 }
 
@@ -100,7 +103,8 @@ impl Days {
     }
 }
 
-async fn bills(systems: &Systems, institutions: &[String], elders: &[String], days: &Days) -> Vec<String> {
+/// Contracts in force, stays under them and the month's bills.
+async fn care(systems: &Systems, institutions: &[String], elders: &[String], days: &Days) -> [Vec<String>; 3] {
     let hebei = &systems.hebei;
     let home = |i: usize| &institutions[i % institutions.len()];
     for institution in institutions {
@@ -109,15 +113,11 @@ async fn bills(systems: &Systems, institutions: &[String], elders: &[String], da
     }
     let create = elders.iter().enumerate().map(|(i, elder)| contract(home(i), elder, days)).collect();
     let contracts = names(hebei, "ContractService/CreateContract", create, "contract").await;
-    let signed_at_us = (hebei.client.now_us() - 60_000_000).to_string();
+    let signed_at_us = hebei.client.now_us() - 60_000_000;
     for of_institution in [true, false] {
         let sign = contracts.iter().enumerate().map(|(i, contract)| {
             let signer = if of_institution { home(i) } else { &elders[i] };
-            json!({"contract": contract, "signature": {
-                "signer": signer, "method": "SIGNATURE_METHOD_ELECTRONIC", "document_sha256": digest(&elders[i]),
-                "signed_time_us": signed_at_us, "certificate_sha256": digest(signer), "certificate_issuer": "CN=CA",
-                "signature_sha256": digest(&format!("{signer} {contract}")),
-            }})
+            json!({"contract": contract, "signature": signature(signer, &elders[i], signed_at_us)})
         });
         names(hebei, "ContractService/SignContract", sign.collect(), "contract").await;
     }
@@ -137,10 +137,12 @@ async fn bills(systems: &Systems, institutions: &[String], elders: &[String], da
             "bill_number": format!("B{i:06}"), "lines": [{"fee_type": "FEE_TYPE_BED", "due_fen": "180000"}],
         })
     });
-    names(hebei, "BillService/PublishBill", publish.collect(), "bill").await
+    let bills = names(hebei, "BillService/PublishBill", publish.collect(), "bill").await;
+    [contracts, stays, bills]
 }
 
-async fn money(systems: &Systems, elders: &[String], days: &Days) {
+/// A budget, funding, and each elder's grant, credited.
+async fn money(systems: &Systems, elders: &[String], days: &Days) -> Vec<String> {
     let enough = (CREDITED_FEN * elders.len() as i64 * 2).to_string();
     let budget = json!({"programme": PROGRAMME, "funder_division": HAIDIAN, "budget_year": days.year,
                         "amount_fen": enough, "reference": "预算"});
@@ -152,7 +154,7 @@ async fn money(systems: &Systems, elders: &[String], days: &Days) {
     let credit = grants.iter().map(
         |grant| json!({"grant": grant, "outcome": "CREDIT_OUTCOME_CREDITED", "amount_fen": CREDITED_FEN.to_string()}),
     );
-    names(&systems.unionpay, "EntitlementService/ReportCredit", credit.collect(), "grant").await;
+    names(&systems.unionpay, "EntitlementService/ReportCredit", credit.collect(), "grant").await
 }
 
 /// A request to register the `n`th institution.
@@ -190,7 +192,8 @@ pub fn assessment(elder: &str, days: &Days) -> Value {
            "reason": "首次评估"})
 }
 
-fn contract(institution: &str, elder: &str, days: &Days) -> Value {
+/// A contract of the elder with the institution, to be signed, filed and activated.
+pub fn contract(institution: &str, elder: &str, days: &Days) -> Value {
     json!({"institution": institution, "elder": elder,
            "parties": [{"party": institution, "roles": ["PARTY_ROLE_INSTITUTION"]},
                        {"party": elder, "roles": ["PARTY_ROLE_ELDER", "PARTY_ROLE_PAYMENT_OBLIGOR"]}],
@@ -199,6 +202,13 @@ fn contract(institution: &str, elder: &str, days: &Days) -> Value {
                     "deposit_fen": "100000", "prepaid_months": 1},
            "starts_on": days.month_begins, "ends_on": days.in_a_year(),
            "documents": [{"kind": "CONTRACT_DOCUMENT_KIND_CONTRACT_TEXT", "sha256": digest(elder), "size_bytes": "1000"}]})
+}
+
+/// A signature under an elder's contract.
+pub fn signature(signer: &str, elder: &str, signed_at_us: i64) -> Value {
+    json!({"signer": signer, "method": "SIGNATURE_METHOD_ELECTRONIC", "document_sha256": digest(elder),
+           "signed_time_us": signed_at_us.to_string(), "certificate_sha256": digest(signer),
+           "certificate_issuer": "CN=CA", "signature_sha256": digest(&format!("{signer} {elder}"))})
 }
 
 /// A grant of a month's care subsidy.
