@@ -168,6 +168,8 @@ impl Cursor<'_> {
                     Some((_, escaped @ ('"' | '\\'))) => value.push(escaped),
                     _ => break,
                 },
+                // No stored text has one, and PostgreSQL takes no NUL.
+                control if control.is_control() => break,
                 plain => value.push(plain),
             }
         }
@@ -201,6 +203,7 @@ mod tests {
             (r#"state = "A" AND "#, Reason::FilterMalformed, "11"),
             (r#"state = "A"#, Reason::FilterMalformed, "8"),
             (r#"state = "\n""#, Reason::FilterMalformed, "8"),
+            ("state = \"a\0b\"", Reason::FilterMalformed, "8"),
             (r#"住址 = "x""#, Reason::FilterMalformed, "0"),
             (r#"salt = "x""#, Reason::FilterFieldUnknown, "salt"),
         ] {

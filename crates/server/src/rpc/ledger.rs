@@ -279,9 +279,13 @@ fn not_found(field: &str, name: &str) -> Status {
     refuse(Reason::RecordNotFound.field(field).var("name", name))
 }
 
+/// No record's name is longer, in characters.
+const MAX_RECORD_LEN: usize = 200;
+
 /// The leaf of a version of a record; 0 is the current one.
 async fn leaf_of(session: &mut Session, record: &str, version: i64) -> Result<LeafRow, Status> {
-    fields::required("record", record).map_err(refuse)?;
+    // Any record's name: no one form, but a length, and no characters that a database cannot hold.
+    fields::required_text("record", record, MAX_RECORD_LEN).map_err(refuse)?;
     guard::range("version", version, 0, i64::MAX).map_err(refuse)?;
     let version = match version {
         0 => session.newest_version(record).await.map_err(failed)?.unwrap_or(0),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jjj_domain::id::OrderId;
 use jjj_domain::key;
 use jjj_domain::names::{Collection, ParticipantKind};
 use jjj_domain::payment::{
@@ -135,15 +136,15 @@ impl PaymentService for PaymentApi {
 
     async fn query_payment(&self, request: Request<pb::QueryPaymentRequest>) -> Result<Response<pb::Payment>, Status> {
         let caller = caller(&request)?;
-        let order_id = fields::required("order_id", &request.get_ref().order_id).map_err(refuse)?;
+        let order_id = OrderId::parse_field("order_id", &request.get_ref().order_id).map_err(refuse)?;
         let predicates = vec![
             ("channel", Op::Eq, caller.participant().to_value()),
-            ("order_id", Op::Eq, order_id.to_owned().to_value()),
+            ("order_id", Op::Eq, order_id.to_string().to_value()),
         ];
         let mut session = self.0.store.read().await.map_err(failed)?;
         let query = ListQuery { predicates, limit: 1, ..ListQuery::default() };
         let found: Vec<PaymentRow> = session.list(&query).await.map_err(failed)?;
-        let missing = || refuse(Reason::RecordNotFound.field("order_id").var("name", order_id));
+        let missing = || refuse(Reason::RecordNotFound.field("order_id").var("name", &order_id));
         Ok(Response::new(pb::Payment::from(found.first().ok_or_else(missing)?)))
     }
 
