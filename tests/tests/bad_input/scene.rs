@@ -1,0 +1,334 @@
+//! What the requests are about: a small world in which every method has something to act on. Each
+//! record that a method uses up is that method's own, so that the right requests can all be made one
+//! after the other.
+
+use std::collections::BTreeMap;
+
+use jjj_domain::recon::file::HEADER;
+use jjj_tests::postgres::TestDatabase;
+use jjj_tests::world::{self, BEIJING, Days, HEBEI, PROGRAMME, Systems, UNIONPAY, World, digest, signature};
+use jjj_token::Jwk;
+use jjj_token::confirmation::{ConfirmationClaims, sign_confirmation};
+use serde_json::{Value, json};
+
+use crate::stage::Stage;
+
+pub const BANK: &str = "channels/bank";
+/// A channel that is suspended.
+pub const SPARE: &str = "channels/spare";
+pub const LI: &str = "gateway/admins/li";
+pub const WANG: &str = "gateway/admins/wang";
+pub const CHEN: &str = "regions/110000/admins/chen";
+pub const MA: &str = "regions/130000/admins/ma";
+pub const HAIDIAN: &str = "110108";
+
+/// The stage, and names of what is on it.
+pub struct Scene {
+    pub stage: Stage,
+    pub world: World,
+    /// What the world lacks, by a word for what it is there for.
+    names: BTreeMap<&'static str, String>,
+}
+
+impl Scene {
+    /// Institutions, elders, contracts and money of September; everything else on 18 November.
+    pub async fn set(database: TestDatabase) -> Self {
+        let stage = Stage::open(database).await;
+        let session = |actor| stage.as_(actor).clone();
+        let systems = Systems { beijing: session(BEIJING), hebei: session(HEBEI), unionpay: session(UNIONPAY) };
+        let world = World::build(&systems, 3, 9).await;
+        drop(systems);
+        stage.sleep_days(74).await;
+        let mut scene = Self { stage, world, names: BTreeMap::new() };
+        scene.people().await;
+        scene.contracts().await;
+        scene.money().await;
+        scene.payments().await;
+        scene.subsidies().await;
+        scene.records().await;
+        scene.registry().await;
+        scene.reconciliation().await;
+        scene
+    }
+
+    /// The name of what is there for a purpose.
+    pub fn name(&self, of: &str) -> &str {
+        self.names.get(of).unwrap_or_else(|| panic!("the scene has no {of}"))
+    }
+
+    pub fn days(&self) -> Days {
+        Days::now(self.stage.as_(BEIJING))
+    }
+
+    pub fn now_us(&self) -> i64 {
+        self.stage.clock.now().0
+    }
+
+    /// Calls, and keeps the name of the part that the answer holds.
+    async fn make(&mut self, of: &'static str, actor: &str, method: &str, part: &str, request: Value) -> Value {
+        let mut answer = self.stage.call(actor, method, request).await;
+        let made = answer[part].take();
+        let name = made["name"].as_str().unwrap_or_else(|| panic!("{method} answers without {part}.name: {answer}"));
+        self.names.insert(of, name.to_owned());
+        made
+    }
+
+    /// Elders of whom no more is known yet, each for another method's use.
+    async fn people(&mut self) {
+        let people =
+            ["new", "merged", "into", "dying", "erased", "drafting", "signing", "filing", "arriving", "leaving"];
+        for (n, of) in people.into_iter().enumerate() {
+            self.make(of, BEIJING, "ElderService/RegisterElder", "elder", world::elder(100 + n)).await;
+        }
+        for (of, n) in [("party", 200), ("forgotten party", 201)] {
+            self.make(of, HEBEI, "ElderService/RegisterParty", "party", party(n)).await;
+        }
+        let death = json!({"elder": self.world.elders[8], "died_on": "2026-11-10"});
+        self.stage.call(BEIJING, "ElderService/RecordDeath", death).await;
+    }
+
+    /// Contracts on their way, by how far they have come.
+    async fn contracts(&mut self) {
+        let institution = self.world.institutions[0].clone();
+        let cast = [
+            ("draft", "drafting", 0),
+            ("void draft", "drafting", 0),
+            ("signed", "signing", 1),
+            ("signed on paper", "leaving", 1),
+            ("filed", "filing", 2),
+            ("active", "arriving", 3),
+        ];
+        for (of, elder, steps) in cast {
+            let elder = self.name(elder).to_owned();
+            let request = world::contract(&institution, &elder, &self.days());
+            self.make(of, HEBEI, "ContractService/CreateContract", "contract", request).await;
+            let contract = self.name(of);
+            let call = async |method: &str, request| self.stage.call(HEBEI, method, request).await;
+            if steps >= 1 {
+                for signer in [&institution, &elder] {
+                    let signature = signature(signer, &elder, self.now_us() - 60_000_000);
+                    call("ContractService/SignContract", json!({"contract": contract, "signature": signature})).await;
+                }
+            }
+            if steps >= 2 {
+                let filed = json!({"contract": contract, "filing_number": format!("冀{of}"), "filed_on": "2026-11-17"});
+                call("ContractService/FileContract", filed).await;
+            }
+            if steps >= 3 {
+                let active = json!({"contract": contract, "effective_on": "2026-11-18"});
+                call("ContractService/ActivateContract", active).await;
+            }
+        }
+    }
+
+    /// A grant not yet credited, one to be returned, one that was spent meanwhile and is owed.
+    async fn money(&mut self) {
+        let grant = world::grant(&self.world.elders[6], "2026-10");
+        self.make("uncredited", BEIJING, "EntitlementService/GrantEntitlement", "grant", grant).await;
+        for grant in [3, 4] {
+            let claw = json!({"grant": self.world.grants[grant], "reason": "多发"});
+            self.stage.call(BEIJING, "EntitlementService/ClawBackGrant", claw).await;
+        }
+        let spent = json!({"elder": self.world.elders[4], "programme": PROGRAMME, "amount_fen": "20000",
+                           "occurred_on": "2026-11-17", "reference": "OUT0"});
+        self.stage.call(UNIONPAY, "EntitlementService/ReportOutsideSpending", spent).await;
+        let returned = json!({"grant": self.world.grants[4], "returned_fen": "40000"});
+        self.stage.call(UNIONPAY, "EntitlementService/ReportClawbackReturn", returned).await;
+    }
+
+    async fn payments(&mut self) {
+        let bill = self.world.bills[0].clone();
+        for (n, of) in ["to confirm", "to reverse", "to void", "to refund"].into_iter().enumerate() {
+            let order = format!("20261118A{n}");
+            let request = world::authorise(&bill, 10_000, &order, self.now_us() - 1_000_000);
+            self.make(of, UNIONPAY, "PaymentService/AuthorizePayment", "payment", request).await;
+        }
+        for of in ["to void", "to refund"] {
+            let confirm = json!({"payment": self.name(of), "amount_fen": "10000"});
+            self.stage.call(UNIONPAY, "PaymentService/ConfirmPayment", confirm).await;
+        }
+        let refund = self.refund("20261118R0");
+        self.make("refund", UNIONPAY, "PaymentService/RefundPayment", "refund", refund).await;
+        for (of, n) in [("mandate", 1), ("mandate to revoke", 2)] {
+            self.make(of, BEIJING, "MandateService/CreateMandate", "mandate", self.mandate(n)).await;
+        }
+        for of in ["to reject", "to cancel"] {
+            self.make(of, BEIJING, "PaymentService/InstructPayment", "payment", self.instruct()).await;
+        }
+    }
+
+    /// Claims: two to be decided, one approved, one paid.
+    async fn subsidies(&mut self) {
+        let cast = [
+            ("to approve", 0, "2026-09"),
+            ("to decline", 0, "2026-10"),
+            ("to pay", 1, "2026-09"),
+            ("paid", 1, "2026-10"),
+        ];
+        for (of, institution, month) in cast {
+            let request =
+                json!({"institution": self.world.institutions[institution], "payer": BEIJING, "month": month});
+            let method = "OperatingSubsidyService/CreateClaim";
+            let claim = self.make(of, HEBEI, method, "claim", request).await;
+            // Three elders each, alike: every claim comes to the same.
+            self.names.insert("claimed fen", claim["amount_fen"].as_str().unwrap().to_owned());
+            if institution == 1 {
+                let approve = json!({"claim": self.name(of), "amount_fen": claim["amount_fen"],
+                                     "funder_division": "110000", "channel": BANK});
+                self.stage.call(BEIJING, "OperatingSubsidyService/ApproveClaim", approve).await;
+            }
+            if of == "paid" {
+                let paid = json!({"claim": self.name(of), "amount_fen": claim["amount_fen"], "order_id": "20261118P0",
+                                  "clearing_date": "2026-11-18"});
+                self.stage.call(BANK, "OperatingSubsidyService/ConfirmPayout", paid).await;
+            }
+        }
+    }
+
+    async fn records(&mut self) {
+        let certificate = self.certificate(&self.world.elders[7]);
+        let method = "DisabilityCertificateService/PublishDisabilityCertificate";
+        self.make("certificate", BEIJING, method, "disability_certificate", certificate).await;
+        let accept =
+            json!({"record": self.world.assessments[0], "verdict": "RECOGNITION_VERDICT_ACCEPT", "reason": "互认"});
+        self.make("recognition", HEBEI, "RecognitionService/DecideRecognition", "recognition", accept).await;
+        let method = "InstitutionService/ProposeSettlementAccount";
+        self.make("account", MA, method, "settlement_account", self.settlement_account(0)).await;
+    }
+
+    /// A second authority and key of the bank, and a channel that is suspended.
+    async fn registry(&mut self) {
+        let authority = json!({"participant": BANK, "certificate_pem": self.foreign_authority(UNIONPAY)});
+        self.make("authority", BANK, "ParticipantService/AddAuthority", "authority", authority).await;
+        for (of, actor) in [("key to retire", "regions/130000"), ("key to withdraw", "regions/130000/admins/ma")] {
+            let (jwk, fingerprint) = self.foreign_key(actor);
+            let key = json!({"owner": BANK, "jwk": jwk, "fingerprint": fingerprint});
+            self.make(of, BANK, "ParticipantService/AddKey", "key", key).await;
+        }
+        self.stage.call(LI, "ParticipantService/CreateParticipant", self.participant(SPARE, BANK)).await;
+        let suspend = json!({"participant": SPARE, "reason": "演练"});
+        self.stage.call(LI, "ParticipantService/SuspendParticipant", suspend).await;
+    }
+
+    /// Files announced, sent and read; a run over the last, its breaks and its view.
+    async fn reconciliation(&mut self) {
+        for (of, date) in [("announced", "2026-11-15"), ("sent", "2026-11-16"), ("file", "2026-11-17")] {
+            self.make(of, UNIONPAY, "ChannelService/BeginUpload", "file", self.upload(date)).await;
+            if of != "announced" {
+                let chunk = json!({"file": self.name(of), "offset": "0", "data": base64(settlement_file())});
+                self.stage.call(UNIONPAY, "ChannelService/UploadChunk", chunk).await;
+            }
+        }
+        self.stage.call(UNIONPAY, "ChannelService/CompleteUpload", json!({"file": self.name("file")})).await;
+        let start = json!({"channel": UNIONPAY, "clearing_date": "2026-11-17"});
+        self.make("run", CHEN, "ReconciliationService/StartRun", "run", start).await;
+        let breaks = self.stage.as_(LI).list("ReconciliationService/ListBreaks", "", "breaks").await.unwrap();
+        let of_file: Vec<_> =
+            breaks.iter().filter(|found| found["subject"].as_str().unwrap().starts_with("files/")).collect();
+        assert_eq!(of_file.len(), 2, "{breaks:#?}");
+        for (of, found) in ["break", "proposed"].into_iter().zip(of_file) {
+            self.names.insert(of, found["name"].as_str().unwrap().to_owned());
+        }
+        let propose =
+            json!({"reconciliation_break": self.name("proposed"), "resolution": "RESOLUTION_REPAY", "reason": "核对"});
+        self.stage.call(LI, "ReconciliationService/ProposeResolution", propose).await;
+        let view = format!("{}/views/110000", self.name("run"));
+        let read = self.stage.call(CHEN, "ReconciliationService/GetView", json!({"name": view})).await;
+        let root = read["root_hash"].as_str().or(read["view"]["root_hash"].as_str()).unwrap().to_owned();
+        self.names.extend([("view", view), ("root", root)]);
+    }
+}
+
+/// Requests that both the scene and the table make.
+impl Scene {
+    pub fn refund(&self, order: &str) -> Value {
+        json!({"payment": self.name("to refund"), "amount_fen": "1000", "order_id": order,
+               "transaction_time_us": self.now_us().to_string(), "reason": "退"})
+    }
+
+    /// Of the `n`th elder of the world.
+    pub fn mandate(&self, n: usize) -> Value {
+        json!({"programme": PROGRAMME, "elder": self.world.elders[n], "contract": self.world.contracts[n],
+               "channel": UNIONPAY, "fee_types": ["FEE_TYPE_BED"], "monthly_cap_fen": "60000",
+               "valid_from": "2026-11-01", "valid_until": "2027-10-31", "consent_sha256": digest("mandate")})
+    }
+
+    pub fn instruct(&self) -> Value {
+        json!({"mandate": self.name("mandate"), "bill": self.world.bills[1], "fee_type": "FEE_TYPE_BED",
+               "amount_fen": "5000"})
+    }
+
+    pub fn certificate(&self, elder: &str) -> Value {
+        json!({"elder": elder, "categories": ["DISABILITY_CATEGORY_LIMB"], "grade": 1, "state": "RECORD_STATE_VALID",
+               "document_number": "残1", "decided_by": "残联", "decided_on": "2026-01-10", "valid_from": "2026-01-10",
+               "valid_until": "2036-01-09", "reason": "发证"})
+    }
+
+    /// Of the `n`th institution of the world.
+    pub fn settlement_account(&self, n: usize) -> Value {
+        json!({"institution": self.world.institutions[n], "channel": UNIONPAY, "merchant_id": format!("89811004816000{n}"),
+               "account_holder": "某养老院", "account_token": "tok-1", "account_last4": "0017",
+               "effective_from": "2026-12-20", "reason": "开户"})
+    }
+
+    pub fn upload(&self, date: &str) -> Value {
+        let text = settlement_file();
+        json!({"clearing_date": date, "format": "FILE_FORMAT_CSV", "content": "FILE_CONTENT_SETTLEMENT",
+               "file_name": "day.csv", "size_bytes": text.len().to_string(), "sha256": digest(&text)})
+    }
+
+    /// A new channel, with another's authority and key out of the foreign sandbox.
+    pub fn participant(&self, name: &str, foreign: &str) -> Value {
+        let (jwk, fingerprint) = self.foreign_key(foreign);
+        json!({"name": name, "display_name": "新渠道", "kind": "PARTICIPANT_KIND_CHANNEL",
+               "authority_pem": self.foreign_authority(foreign), "first_key_jwk": jwk,
+               "first_key_fingerprint": fingerprint, "confirmations": self.confirmations(name, &fingerprint)})
+    }
+
+    /// A key that nobody has registered: JWK and thumbprint.
+    pub fn foreign_key(&self, actor: &str) -> (String, String) {
+        let file = self.stage.foreign.identity_dir(actor).join(jjj_cli::identity::PUBLIC_JWK_FILE);
+        let jwk = Jwk::from_json(&std::fs::read(file).unwrap()).unwrap();
+        (jwk.to_json(), jwk.thumbprint())
+    }
+
+    pub fn foreign_authority(&self, participant: &str) -> String {
+        std::fs::read_to_string(self.stage.foreign.authority_path(participant)).unwrap()
+    }
+
+    /// Two administrators of the gateway have heard this fingerprint.
+    fn confirmations(&self, holder: &str, fingerprint: &str) -> Value {
+        let wang = &self.stage.as_(WANG).client;
+        let claims = ConfirmationClaims {
+            iss: WANG.to_owned(),
+            aud: self.stage.config.origin.clone(),
+            sub: holder.to_owned(),
+            fingerprint: fingerprint.to_owned(),
+            iat: wang.now_us() / 1_000_000,
+        };
+        let statement = sign_confirmation(&wang.identity().signing, &claims).unwrap();
+        json!([{"administrator": LI, "fingerprint": fingerprint},
+               {"administrator": WANG, "fingerprint": fingerprint, "statement": statement}])
+    }
+}
+
+/// A request to register the `n`th person as a party of contracts.
+pub fn party(n: usize) -> Value {
+    let mut request = world::elder(n);
+    request.as_object_mut().unwrap().remove("household_division");
+    request
+}
+
+/// Two orders of 17 November that the ledger does not know.
+pub fn settlement_file() -> String {
+    let institution = world::institution(0);
+    let row = |n| {
+        format!("PAYMENT,M1,UNKNOWN{n},20261117100000,10000,20,SUCCESS,{},\n", institution["uscc"].as_str().unwrap())
+    };
+    format!("{}\n{}{}TRAILER,2,20000,40,,,,,\n", HEADER.join(","), row(1), row(2))
+}
+
+pub fn base64(bytes: impl AsRef<[u8]>) -> String {
+    use base64::Engine as _;
+    base64::prelude::BASE64_STANDARD.encode(bytes)
+}
