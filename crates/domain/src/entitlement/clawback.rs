@@ -7,6 +7,7 @@ use crate::key;
 use crate::ledger::{Account, AccountRow, Book, EntryKind, Transfer};
 use crate::names::Name;
 use crate::person::resolve_person;
+use crate::recon::overspent::Debit;
 use crate::snapshot::{Snapshot, Stop};
 
 /// Claws back a wrongly granted month. The caller is the paying region.
@@ -82,6 +83,16 @@ impl Command for ReportClawbackReturn {
         leaf.book(Transfer::posted(returned, entitlement, cost.clone(), self.returned_fen, month));
         leaf.book(Transfer::posted(returned, bank, prefund, self.returned_fen, month));
         leaf.book(Transfer::posted(spent, Account::receivable(&book, elder), cost, owed, month));
+        let debit = Debit {
+            account: Account::entitlement(&book, elder, &row.channel),
+            amount_fen: self.returned_fen,
+            region: &row.region,
+            programme: &row.programme,
+            channel: &row.channel,
+            person: &row.person,
+            clearing_date: call.now.clearing_date(),
+        };
+        debit.open_finding(snapshot, call, &mut decision)?;
         Ok(decision)
     }
 }

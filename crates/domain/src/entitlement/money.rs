@@ -10,6 +10,7 @@ use crate::names::{Collection, Name, Participant};
 use crate::participant::active_participant;
 use crate::person::{PersonState, resolve_person};
 use crate::policy::{self, ChannelPolicy, ProgrammePolicy};
+use crate::recon::overspent::Debit;
 use crate::rejection::Reason;
 use crate::snapshot::{Snapshot, Stop};
 use crate::time::Date;
@@ -144,10 +145,20 @@ impl Spending {
         // The account is the one the channel knows, also after a merger: its name is not resolved.
         let entitlement = Account::entitlement(&book, elder_id(self.person.as_str()), channel);
         let prefund = Account::prefund(&book, channel);
+        let debit = Debit {
+            account: entitlement.clone(),
+            amount_fen: self.amount_fen,
+            region,
+            programme: &self.programme,
+            channel,
+            person: self.person.as_str(),
+            clearing_date: self.occurred_on,
+        };
         let transfer = Transfer::posted(entry, entitlement, prefund, self.amount_fen, call.now.month());
         let mut decision = Decision::new(call);
         let leaf = decision.leaf(leaf_kind, &event.event, 1);
         leaf.put(&event).tell(region).tell(channel).book(transfer.on(self.occurred_on));
+        debit.open_finding(snapshot, call, &mut decision)?;
         Ok(decision)
     }
 }

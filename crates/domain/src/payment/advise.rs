@@ -9,6 +9,7 @@ use crate::guard;
 use crate::id::OrderId;
 use crate::ledger::EntryKind;
 use crate::names::{Collection, Name};
+use crate::recon::overspent::Debit;
 use crate::snapshot::{Snapshot, Stop};
 use crate::time::{Date, Timestamp};
 
@@ -62,6 +63,16 @@ impl Command for AdvisePayment {
         for stands_on in &row.stands_on.0 {
             stands_on.lock(leaf);
         }
+        let debit = Debit {
+            account: row.entitlement(&judgement.book),
+            amount_fen: row.amount_fen,
+            region: &row.region,
+            programme: &row.programme,
+            channel: &row.channel,
+            person: &row.person,
+            clearing_date: date,
+        };
+        debit.open_finding(snapshot, call, &mut decision)?;
         Ok(decision)
     }
 }

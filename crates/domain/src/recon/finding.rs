@@ -12,7 +12,7 @@ use crate::care::contract::{ContractRow, ContractState};
 use crate::care::stay::StayRow;
 use crate::entitlement::{GrantRow, GrantState};
 use crate::key;
-use crate::ledger::AccountRow;
+use crate::ledger::{Account, AccountRow};
 use crate::payment::{PaymentRow, PaymentState, StandsOn};
 use crate::policy::Condition;
 use crate::record::{RecognitionRow, RecordRow};
@@ -218,11 +218,14 @@ pub fn of_grant(snapshot: &Snapshot, grant: &GrantRow) -> Result<Vec<Finding>, S
 fn overspent(snapshot: &Snapshot, payment: &PaymentRow) -> Result<Option<Finding>, Stop> {
     let account = payment.entitlement(&payment.book()?);
     let available = snapshot.get::<AccountRow>(key![account.clone()])?.map_or(0, |row| row.available_fen());
-    if available >= 0 {
-        return Ok(None);
-    }
+    Ok(overdrawn(&account, available))
+}
+
+/// `OVERSPENT`, where the account has less than nothing.
+pub fn overdrawn(account: &Account, available_fen: i64) -> Option<Finding> {
     let subject = account_subject(&account.to_string());
-    Ok(Some(Finding::new(BreakClass::Overspent, &subject, -available).with("available_fen", available, "")))
+    let found = || Finding::new(BreakClass::Overspent, &subject, -available_fen).with("available_fen", available_fen, "");
+    (available_fen < 0).then(found)
 }
 
 /// The name of an account in the API.

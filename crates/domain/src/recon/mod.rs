@@ -12,6 +12,7 @@ pub mod file;
 pub mod finding;
 pub mod identities;
 pub mod matching;
+pub mod overspent;
 pub mod report;
 pub mod resolve;
 mod rows;
