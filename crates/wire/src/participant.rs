@@ -116,7 +116,7 @@ impl From<&ParticipantRow> for pb::Participant {
 impl From<&AuthorityRow> for pb::Authority {
     fn from(row: &AuthorityRow) -> Self {
         Self {
-            name: format!("{}/authorities/{}", row.participant, row.fingerprint),
+            name: row.name(),
             certificate_pem: row.certificate_pem.clone(),
             state: enum_value::<pb::KeyState>(row.state.as_str()),
             not_before_time_us: row.not_before_us.0,
@@ -132,7 +132,7 @@ impl From<&AuthorityRow> for pb::Authority {
 impl From<&KeyRow> for pb::Key {
     fn from(row: &KeyRow) -> Self {
         Self {
-            name: format!("{}/keys/{}", row.holder, row.kid),
+            name: row.name(),
             kid: row.kid.clone(),
             jwk: row.jwk.clone(),
             state: enum_value::<pb::KeyState>(row.state.as_str()),

@@ -58,7 +58,7 @@ impl Command for AddAuthority {
         self.authority.check("certificate_pem", call)?;
         let row = self.authority.row(&self.participant, call);
         let known = snapshot.get::<AuthorityRow>(key![row.participant.clone(), row.fingerprint.clone()])?;
-        guard::absent(&known, name_of(&row))?;
+        guard::absent(&known, row.name())?;
         let mut decision = Decision::new(call);
         leaf(&mut decision, "authority.added", &row);
         Ok(decision)
@@ -80,7 +80,7 @@ impl Command for WithdrawAuthority {
         let all = snapshot.list::<AuthorityRow>(&["participant"], key![self.participant.clone()])?;
         let row = all.iter().find(|row| row.fingerprint == self.fingerprint).cloned();
         let row = guard::found(row, "authority", format!("{}/authorities/{}", self.participant, self.fingerprint))?;
-        guard::state(row.state, &[KeyState::Active], "authority", name_of(&row))?;
+        guard::state(row.state, &[KeyState::Active], "authority", row.name())?;
         if !all.iter().any(|other| other.state == KeyState::Active && other.fingerprint != row.fingerprint) {
             return Err(Reason::LastAuthority.field("authority").var("name", &self.participant).into());
         }
@@ -98,12 +98,15 @@ impl Command for WithdrawAuthority {
     }
 }
 
-fn name_of(row: &AuthorityRow) -> String {
-    format!("{}/authorities/{}", row.participant, row.fingerprint)
+impl AuthorityRow {
+    /// Its resource name.
+    pub fn name(&self) -> String {
+        format!("{}/authorities/{}", self.participant, self.fingerprint)
+    }
 }
 
 fn leaf<'a>(decision: &'a mut Decision, kind: &'static str, row: &AuthorityRow) -> &'a mut Leaf {
-    let leaf = decision.leaf(kind, name_of(row), row.version);
+    let leaf = decision.leaf(kind, row.name(), row.version);
     // That the last authority stays rests on the others: rivals meet at the participant.
     leaf.put(row).tell(&row.participant).guard::<ParticipantRow>(key![row.participant.clone()])
 }

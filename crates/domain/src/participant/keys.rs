@@ -203,8 +203,15 @@ pub(super) fn retired(key: &KeyRow, call: &Call, reason: &str) -> KeyRow {
 }
 
 /// The leaf of a key's version: `{holder}/keys/{kid}`.
+impl KeyRow {
+    /// Its resource name.
+    pub fn name(&self) -> String {
+        format!("{}/keys/{}", self.holder, self.kid)
+    }
+}
+
 fn leaf<'a>(decision: &'a mut Decision, kind: &'static str, row: &KeyRow) -> &'a mut Leaf {
-    let leaf = decision.leaf(kind, format!("{}/keys/{}", row.holder, row.kid), row.version);
+    let leaf = decision.leaf(kind, row.name(), row.version);
     // That a holder's last key stays rests on the others: rivals meet at the participant.
     let participant = row.holder.participant();
     leaf.put(row).tell(participant).guard::<ParticipantRow>(key![participant.clone()])

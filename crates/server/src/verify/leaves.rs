@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use jjj_domain::ledger::TransferRow;
-use jjj_domain::row::TableSpec;
+use jjj_domain::participant::{AuthorityRow, KeyRow};
+use jjj_domain::row::{Row, TableSpec};
 use jjj_domain::value::Value;
 use jjj_store::log_tables::{EvidenceRow, LeafRow};
 use jjj_token::Hash;
@@ -49,8 +50,9 @@ pub struct Checked {
 pub struct LeafFacts {
     pub place: Place,
     pub hash: Hash,
-    pub record: Id,
-    pub version: i64,
+    /// Records of which this leaf is a version: the leaf's own, and keys and authorities that
+    /// came or went with their holder.
+    pub versions: Vec<(Id, i64)>,
     pub cause: Option<Id>,
     /// Key and row of everything it accounts for.
     pub rows: Vec<(Id, Hash)>,
@@ -150,8 +152,7 @@ fn facts(leaf: &LeafRow, body: Body, deadline: Option<i64>, context: &Context) -
     LeafFacts {
         place,
         hash: leaf_hash(leaf.body.as_bytes()),
-        record: id(&body.record),
-        version: body.version,
+        versions: versions(&body),
         cause: body.cause.as_deref().map(id),
         rows,
         deadline_us: deadline.unwrap_or(body.recorded_at_us.saturating_add(LOG_DEADLINE_US)),
@@ -161,6 +162,19 @@ fn facts(leaf: &LeafRow, body: Body, deadline: Option<i64>, context: &Context) -
         erased: body.erased,
         transfers: body.transfers,
     }
+}
+
+fn versions(body: &Body) -> Vec<(Id, i64)> {
+    let with_holder = body.rows.iter().filter_map(|(spec, values)| match spec.name {
+        name if name == KeyRow::spec().name => KeyRow::from_values(values.clone()).ok().map(|k| (k.name(), k.version)),
+        name if name == AuthorityRow::spec().name => {
+            AuthorityRow::from_values(values.clone()).ok().map(|a| (a.name(), a.version))
+        }
+        _ => None,
+    });
+    let others = with_holder.filter(|(name, _)| *name != body.record);
+    let own = std::iter::once((id(&body.record), body.version));
+    own.chain(others.map(|(name, version)| (id(&name), version))).collect()
 }
 
 fn row_id(spec: &'static TableSpec, values: &[Value]) -> Id {

@@ -97,7 +97,7 @@ impl AllLeaves {
             *slot = Some(leaf.hash);
             self.deadlines.push((place, leaf.deadline_us));
         }
-        self.versions.push((leaf.record, leaf.version, place));
+        self.versions.extend(leaf.versions.into_iter().map(|(record, version)| (record, version, place)));
         self.causes.extend(leaf.cause.map(|cause| (place, cause)));
         self.evidence += u64::from(leaf.token.is_some());
         self.tokens.extend(leaf.token);
