@@ -1,8 +1,8 @@
 //! Evidence handed out: who signed a version of a record, provable to a third party.
 //!
-//! Only to whom the leaf was told, to its author, and to the gateway's administrators. A request
-//! with personal data is opened for its author alone, and leaves an audit record; everybody else
-//! gets all the rest, in which it is only a digest.
+//! Only to whom the leaf was told, to its author, to regions that have a recognition on its record,
+//! and to the gateway's administrators. A request with personal data is opened for its author alone,
+//! and leaves an audit record; everybody else gets all the rest, in which it is only a digest.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};

@@ -56,7 +56,7 @@ mod voided;
 pub use change::ChangeRecord;
 pub use disability_certificate::DisabilityCertificateContent;
 pub use publish::PublishRecord;
-pub use recognize::{DecideRecognition, Verdict};
+pub use recognize::{DecideRecognition, Verdict, recognition_name};
 pub use standing::{Standing, standing};
 
 use crate::names::{Collection, Participant};

@@ -104,7 +104,7 @@ fn mapped(agreement: &Agreement, record: &RecordRow) -> Option<RecognizedLevels>
 }
 
 /// `recognitions/{record uuid}-{region code}`.
-fn recognition_name(record: &str, recognizer: &Participant) -> Name {
+pub fn recognition_name(record: &str, recognizer: &Participant) -> Name {
     let id = record.split_once('/').map_or(record, |(_, id)| id);
     Name::of(Collection::Recognition, &format!("{id}-{}", recognizer.code()))
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jjj_domain::guard;
 use jjj_domain::key;
 use jjj_domain::ledger::{AccountRow, Book};
+use jjj_domain::record::{RecognitionRow, recognition_name};
 use jjj_domain::rejection::{Reason, Rejection};
 use jjj_domain::row::Row;
 use jjj_domain::value::{Column, ColumnType, Value};
@@ -188,7 +189,7 @@ impl LedgerService for LedgerApi {
         let q = request.get_ref();
         let mut session = self.0.store.read().await.map_err(failed)?;
         let leaf = leaf_of(&mut session, &q.record, q.version).await?;
-        if !is_concerned(&leaf, &caller).map_err(inconsistent)? {
+        if !has_part_in(&mut session, &leaf, &caller).await? {
             return Err(refuse(Reason::NotYourRecord.field("record").var("name", &q.record)));
         }
         // What is personal is read under a transaction of its own.
@@ -263,7 +264,7 @@ impl LedgerApi {
             (record, []) => {
                 let leaf = leaf_of(session, record, q.version).await?;
                 let is_public = PUBLIC.iter().any(|prefix| record.starts_with(prefix));
-                if !is_public && !is_concerned(&leaf, caller).map_err(inconsistent)? {
+                if !is_public && !has_part_in(session, &leaf, caller).await? {
                     return Err(not_found("record", record));
                 }
                 let index = session.leaf_index(&leaf.leaf_id).await.map_err(failed)?;
@@ -273,6 +274,17 @@ impl LedgerApi {
             _ => Err(refuse(fields::malformed("leaf_hash", "empty when record is given"))),
         }
     }
+}
+
+/// Whether a leaf concerns the caller: it was told so, or has a recognition on the record, in
+/// whatever state, and so relies on what the issuer signed.
+async fn has_part_in(session: &mut Session, leaf: &LeafRow, caller: &Caller) -> Result<bool, Status> {
+    if is_concerned(leaf, caller).map_err(inconsistent)? {
+        return Ok(true);
+    }
+    let own = recognition_name(&leaf.record, caller.participant());
+    let recognition: Option<RecognitionRow> = session.get(key![own.to_string()]).await.map_err(failed)?;
+    Ok(recognition.is_some_and(|recognition| recognition.record == leaf.record))
 }
 
 fn not_found(field: &str, name: &str) -> Status {

@@ -206,6 +206,9 @@ async fn evidence_goes_to_those_concerned(database: TestDatabase) {
         let item = leaf_hash(&evidence.request);
         assert!(verify_item(&item, 0, 1, &[], &item).is_ok());
     }
+    // Whoever recognizes the rating relies on what Hebei signed.
+    let evidence: pb::Evidence = ask(&world, &world.beijing, path, &request).await.unwrap();
+    assert_eq!(evidence.request, message);
     // A channel has no part in a rating.
     let refused = ask::<pb::Evidence>(&world, &world.unionpay, path, &request).await.unwrap_err();
     assert_eq!(reason(&refused), "NOT_YOUR_RECORD");
