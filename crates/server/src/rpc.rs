@@ -21,13 +21,13 @@ mod operating_subsidy;
 pub mod page;
 mod participant;
 mod payment;
-mod plain;
 mod policy;
 mod rating;
 pub mod read;
 mod recognition;
 mod reconciliation;
 mod records;
+mod search;
 mod stay;
 pub mod support;
 

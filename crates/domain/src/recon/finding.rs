@@ -224,7 +224,8 @@ fn overspent(snapshot: &Snapshot, payment: &PaymentRow) -> Result<Option<Finding
 /// `OVERSPENT`, where the account has less than nothing.
 pub fn overdrawn(account: &Account, available_fen: i64) -> Option<Finding> {
     let subject = account_subject(&account.to_string());
-    let found = || Finding::new(BreakClass::Overspent, &subject, -available_fen).with("available_fen", available_fen, "");
+    let found =
+        || Finding::new(BreakClass::Overspent, &subject, -available_fen).with("available_fen", available_fen, "");
     (available_fen < 0).then(found)
 }
 

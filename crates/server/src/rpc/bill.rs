@@ -15,9 +15,8 @@ use tonic::{Request, Response, Status};
 use super::fields;
 use super::filter::{Field, Filter};
 use super::page::Paging;
-use super::plain::plain;
 use super::read::{Sees, get, inconsistent, page, refuse, versions};
-use super::support::{batch, caller, mutate};
+use super::support::{batch, caller, command, mutate};
 use crate::engine::LeafView;
 use crate::gateway::Gateway;
 
@@ -41,34 +40,34 @@ impl BillService for BillApi {
         &self,
         request: Request<pb::PublishBillRequest>,
     ) -> Result<Response<pb::PublishBillResponse>, Status> {
-        mutate(&self.0, request, plain::<_, PublishBill>, published).await
+        mutate(&self.0, request, command::<_, PublishBill>, published).await
     }
 
     async fn batch_publish_bills(
         &self,
         request: Request<pb::BatchMutateRequest>,
     ) -> Result<Response<pb::BatchMutateResponse>, Status> {
-        batch(&self.0, request, plain::<pb::PublishBillRequest, PublishBill>, published).await
+        batch(&self.0, request, command::<pb::PublishBillRequest, PublishBill>, published).await
     }
 
     async fn amend_bill(
         &self,
         request: Request<pb::AmendBillRequest>,
     ) -> Result<Response<pb::AmendBillResponse>, Status> {
-        mutate(&self.0, request, plain::<_, AmendBill>, amended).await
+        mutate(&self.0, request, command::<_, AmendBill>, amended).await
     }
 
     async fn batch_amend_bills(
         &self,
         request: Request<pb::BatchMutateRequest>,
     ) -> Result<Response<pb::BatchMutateResponse>, Status> {
-        batch(&self.0, request, plain::<pb::AmendBillRequest, AmendBill>, amended).await
+        batch(&self.0, request, command::<pb::AmendBillRequest, AmendBill>, amended).await
     }
 
     async fn void_bill(&self, request: Request<pb::VoidBillRequest>) -> Result<Response<pb::VoidBillResponse>, Status> {
         let voided =
             |leaf: &LeafView, receipt| Ok(pb::VoidBillResponse { bill: Some(recorded(leaf)?), receipt: Some(receipt) });
-        mutate(&self.0, request, plain::<_, VoidBill>, voided).await
+        mutate(&self.0, request, command::<_, VoidBill>, voided).await
     }
 
     async fn get_bill(&self, request: Request<pb::GetBillRequest>) -> Result<Response<pb::Bill>, Status> {

@@ -19,9 +19,9 @@ use tonic::{Request, Response, Status};
 use super::fields;
 use super::filter::{Field, Filter};
 use super::page::Paging;
-use super::plain::{flag, is, not_ended, plain, search};
 use super::read::{Sees, get, inconsistent, refuse, versions};
-use super::support::{batch, caller, mutate};
+use super::search::{flag, is, not_ended, search};
+use super::support::{batch, caller, command, mutate};
 use crate::engine::LeafView;
 use crate::gateway::Gateway;
 
@@ -67,91 +67,91 @@ impl ContractService for ContractApi {
         &self,
         request: Request<pb::CreateContractRequest>,
     ) -> Result<Response<pb::CreateContractResponse>, Status> {
-        mutate(&self.0, request, plain::<_, CreateContract>, created).await
+        mutate(&self.0, request, command::<_, CreateContract>, created).await
     }
 
     async fn batch_create_contracts(
         &self,
         request: Request<pb::BatchMutateRequest>,
     ) -> Result<Response<pb::BatchMutateResponse>, Status> {
-        batch(&self.0, request, plain::<pb::CreateContractRequest, CreateContract>, created).await
+        batch(&self.0, request, command::<pb::CreateContractRequest, CreateContract>, created).await
     }
 
     async fn sign_contract(
         &self,
         request: Request<pb::SignContractRequest>,
     ) -> Result<Response<pb::SignContractResponse>, Status> {
-        mutate(&self.0, request, plain::<_, SignContract>, signed).await
+        mutate(&self.0, request, command::<_, SignContract>, signed).await
     }
 
     async fn batch_sign_contracts(
         &self,
         request: Request<pb::BatchMutateRequest>,
     ) -> Result<Response<pb::BatchMutateResponse>, Status> {
-        batch(&self.0, request, plain::<pb::SignContractRequest, SignContract>, signed).await
+        batch(&self.0, request, command::<pb::SignContractRequest, SignContract>, signed).await
     }
 
     async fn file_contract(
         &self,
         request: Request<pb::FileContractRequest>,
     ) -> Result<Response<pb::FileContractResponse>, Status> {
-        mutate(&self.0, request, plain::<_, FileContract>, filed).await
+        mutate(&self.0, request, command::<_, FileContract>, filed).await
     }
 
     async fn batch_file_contracts(
         &self,
         request: Request<pb::BatchMutateRequest>,
     ) -> Result<Response<pb::BatchMutateResponse>, Status> {
-        batch(&self.0, request, plain::<pb::FileContractRequest, FileContract>, filed).await
+        batch(&self.0, request, command::<pb::FileContractRequest, FileContract>, filed).await
     }
 
     async fn attest_contract(
         &self,
         request: Request<pb::AttestContractRequest>,
     ) -> Result<Response<pb::AttestContractResponse>, Status> {
-        mutate(&self.0, request, plain::<_, AttestContract>, attested).await
+        mutate(&self.0, request, command::<_, AttestContract>, attested).await
     }
 
     async fn batch_attest_contracts(
         &self,
         request: Request<pb::BatchMutateRequest>,
     ) -> Result<Response<pb::BatchMutateResponse>, Status> {
-        batch(&self.0, request, plain::<pb::AttestContractRequest, AttestContract>, attested).await
+        batch(&self.0, request, command::<pb::AttestContractRequest, AttestContract>, attested).await
     }
 
     async fn activate_contract(
         &self,
         request: Request<pb::ActivateContractRequest>,
     ) -> Result<Response<pb::ActivateContractResponse>, Status> {
-        mutate(&self.0, request, plain::<_, ActivateContract>, activated).await
+        mutate(&self.0, request, command::<_, ActivateContract>, activated).await
     }
 
     async fn batch_activate_contracts(
         &self,
         request: Request<pb::BatchMutateRequest>,
     ) -> Result<Response<pb::BatchMutateResponse>, Status> {
-        batch(&self.0, request, plain::<pb::ActivateContractRequest, ActivateContract>, activated).await
+        batch(&self.0, request, command::<pb::ActivateContractRequest, ActivateContract>, activated).await
     }
 
     async fn amend_contract(
         &self,
         request: Request<pb::AmendContractRequest>,
     ) -> Result<Response<pb::AmendContractResponse>, Status> {
-        mutate(&self.0, request, plain::<_, AmendContract>, amended).await
+        mutate(&self.0, request, command::<_, AmendContract>, amended).await
     }
 
     async fn terminate_contract(
         &self,
         request: Request<pb::TerminateContractRequest>,
     ) -> Result<Response<pb::TerminateContractResponse>, Status> {
-        mutate(&self.0, request, plain::<_, TerminateContract>, terminated).await
+        mutate(&self.0, request, command::<_, TerminateContract>, terminated).await
     }
 
     async fn void_contract(
         &self,
         request: Request<pb::VoidContractRequest>,
     ) -> Result<Response<pb::VoidContractResponse>, Status> {
-        mutate(&self.0, request, plain::<_, VoidContract>, voided).await
+        mutate(&self.0, request, command::<_, VoidContract>, voided).await
     }
 
     async fn get_contract(&self, request: Request<pb::GetContractRequest>) -> Result<Response<pb::Contract>, Status> {

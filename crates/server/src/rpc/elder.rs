@@ -24,10 +24,10 @@ use tonic::{Request, Response, Status};
 use super::fields;
 use super::filter::{Field, Filter};
 use super::page::Paging;
-use super::plain::{equals, is, plain, search};
 use super::read::{Sees, failed, get, inconsistent, refuse};
+use super::search::{equals, is, search};
 use super::stay::covering;
-use super::support::{Asked, Mutation, Parsed, batch, caller, mutate};
+use super::support::{Asked, Mutation, Parsed, batch, caller, command, mutate};
 use crate::bootstrap::own_job;
 use crate::engine::{LeafView, SealedFor};
 use crate::gateway::Gateway;
@@ -108,7 +108,7 @@ impl ElderService for ElderApi {
         &self,
         request: Request<pb::MergeEldersRequest>,
     ) -> Result<Response<pb::MergeEldersResponse>, Status> {
-        mutate(&self.0, request, plain::<_, MergePersons>, |leaf, receipt| {
+        mutate(&self.0, request, command::<_, MergePersons>, |leaf, receipt| {
             Ok(pb::MergeEldersResponse { elder: Some(elder(leaf)?), receipt: Some(receipt) })
         })
         .await
@@ -118,7 +118,7 @@ impl ElderService for ElderApi {
         &self,
         request: Request<pb::RecordDeathRequest>,
     ) -> Result<Response<pb::RecordDeathResponse>, Status> {
-        mutate(&self.0, request, plain::<_, RecordDeath>, |leaf, receipt| {
+        mutate(&self.0, request, command::<_, RecordDeath>, |leaf, receipt| {
             Ok(pb::RecordDeathResponse { elder: Some(elder(leaf)?), receipt: Some(receipt) })
         })
         .await
@@ -128,7 +128,7 @@ impl ElderService for ElderApi {
         &self,
         request: Request<pb::EraseElderRequest>,
     ) -> Result<Response<pb::EraseElderResponse>, Status> {
-        mutate(&self.0, request, plain::<_, ErasePerson>, |leaf, receipt| {
+        mutate(&self.0, request, command::<_, ErasePerson>, |leaf, receipt| {
             Ok(pb::EraseElderResponse { elder: Some(elder(leaf)?), receipt: Some(receipt) })
         })
         .await
@@ -236,7 +236,7 @@ impl ElderService for ElderApi {
         &self,
         request: Request<pb::ErasePartyRequest>,
     ) -> Result<Response<pb::ErasePartyResponse>, Status> {
-        mutate(&self.0, request, plain::<_, ErasePerson>, |leaf, receipt| {
+        mutate(&self.0, request, command::<_, ErasePerson>, |leaf, receipt| {
             Ok(pb::ErasePartyResponse { party: Some(party(leaf)?), receipt: Some(receipt) })
         })
         .await

@@ -23,9 +23,9 @@ use tonic::{Request, Response, Status};
 use super::fields;
 use super::filter::{Field, Filter};
 use super::page::Paging;
-use super::plain::{date, equals, flag, integer, is, not_ended, plain, search};
 use super::read::{Sees, get, inconsistent, page, refuse, versions};
-use super::support::{batch, caller, mutate};
+use super::search::{date, equals, flag, integer, is, not_ended, search};
+use super::support::{batch, caller, command, mutate};
 use crate::engine::LeafView;
 use crate::gateway::Gateway;
 
@@ -58,42 +58,42 @@ impl InstitutionService for InstitutionApi {
         &self,
         request: Request<pb::RegisterInstitutionRequest>,
     ) -> Result<Response<pb::RegisterInstitutionResponse>, Status> {
-        mutate(&self.0, request, plain::<_, RegisterInstitution>, registered).await
+        mutate(&self.0, request, command::<_, RegisterInstitution>, registered).await
     }
 
     async fn batch_register_institutions(
         &self,
         request: Request<pb::BatchMutateRequest>,
     ) -> Result<Response<pb::BatchMutateResponse>, Status> {
-        batch(&self.0, request, plain::<pb::RegisterInstitutionRequest, RegisterInstitution>, registered).await
+        batch(&self.0, request, command::<pb::RegisterInstitutionRequest, RegisterInstitution>, registered).await
     }
 
     async fn update_institution(
         &self,
         request: Request<pb::UpdateInstitutionRequest>,
     ) -> Result<Response<pb::UpdateInstitutionResponse>, Status> {
-        mutate(&self.0, request, plain::<_, UpdateInstitution>, updated).await
+        mutate(&self.0, request, command::<_, UpdateInstitution>, updated).await
     }
 
     async fn batch_update_institutions(
         &self,
         request: Request<pb::BatchMutateRequest>,
     ) -> Result<Response<pb::BatchMutateResponse>, Status> {
-        batch(&self.0, request, plain::<pb::UpdateInstitutionRequest, UpdateInstitution>, updated).await
+        batch(&self.0, request, command::<pb::UpdateInstitutionRequest, UpdateInstitution>, updated).await
     }
 
     async fn set_signing_scope(
         &self,
         request: Request<pb::SetSigningScopeRequest>,
     ) -> Result<Response<pb::SetSigningScopeResponse>, Status> {
-        mutate(&self.0, request, plain::<_, SetSigningScope>, scope_set).await
+        mutate(&self.0, request, command::<_, SetSigningScope>, scope_set).await
     }
 
     async fn batch_set_signing_scopes(
         &self,
         request: Request<pb::BatchMutateRequest>,
     ) -> Result<Response<pb::BatchMutateResponse>, Status> {
-        batch(&self.0, request, plain::<pb::SetSigningScopeRequest, SetSigningScope>, scope_set).await
+        batch(&self.0, request, command::<pb::SetSigningScopeRequest, SetSigningScope>, scope_set).await
     }
 
     async fn propose_settlement_account(
@@ -104,7 +104,7 @@ impl InstitutionService for InstitutionApi {
             let settlement_account = Some(account(leaf)?);
             Ok(pb::ProposeSettlementAccountResponse { settlement_account, receipt: Some(receipt) })
         };
-        mutate(&self.0, request, plain::<_, ProposeSettlementAccount>, proposed).await
+        mutate(&self.0, request, command::<_, ProposeSettlementAccount>, proposed).await
     }
 
     async fn decide_settlement_account(
@@ -115,7 +115,7 @@ impl InstitutionService for InstitutionApi {
             let settlement_account = Some(account(leaf)?);
             Ok(pb::DecideSettlementAccountResponse { settlement_account, receipt: Some(receipt) })
         };
-        mutate(&self.0, request, plain::<_, DecideSettlementAccount>, decided).await
+        mutate(&self.0, request, command::<_, DecideSettlementAccount>, decided).await
     }
 
     async fn get_institution(

@@ -16,9 +16,9 @@ use tonic::{Request, Response, Status};
 use super::fields;
 use super::filter::{Field, Filter};
 use super::page::Paging;
-use super::plain::{flag, is, plain, search};
 use super::read::{Sees, get, refuse};
-use super::support::{batch, caller, mutate};
+use super::search::{flag, is, search};
+use super::support::{batch, caller, command, mutate};
 use crate::engine::LeafView;
 use crate::gateway::Gateway;
 
@@ -42,14 +42,14 @@ impl MandateService for MandateApi {
         &self,
         request: Request<pb::CreateMandateRequest>,
     ) -> Result<Response<pb::CreateMandateResponse>, Status> {
-        mutate(&self.0, request, plain::<_, CreateMandate>, created).await
+        mutate(&self.0, request, command::<_, CreateMandate>, created).await
     }
 
     async fn batch_create_mandates(
         &self,
         request: Request<pb::BatchMutateRequest>,
     ) -> Result<Response<pb::BatchMutateResponse>, Status> {
-        batch(&self.0, request, plain::<pb::CreateMandateRequest, CreateMandate>, created).await
+        batch(&self.0, request, command::<pb::CreateMandateRequest, CreateMandate>, created).await
     }
 
     async fn revoke_mandate(
@@ -59,7 +59,7 @@ impl MandateService for MandateApi {
         let revoked = |leaf: &LeafView, receipt| {
             Ok(pb::RevokeMandateResponse { mandate: Some(recorded(leaf)?), receipt: Some(receipt) })
         };
-        mutate(&self.0, request, plain::<_, RevokeMandate>, revoked).await
+        mutate(&self.0, request, command::<_, RevokeMandate>, revoked).await
     }
 
     async fn get_mandate(&self, request: Request<pb::GetMandateRequest>) -> Result<Response<pb::Mandate>, Status> {

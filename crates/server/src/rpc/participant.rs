@@ -31,9 +31,8 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use super::fields;
 use super::filter::{Field, Filter};
 use super::page::Paging;
-use super::plain::plain;
 use super::read::{Sees, get, page, refuse};
-use super::support::{Asked, Mutation, Parsed, caller, mutate};
+use super::support::{Asked, Mutation, Parsed, caller, command, mutate};
 use crate::engine::LeafView;
 use crate::gateway::Gateway;
 
@@ -89,7 +88,7 @@ impl ParticipantService for ParticipantApi {
         &self,
         request: Request<pb::SuspendParticipantRequest>,
     ) -> Result<Response<pb::SuspendParticipantResponse>, Status> {
-        mutate(&self.0, request, plain::<_, SuspendParticipant>, |leaf, receipt| {
+        mutate(&self.0, request, command::<_, SuspendParticipant>, |leaf, receipt| {
             Ok(pb::SuspendParticipantResponse { participant: Some(participant(leaf)?), receipt: Some(receipt) })
         })
         .await
@@ -99,7 +98,7 @@ impl ParticipantService for ParticipantApi {
         &self,
         request: Request<pb::ReinstateParticipantRequest>,
     ) -> Result<Response<pb::ReinstateParticipantResponse>, Status> {
-        mutate(&self.0, request, plain::<_, ReinstateParticipant>, |leaf, receipt| {
+        mutate(&self.0, request, command::<_, ReinstateParticipant>, |leaf, receipt| {
             Ok(pb::ReinstateParticipantResponse { participant: Some(participant(leaf)?), receipt: Some(receipt) })
         })
         .await
@@ -119,7 +118,7 @@ impl ParticipantService for ParticipantApi {
         &self,
         request: Request<pb::WithdrawAuthorityRequest>,
     ) -> Result<Response<pb::WithdrawAuthorityResponse>, Status> {
-        mutate(&self.0, request, plain::<_, WithdrawAuthority>, |leaf, receipt| {
+        mutate(&self.0, request, command::<_, WithdrawAuthority>, |leaf, receipt| {
             Ok(pb::WithdrawAuthorityResponse { authority: Some(authority(leaf)?), receipt: Some(receipt) })
         })
         .await
@@ -153,7 +152,7 @@ impl ParticipantService for ParticipantApi {
     ) -> Result<Response<pb::RetireKeyResponse>, Status> {
         let parse = |q: &pb::RetireKeyRequest, asked: &Asked<'_>| {
             check_holder(&q.key, asked)?;
-            plain::<_, RetireKey>(q, asked)
+            command::<_, RetireKey>(q, asked)
         };
         mutate(&self.0, request, parse, |leaf, receipt| {
             Ok(pb::RetireKeyResponse { key: Some(key(leaf)?), receipt: Some(receipt) })
@@ -167,7 +166,7 @@ impl ParticipantService for ParticipantApi {
     ) -> Result<Response<pb::WithdrawKeyResponse>, Status> {
         let parse = |q: &pb::WithdrawKeyRequest, asked: &Asked<'_>| {
             check_holder(&q.key, asked)?;
-            plain::<_, WithdrawKey>(q, asked)
+            command::<_, WithdrawKey>(q, asked)
         };
         mutate(&self.0, request, parse, |leaf, receipt| {
             Ok(pb::WithdrawKeyResponse { key: Some(key(leaf)?), receipt: Some(receipt) })
@@ -201,7 +200,7 @@ impl ParticipantService for ParticipantApi {
         &self,
         request: Request<pb::RemoveAdministratorRequest>,
     ) -> Result<Response<pb::RemoveAdministratorResponse>, Status> {
-        mutate(&self.0, request, plain::<_, RemoveAdministrator>, |leaf, receipt| {
+        mutate(&self.0, request, command::<_, RemoveAdministrator>, |leaf, receipt| {
             let administrator = Some(administrator(&leaf.row()?, &leaf.rows()?));
             Ok(pb::RemoveAdministratorResponse { administrator, receipt: Some(receipt) })
         })

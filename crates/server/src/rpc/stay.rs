@@ -15,9 +15,9 @@ use tonic::{Request, Response, Status};
 use super::fields;
 use super::filter::{Field, Filter};
 use super::page::Paging;
-use super::plain::{date, equals, is, not_ended, plain, search};
 use super::read::{Sees, get, inconsistent, refuse, versions};
-use super::support::{batch, caller, mutate};
+use super::search::{date, equals, is, not_ended, search};
+use super::support::{batch, caller, command, mutate};
 use crate::engine::LeafView;
 use crate::gateway::Gateway;
 
@@ -41,38 +41,38 @@ impl StayService for StayApi {
         &self,
         request: Request<pb::AdmitElderRequest>,
     ) -> Result<Response<pb::AdmitElderResponse>, Status> {
-        mutate(&self.0, request, plain::<_, AdmitElder>, admitted).await
+        mutate(&self.0, request, command::<_, AdmitElder>, admitted).await
     }
 
     async fn batch_admit_elders(
         &self,
         request: Request<pb::BatchMutateRequest>,
     ) -> Result<Response<pb::BatchMutateResponse>, Status> {
-        batch(&self.0, request, plain::<pb::AdmitElderRequest, AdmitElder>, admitted).await
+        batch(&self.0, request, command::<pb::AdmitElderRequest, AdmitElder>, admitted).await
     }
 
     async fn end_stay(&self, request: Request<pb::EndStayRequest>) -> Result<Response<pb::EndStayResponse>, Status> {
-        mutate(&self.0, request, plain::<_, EndStay>, ended).await
+        mutate(&self.0, request, command::<_, EndStay>, ended).await
     }
 
     async fn batch_end_stays(
         &self,
         request: Request<pb::BatchMutateRequest>,
     ) -> Result<Response<pb::BatchMutateResponse>, Status> {
-        batch(&self.0, request, plain::<pb::EndStayRequest, EndStay>, ended).await
+        batch(&self.0, request, command::<pb::EndStayRequest, EndStay>, ended).await
     }
 
     async fn amend_stay(
         &self,
         request: Request<pb::AmendStayRequest>,
     ) -> Result<Response<pb::AmendStayResponse>, Status> {
-        mutate(&self.0, request, plain::<_, AmendStay>, amended).await
+        mutate(&self.0, request, command::<_, AmendStay>, amended).await
     }
 
     async fn void_stay(&self, request: Request<pb::VoidStayRequest>) -> Result<Response<pb::VoidStayResponse>, Status> {
         let voided =
             |leaf: &LeafView, receipt| Ok(pb::VoidStayResponse { stay: Some(recorded(leaf)?), receipt: Some(receipt) });
-        mutate(&self.0, request, plain::<_, VoidStay>, voided).await
+        mutate(&self.0, request, command::<_, VoidStay>, voided).await
     }
 
     async fn get_stay(&self, request: Request<pb::GetStayRequest>) -> Result<Response<pb::Stay>, Status> {

@@ -1,6 +1,5 @@
-//! Requests that become commands field by field, and lists that look beyond their own table.
+//! Lists that look beyond their own table.
 
-use jjj_domain::decision::Command;
 use jjj_domain::rejection::{Reason, Rejection};
 use jjj_domain::row::Row;
 use jjj_domain::time::Date;
@@ -11,17 +10,8 @@ use tonic::Status;
 use super::filter::Comparison;
 use super::page::Paging;
 use super::read::{Sees, failed, refuse};
-use super::support::{Asked, Mutation, Parsed};
 use crate::gateway::Gateway;
 use crate::identity::Caller;
-
-/// The parser of a request that needs nothing but its own fields.
-pub fn plain<Q, C>(request: &Q, _: &Asked<'_>) -> Parsed
-where
-    C: for<'q> TryFrom<&'q Q, Error = Rejection> + Command + 'static,
-{
-    Ok(Mutation::new(C::try_from(request)?))
-}
 
 /// One page of a table in key order, as [`super::read::page`], of rows for which all conditions hold.
 pub async fn search<T: Row>(
