@@ -113,6 +113,8 @@ fn refused() {
         ("twice the same", BEIJING, with(&|m| m.fee_types = vec![FeeType::Bed; 2]), FieldRepeated, "fee_types"),
         ("no cap", BEIJING, with(&|m| m.monthly_cap_fen = 0), FieldOutOfRange, "monthly_cap_fen"),
         ("backwards", BEIJING, with(&|m| m.valid_until = date("2026-05-31")), DateOrder, "valid_until"),
+        ("no programme", BEIJING, with(&|m| m.programme = String::new()), FieldMissing, "programme"),
+        ("programme of no form", BEIJING, with(&|m| m.programme = "a\0".into()), FieldMalformed, "programme"),
         ("unknown programme", BEIJING, with(&|m| m.programme = "x".into()), PolicyMissing, ""),
         (
             "unknown channel",
