@@ -120,7 +120,7 @@ pub async fn run(
         stop: stop.clone(),
     });
 
-    let acceptor = Acceptor::new(ServerFiles::new("grpc", &config.grpc), &registry, &clock)?;
+    let acceptor = Acceptor::new(ServerFiles::new("grpc", &config.grpc), registry.clone(), &clock)?;
     let (listener, grpc) = listen("grpc.listen", config.grpc.listen).await?;
     let public = match &config.public {
         None => None,
@@ -140,7 +140,7 @@ pub async fn run(
         }
     };
     tokio::spawn(registry.clone().keep_current(stop.clone()));
-    tokio::spawn(acceptor.clone().keep_current(registry, stop.clone()));
+    tokio::spawn(acceptor.clone().keep_current(stop.clone()));
 
     let connections = acceptor.accept(listener, stop.clone());
     let server = serve(&gateway, connections, stop.clone())?;

@@ -173,28 +173,55 @@ pub(crate) fn public(files: &TlsListener) -> Result<Arc<ServerConfig>, ConfigErr
 
 /// The mutual-TLS side of the gRPC listener.
 pub struct Acceptor {
-    current: ArcSwap<ServerConfig>,
+    current: ArcSwap<Current>,
+    registry: Arc<Registry>,
     files: Mutex<(ServerFiles, Identity)>,
     clock: Clock,
 }
 
+/// A configuration, and the version of the registry that it was made from.
+struct Current {
+    version: u64,
+    config: Arc<ServerConfig>,
+}
+
+impl Current {
+    fn new(identity: &Identity, view: &View, clock: &Clock) -> Result<Arc<Self>, ConfigError> {
+        Ok(Arc::new(Self { version: view.version(), config: mutual(identity, view, clock)? }))
+    }
+}
+
 impl Acceptor {
-    pub fn new(mut files: ServerFiles, registry: &Registry, clock: &Clock) -> Result<Arc<Self>, ConfigError> {
+    pub fn new(mut files: ServerFiles, registry: Arc<Registry>, clock: &Clock) -> Result<Arc<Self>, ConfigError> {
         let identity = files.read()?;
-        let config = mutual(&identity, &registry.view(), clock)?;
-        let files = Mutex::new((files, identity));
-        Ok(Arc::new(Self { current: ArcSwap::new(config), files, clock: clock.clone() }))
+        let current = ArcSwap::new(Current::new(&identity, &registry.view(), clock)?);
+        Ok(Arc::new(Self { current, registry, files: Mutex::new((files, identity)), clock: clock.clone() }))
     }
 
     /// Takes in new authorities and, when the files changed, a new certificate. On a fault the
     /// old ones stay and the fault is the caller's to log.
-    fn reload(&self, registry: &Registry) -> Result<(), ConfigError> {
+    fn reload(&self) -> Result<(), ConfigError> {
         let mut held = self.files.lock().expect("no panic while held");
         if held.0.changed() {
             held.1 = held.0.read()?;
         }
-        self.current.store(mutual(&held.1, &registry.view(), &self.clock)?);
+        self.current.store(Current::new(&held.1, &self.registry.view(), &self.clock)?);
         Ok(())
+    }
+
+    fn reload_or_log(&self) {
+        if let Err(error) = self.reload() {
+            tracing::error!(cause = crate::status::chain(&error), "TLS keeps its old configuration");
+        }
+    }
+
+    /// The configuration for the registry as it is now: who has just been told of her enrolment may
+    /// connect before [`Self::keep_current`] wakes.
+    fn config(&self) -> Arc<ServerConfig> {
+        if self.current.load().version != self.registry.view().version() {
+            self.reload_or_log();
+        }
+        self.current.load().config.clone()
     }
 
     fn certificate_changed(&self) -> bool {
@@ -202,17 +229,15 @@ impl Acceptor {
     }
 
     /// Keeps the configuration current until shutdown.
-    pub async fn keep_current(self: Arc<Self>, registry: Arc<Registry>, mut stop: Stop) {
-        let mut changes = registry.changes();
+    pub async fn keep_current(self: Arc<Self>, mut stop: Stop) {
+        let mut changes = self.registry.changes();
         loop {
             tokio::select! {
                 changed = changes.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep(Duration::from_secs(5)) => if !self.certificate_changed() { continue },
                 () = stopped(&mut stop) => return,
             }
-            if let Err(error) = self.reload(&registry) {
-                tracing::error!(cause = crate::status::chain(&error), "TLS keeps its old configuration");
-            }
+            self.reload_or_log();
         }
     }
 
@@ -248,7 +273,7 @@ impl Acceptor {
 
     async fn handshake(&self, stream: TcpStream, address: SocketAddr) -> Option<Connection> {
         let _ = stream.set_nodelay(true);
-        let acceptor = TlsAcceptor::from(self.current.load_full());
+        let acceptor = TlsAcceptor::from(self.config());
         match tokio::time::timeout(HANDSHAKE_LIMIT, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => {
                 let peer = Arc::new(Peer::of(&stream, address)?);
