@@ -87,12 +87,12 @@ fn still_may(job: &Job, snapshot: &Snapshot) -> Result<Option<Refusal>, Stop> {
         true => snapshot.get::<AdministratorRow>(key![job.actor.clone()])?.map(|row| row.standing),
         false => Some(Standing::Active),
     };
-    let is_active = |standing| standing == Some(Standing::Active);
-    Ok(if !is_active(participant?.map(|row| row.standing)) {
+    let (participant, key) = (participant?.map(|row| row.standing), key?.map(|row| row.state));
+    Ok(if participant != Some(Standing::Active) {
         Some(Refusal::ParticipantSuspended)
-    } else if !key?.is_some_and(|row| row.state == KeyState::Active) {
+    } else if key != Some(KeyState::Active) {
         Some(Refusal::KeyNotInForce)
-    } else if !is_active(administrator) {
+    } else if administrator != Some(Standing::Active) {
         Some(Refusal::AdministratorNotActive)
     } else {
         None

@@ -99,7 +99,7 @@ async fn commands_that_stand_alone_are_answered_among_others(database: TestDatab
     let engine = world.gateway().engine.clone();
     let job = |n: u8| {
         let job = own_job(&world.clock, &format!("note {n}"), Box::new(Notes(n)));
-        Job { alone: n % 3 == 0, ..job }
+        Job { alone: n.is_multiple_of(3), ..job }
     };
     let outcomes = join_all((0..60).map(|n| engine.submit(job(n)))).await;
     for (n, outcome) in outcomes.iter().enumerate() {
