@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jjj_domain::row::StoredFault;
 use jjj_domain::time::Timestamp;
+use jjj_store::dialect::Dialect;
 use jjj_store::log_tables::{CheckpointRow, NodeRow};
 use jjj_store::{LogState, LogStep, SealState, Sequenced, Store, StoreError};
 use jjj_token::Hash;
@@ -65,7 +66,11 @@ impl Sealer {
         let mut stopping = false;
         while !stopping {
             tokio::select! {
-                () = self.committed.notified() => tokio::time::sleep(GATHER).await,
+                () = self.committed.notified() => match self.store.dialect() {
+                    // Numbered by the batch that wrote them.
+                    Dialect::Sqlite => self.grown.send_modify(|n| *n += 1),
+                    Dialect::Postgres => tokio::time::sleep(GATHER).await,
+                },
                 () = tokio::time::sleep(LOOK) => {}
                 () = tokio::time::sleep_until(next_seal) => {}
                 () = stopped(&mut stop) => stopping = true,

@@ -27,7 +27,7 @@ pub use entries::{EntryField, EntryQuery, LedgerEntry};
 pub use error::{ConflictKind, StoreError};
 pub use log::Delivery;
 pub use read::{ListQuery, Op, Predicate, TrialBalanceRow};
-pub use sequence::{LogState, LogStep, SealState, Sequenced};
+pub use sequence::{Fold, LogState, LogStep, SealState, Sequenced};
 pub use session::Session;
 pub use store::{POSTGRES_WRITE_SETTINGS, Store};
 pub use write::{Claim, Effects, NewLeaf, RequestClaim, WriteTx};

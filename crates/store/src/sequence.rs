@@ -43,6 +43,17 @@ pub struct LogStep {
     pub nodes: Vec<NodeRow>,
 }
 
+/// Extends the tree by leaves' hashes (hex, in order). Its arithmetic is the caller's.
+pub type Fold = fn(&LogState, &[String]) -> Result<LogStep, StoredFault>;
+
+/// A leaf about to be numbered.
+pub(crate) struct Entry {
+    pub leaf_id: String,
+    pub leaf_hash: String,
+    /// Whose streams carry it.
+    pub audience: Vec<(Participant, Topic)>,
+}
+
 /// What sequencing came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sequenced {
@@ -110,8 +121,7 @@ impl Store {
 }
 
 impl WriteTx {
-    /// [`Store::sequence`] inside a running transaction. On SQLite, where commits have
-    /// an order before they happen, a batch may number its own leaves with this.
+    /// [`Store::sequence`] inside a running transaction.
     pub async fn sequence(
         &mut self,
         limit: i64,
@@ -126,27 +136,44 @@ impl WriteTx {
         if taken.is_empty() {
             return Ok(Sequenced::Idle);
         }
-        let state = self.log_state().await?;
-        let first = state.tree_size;
-        let hashes: Vec<String> = taken.iter().map(|row| row.leaf_hash.clone()).collect();
-        let step = fold(&state, &hashes)?;
+        let done: Vec<_> = taken.iter().map(|row| key![row.pending_id]).collect();
+        let entries = taken.into_iter().map(PendingRow::into_entry).collect::<Result<_, _>>()?;
+        let numbered = self.append(entries, fold).await?;
+        self.delete(PendingRow::spec(), done).await?;
+        Ok(numbered)
+    }
 
-        let mut order = Vec::with_capacity(taken.len());
+    /// Gives leaves the next numbers and puts them into the streams that carry them.
+    pub(crate) async fn append(
+        &mut self,
+        entries: Vec<Entry>,
+        fold: impl FnOnce(&LogState, &[String]) -> Result<LogStep, StoredFault> + Send,
+    ) -> Result<Sequenced> {
+        let state = self.log_state().await?;
+        let (first, count) = (state.tree_size, entries.len() as i64);
+        let hashes: Vec<String> = entries.iter().map(|entry| entry.leaf_hash.clone()).collect();
+        let step = fold(&state, &hashes)?;
+        let mut order = Vec::with_capacity(entries.len());
         let mut deliveries = Vec::new();
-        for (leaf_index, row) in (first..).zip(&taken) {
-            order.push(OrderRow { leaf_index, leaf_id: row.leaf_id.clone(), leaf_hash: row.leaf_hash.clone() });
-            for (participant, topic) in row.audience()? {
-                deliveries.push(DeliveryRow { participant, topic, leaf_index });
-            }
+        for (leaf_index, Entry { leaf_id, leaf_hash, audience }) in (first..).zip(entries) {
+            order.push(OrderRow { leaf_index, leaf_id, leaf_hash });
+            deliveries.extend(audience.into_iter().map(|(participant, topic)| DeliveryRow {
+                participant,
+                topic,
+                leaf_index,
+            }));
         }
         self.insert(&order, Shape::Insert).await?;
         self.insert(&deliveries, Shape::Insert).await?;
         self.insert(&step.nodes, Shape::Insert).await?;
-        let count = taken.len() as i64;
         self.put(&[FrontierRow { id: 1, tree_size: first + count, frontier: step.frontier }]).await?;
-        self.delete(PendingRow::spec(), taken.iter().map(|row| key![row.pending_id]).collect()).await?;
         let audience = deliveries.into_iter().map(|d| (d.participant, d.topic)).collect();
         Ok(Sequenced::Numbered { first, count, audience })
+    }
+
+    /// Whether leaves wait for the sequencer.
+    pub(crate) async fn leaves_wait(&mut self) -> Result<bool> {
+        Ok(self.session.int(PENDING, &[]).await?.is_some())
     }
 
     /// Whether this transaction is the one that may extend the log, until it ends.
@@ -175,6 +202,10 @@ impl WriteTx {
 }
 
 impl PendingRow {
+    fn into_entry(self) -> Result<Entry, StoredFault> {
+        Ok(Entry { audience: self.audience()?, leaf_id: self.leaf_id, leaf_hash: self.leaf_hash })
+    }
+
     fn audience(&self) -> Result<Vec<(Participant, Topic)>, StoredFault> {
         let parse = |line: &str| {
             let (topic, participant) = line.split_once(' ')?;

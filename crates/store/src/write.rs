@@ -16,6 +16,7 @@ use crate::Result;
 use crate::dialect::{Dialect, Shape, column_names, inserted, types_of};
 use crate::error::{ConflictKind, StoreError};
 use crate::log_tables::{EvidenceRow, FileChunkRow, LeafRow, PendingRow, RequestRow, TokenRow};
+use crate::sequence::{Entry, Fold};
 use crate::session::{Args, Session};
 
 /// A commit that is not answered in this time is in doubt: the server, or the way to it, is gone.
@@ -63,6 +64,9 @@ pub struct Effects {
     pub chunks: Vec<FileChunkRow>,
     /// Private rows to delete by key, after everything is written.
     pub erasures: Vec<Erasure>,
+    /// Numbers the leaves in this very transaction, where commits have an order before they happen:
+    /// on SQLite, with its one writer. `None`: they wait for the sequencer.
+    pub fold: Option<Fold>,
     /// Keys of heads that the decisions found absent. They are inserted, never replaced: a rival
     /// that wrote one meanwhile is a `Unique` conflict, and the batch is decided anew.
     pub absent: HashSet<(&'static str, Vec<Value>)>,
@@ -207,7 +211,17 @@ impl WriteTx {
             self.delete(spec, keys).await?;
         }
         self.insert(&effects.transfers, Shape::Insert).await?;
-        self.insert(&effects.leaves.iter().map(NewLeaf::pending).collect::<Vec<_>>(), Shape::Insert).await?;
+        match effects.fold {
+            // What waits already goes first: it may be the cause of what is new.
+            Some(fold) if !self.leaves_wait().await? => {
+                let leaves = effects.leaves.iter().map(NewLeaf::entry).collect();
+                self.append(leaves, fold).await?;
+            }
+            _ => {
+                let waiting: Vec<_> = effects.leaves.iter().map(NewLeaf::pending).collect();
+                self.insert(&waiting, Shape::Insert).await?;
+            }
+        }
         self.insert(&balance_changes(&effects.transfers), Shape::Add { sums: &["posted_fen", "held_fen"] }).await
     }
 
@@ -275,6 +289,11 @@ impl RequestClaim {
 }
 
 impl NewLeaf {
+    fn entry(&self) -> Entry {
+        let (leaf_id, leaf_hash) = (self.row.leaf_id.clone(), self.row.leaf_hash.clone());
+        Entry { leaf_id, leaf_hash, audience: self.audience.iter().cloned().collect() }
+    }
+
     fn pending(&self) -> PendingRow {
         let audience = self.audience.iter().map(|(to, topic)| format!("{topic} {to}")).collect::<Vec<_>>().join("\n");
         PendingRow { pending_id: 0, leaf_id: self.row.leaf_id.clone(), leaf_hash: self.row.leaf_hash.clone(), audience }

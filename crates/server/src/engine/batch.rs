@@ -115,6 +115,10 @@ impl Writer {
         }
         let mut prepared = prepare(&pairs, now, &self.origin, &self.keys)?;
         prepared.effects.absent = absent;
+        prepared.effects.fold = match self.store.dialect() {
+            Dialect::Sqlite => Some(crate::seal::fold),
+            Dialect::Postgres => None,
+        };
         let earlier = self.earlier_answers(&mut tx, &claims, &claimed).await?;
 
         let wrote = !pairs.is_empty();
