@@ -1,0 +1,124 @@
+"""The administrators' morning: run, differences and findings, two people each, signatures, report."""
+
+import csv
+import json
+
+import merkle
+from jjj_client import text
+
+from .cast import BANK, UNIONPAY, told
+
+RUN, PROPOSE, DECIDE = (f"ReconciliationService/{m}" for m in ("StartRun", "ProposeResolution", "DecideResolution"))
+# What the file and the day have planted, and how each is resolved.
+RESOLUTIONS = {
+    "DUPLICATE": "REPAY", "CHANNEL_ONLY": "REPAY", "AMOUNT_MISMATCH": "RELEASE", "FEE_MISMATCH": "INSTITUTION_BEARS",
+    "LATE_CONFIRMATION": "ACCEPT", "CONDITION_UNMET": "JUSTIFIED", "OVERSPENT": "JUSTIFIED", "CREDIT_FAILED": "JUSTIFIED",
+}
+
+
+def too_early(day):
+    """In the evening nothing can be reconciled yet."""
+    day.chen.refused("FIELD_OUT_OF_RANGE", RUN, channel=UNIONPAY, clearing_date=day.today)
+
+
+def without_file(day):
+    day.chen.refused("FILE_MISSING", RUN, channel=UNIONPAY, clearing_date=day.today)
+
+
+def play(day):
+    statement = day.wang.call(RUN, channel=BANK, clearing_date=day.today).run
+    assert text(statement, "state") == "BALANCED", statement
+    first = day.chen.call(RUN, channel=UNIONPAY, clearing_date=day.today).run
+    assert text(first, "state") == "WITH_BREAKS" and all(i.holds for i in first.identities), first
+    breaks = {text(b, "break_class"): b for b in day.chen.list("ReconciliationService/ListBreaks", filter='state != "RESOLVED"')}
+    assert set(breaks) == set(RESOLUTIONS), set(breaks) ^ set(RESOLUTIONS)
+    told("found", ", ".join(sorted(breaks)))
+    next_months_credit(day)
+    resolve(day, breaks)
+
+    last = day.chen.call(RUN, channel=UNIONPAY, clearing_date=day.today).run
+    assert (last.breaks_open, last.breaks_opened) == (0, 0), last
+    assert day.hebei.call("ReconciliationService/GetRun", name=last.name) == last
+    runs = day.beijing.list("ReconciliationService/ListRuns", filter=f'channel = "{UNIONPAY}"')
+    assert [r.name for r in runs] == [last.name, first.name], runs
+    sign(day, last)
+    report(day, last)
+
+
+def next_months_credit(day):
+    """What was overspent is covered by next month's money: only then may that finding be closed."""
+    grant = day.beijing.call("EntitlementService/GrantEntitlement", **day.grant(day.elders["overspends"], day.next_month)).grant
+    credited = {"grant": grant.name, "outcome": "CREDIT_OUTCOME_CREDITED", "amount_fen": grant.amount_fen}
+    day.unionpay.call("EntitlementService/ReportCredit", **credited)
+
+
+def proposal(found):
+    resolution = RESOLUTIONS[text(found, "break_class")]
+    return {"reconciliation_break": found.name, "resolution": f"RESOLUTION_{resolution}", "reason": "核对渠道凭证"}
+
+
+def decision(proposed, approve=True):
+    return {
+        "reconciliation_break": proposed.name, "expected_version": proposed.version, "approve": approve, "reason": "复核",
+    }
+
+
+def resolve(day, breaks):
+    """Chen proposes, Liu approves. One proposal is declined first and made anew."""
+    hers = breaks.pop("AMOUNT_MISMATCH")
+    assigned = day.liu.call("ReconciliationService/AssignBreak", reconciliation_break=hers.name, assignee=day.chen.actor)
+    assert assigned.reconciliation_break.assignee == day.chen.actor
+    wrong = {**proposal(hers), "resolution": "RESOLUTION_CORRECT_RECORD"}
+    day.chen.refused("RESOLUTION_NOT_ALLOWED", PROPOSE, **wrong)
+    proposed = day.chen.call(PROPOSE, **proposal(hers)).reconciliation_break
+    day.chen.refused("SAME_PERSON", DECIDE, **decision(proposed))
+    day.liu.call(DECIDE, **decision(proposed, approve=False))
+    proposed = day.chen.call(PROPOSE, **proposal(hers)).reconciliation_break
+    resolved = day.liu.call(DECIDE, **decision(proposed)).reconciliation_break
+    assert text(resolved, "state") == "RESOLVED" and len(resolved.entries) >= 1, resolved
+    assert day.sun.call("ReconciliationService/GetBreak", name=hers.name) == resolved
+    versions = day.sun.list("ReconciliationService/ListBreakVersions", name=hers.name)
+    assert [text(v, "state") for v in versions][:2] == ["RESOLVED", "PROPOSED"], versions
+
+    proposals = [proposal(found) for found in breaks.values()]
+    answers = day.chen.batch_all("ReconciliationService/BatchProposeResolutions", PROPOSE, proposals)
+    decisions = [decision(answer.reconciliation_break) for answer in answers]
+    own = day.chen.batch("ReconciliationService/BatchDecideResolutions", DECIDE, decisions)
+    assert {refused.reason for refused in own} == {"SAME_PERSON"}, own
+    day.liu.batch_all("ReconciliationService/BatchDecideResolutions", DECIDE, decisions)
+    assert not day.chen.list("ReconciliationService/ListBreaks", filter='state != "RESOLVED"')
+    told("resolved", len(decisions) + 1)
+
+
+def view_of(client, name):
+    """A view with all of its rows, read page by page."""
+    rows, page_token = [], ""
+    while True:
+        view = client.call("ReconciliationService/GetView", name=name, page_size=3, page_token=page_token)
+        rows.extend(view.page_rows)
+        page_token = view.next_page_token
+        if not page_token:
+            return view, rows
+
+
+def sign(day, run):
+    """Each region's signer, who neither ran nor resolved, computes the view's root from its rows and signs it."""
+    by_region = {"110000": day.sun, "130000": day.guo}
+    assert {f"{run.name}/views/{region}" for region in by_region} <= set(run.views), run.views
+    for region, signer in by_region.items():
+        view, rows = view_of(signer, f"{run.name}/views/{region}")
+        root = merkle.root([row.body.encode() for row in rows])
+        assert len(rows) == view.rows > 0 and root == view.root_hash, (len(rows), view)
+        day.chen.refused("SAME_PERSON" if region == "110000" else "NOT_YOUR_RECORD", "ReconciliationService/SignView", view=view.name, root_hash=root)
+        signer.refused("ROOT_MISMATCH", "ReconciliationService/SignView", view=view.name, root_hash=bytes(32))
+        signed = signer.call("ReconciliationService/SignView", view=view.name, root_hash=root).view
+        assert text(signed, "state") == "AGREED" and signed.signed_by == signer.actor, signed
+    told("signed", run.name)
+
+
+def report(day, run):
+    ask = lambda kind: day.hebei.call(
+        "ReconciliationService/GetReport", run=run.name, format=f"REPORT_FORMAT_{kind}", language="REPORT_LANGUAGE_ZH"
+    ).content.decode("utf-8-sig")
+    assert json.loads(ask("JSON")) and len(list(csv.reader(ask("CSV").splitlines()))) > 1
+    assert day.today in ask("TEXT")
