@@ -338,8 +338,11 @@ pub mod batch_mutate_result {
     }
 }
 /// Proof that the gateway accepted a mutation and must log it before a deadline. It can be checked
-/// offline, years later: `leaf_hash` and `path` give the batch root, and `signature` covers root,
-/// batch size, deadline and origin under the gateway's key `kid`.
+/// offline, years later. The promise is UTF-8 text of six lines, each ending in LF: `jjj-receipt-v1`,
+/// origin, record, version (decimal), leaf hash (64 lower-case hex digits), deadline (decimal). Its
+/// RFC 6962 leaf hash and `path` give the root over the promises signed together; the signature is
+/// over 55 bytes: `jjj-receipt-v1`, a zero byte, `batch_size` as 8 bytes big-endian, and that root.
+/// The gateway's keys are at `/keys` of the public listener, their holder is `gateway`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Receipt {
     /// Name of the record, e.g. `ratings/{uuid}`.
@@ -371,7 +374,7 @@ pub struct Receipt {
     /// batch has one receipt.
     #[prost(bytes = "vec", repeated, tag = "9")]
     pub path: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
-    /// Signature over the batch statement, made with the key `kid`.
+    /// Signature over the 55 bytes above, made with the key `kid`: Ed25519, 64 bytes.
     #[prost(bytes = "vec", tag = "10")]
     pub signature: ::prost::alloc::vec::Vec<u8>,
 }
@@ -2735,7 +2738,7 @@ pub struct RejectedRow {
 pub enum FileFormat {
     /// Not given; refused on input with ENUM_UNSPECIFIED.
     Unspecified = 0,
-    /// CSV with the documented header, UTF-8.
+    /// CSV, UTF-8, as described at the head of this file.
     Csv = 1,
     /// UnionPay's daily zip with its members.
     UnionpayZip = 2,
@@ -14271,7 +14274,8 @@ pub mod ledger_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Who made a version of a record, provable to a third party. RECORD_NOT_FOUND, NOT_YOUR_RECORD.
+        /// Who made a version of a record, provable to a third party; for those whom it was told, and the
+        /// regions that have a recognition on it. RECORD_NOT_FOUND, NOT_YOUR_RECORD.
         pub async fn get_evidence(
             &mut self,
             request: impl tonic::IntoRequest<super::GetEvidenceRequest>,
@@ -14347,7 +14351,8 @@ pub mod ledger_service_server {
             tonic::Response<super::ConsistencyProof>,
             tonic::Status,
         >;
-        /// Who made a version of a record, provable to a third party. RECORD_NOT_FOUND, NOT_YOUR_RECORD.
+        /// Who made a version of a record, provable to a third party; for those whom it was told, and the
+        /// regions that have a recognition on it. RECORD_NOT_FOUND, NOT_YOUR_RECORD.
         async fn get_evidence(
             &self,
             request: tonic::Request<super::GetEvidenceRequest>,
@@ -17902,7 +17907,8 @@ pub mod participant_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Suspends a participant at once. STATE_NOT_ALLOWED.
+        /// Suspends a participant at once: its calls are refused with PARTICIPANT_SUSPENDED.
+        /// STATE_NOT_ALLOWED.
         pub async fn suspend_participant(
             &mut self,
             request: impl tonic::IntoRequest<super::SuspendParticipantRequest>,
@@ -18153,7 +18159,8 @@ pub mod participant_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Adds an administrator with a first key. RECORD_EXISTS, KEY_KNOWN, FINGERPRINT_MISMATCH.
+        /// Adds an administrator with a first key. A participant's system adds the first one, after that
+        /// administrators add each other (ROLE_NOT_ALLOWED). RECORD_EXISTS, KEY_KNOWN, FINGERPRINT_MISMATCH.
         pub async fn add_administrator(
             &mut self,
             request: impl tonic::IntoRequest<super::AddAdministratorRequest>,
@@ -18183,7 +18190,8 @@ pub mod participant_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Removes an administrator and retires their keys. STATE_NOT_ALLOWED, SELF_REMOVAL.
+        /// Removes an administrator and retires their keys; another administrator does so.
+        /// STATE_NOT_ALLOWED, SELF_REMOVAL, ROLE_NOT_ALLOWED.
         pub async fn remove_administrator(
             &mut self,
             request: impl tonic::IntoRequest<super::RemoveAdministratorRequest>,
@@ -18281,7 +18289,8 @@ pub mod participant_service_server {
             tonic::Response<super::ListParticipantsResponse>,
             tonic::Status,
         >;
-        /// Suspends a participant at once. STATE_NOT_ALLOWED.
+        /// Suspends a participant at once: its calls are refused with PARTICIPANT_SUSPENDED.
+        /// STATE_NOT_ALLOWED.
         async fn suspend_participant(
             &self,
             request: tonic::Request<super::SuspendParticipantRequest>,
@@ -18351,7 +18360,8 @@ pub mod participant_service_server {
             tonic::Response<super::ListKeysResponse>,
             tonic::Status,
         >;
-        /// Adds an administrator with a first key. RECORD_EXISTS, KEY_KNOWN, FINGERPRINT_MISMATCH.
+        /// Adds an administrator with a first key. A participant's system adds the first one, after that
+        /// administrators add each other (ROLE_NOT_ALLOWED). RECORD_EXISTS, KEY_KNOWN, FINGERPRINT_MISMATCH.
         async fn add_administrator(
             &self,
             request: tonic::Request<super::AddAdministratorRequest>,
@@ -18359,7 +18369,8 @@ pub mod participant_service_server {
             tonic::Response<super::AddAdministratorResponse>,
             tonic::Status,
         >;
-        /// Removes an administrator and retires their keys. STATE_NOT_ALLOWED, SELF_REMOVAL.
+        /// Removes an administrator and retires their keys; another administrator does so.
+        /// STATE_NOT_ALLOWED, SELF_REMOVAL, ROLE_NOT_ALLOWED.
         async fn remove_administrator(
             &self,
             request: tonic::Request<super::RemoveAdministratorRequest>,
@@ -24087,6 +24098,12 @@ pub struct Recognition {
     pub recorded_time_us: i64,
 }
 /// A recognition as a signed JWT that anyone can check offline. Levels only, nothing personal.
+///
+/// Header: `typ` `jjj-recognition+jwt`, `alg`, `kid` of the gateway's key (`/keys` of the public
+/// listener, holder `gateway`). Claims: `iss` (the gateway's origin), `sub` (the recognition), `iat`,
+/// `nbf`, `exp` (seconds since 1970, `exp` exclusive); `rec` with `record`, `version`, `kind`,
+/// `issuer`, `recognizer`, `subject`, `scheme`, `native`, `recognized` (one level, or `3..4` when
+/// AMBIGUOUS), `quality`; and `status`, `{"status_list": {"idx", "uri"}}`. There is no `aud`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RecognitionToken {
     /// `recognitions/{record uuid}-{recognizing region code}`.
