@@ -22,12 +22,16 @@ async fn every_altered_deleted_or_added_value_is_named(db: TestDatabase) {
     fixture.stop().await;
     let clean = fixture.verify().await;
     assert_eq!(clean.faults, [], "before anything was touched");
-    assert!(clean.numbered > 256 && clean.leaves > clean.numbered && clean.evidence > 10 && clean.erased_persons == 1);
+    assert!(clean.numbered > 256 && clean.evidence > 10 && clean.erased_persons == 1);
+    assert_eq!(clean.leaves - clean.numbered, fixture.waiting(), "leaves that wait for their number are checked too");
 
     let mut attacker = Attacker::of(&db).await;
     let (started, mut tried) = (Instant::now(), 0);
     let mut unnoticed = Vec::new();
     for spec in jjj_store::schema::tables() {
+        if spec.name == "leaf_pending" && fixture.waiting() == 0 {
+            continue;
+        }
         let row = first_row(&fixture.store, spec).await.unwrap_or_else(|| panic!("{} has no row", spec.name));
         let mut attacks: Vec<(Change, Option<&ColumnSpec>)> =
             spec.columns.iter().map(|column| (Change::Altered, Some(column))).collect();

@@ -40,8 +40,8 @@ async fn a_database_in_order_is_clean_and_the_erased_are_named(db: TestDatabase)
     let report = fixture.verify().await;
     assert_eq!(report.faults, []);
     assert_eq!(report.origin.as_deref(), Some(verify_fixture::ORIGIN));
-    assert_eq!(report.leaves, report.numbered + 1, "one waits");
-    assert_eq!(report.sealed, report.numbered);
+    assert_eq!(report.leaves, report.numbered + fixture.waiting());
+    assert!(report.sealed <= report.numbered);
     assert_eq!(report.erased_persons, 1);
     assert_eq!(report.private_rows, 2 * 3 + 1, "an elder with two identifiers, a party with one");
     let erased: Vec<_> = report.notices.iter().filter(|n| n.kind == NoticeKind::Erased).collect();

@@ -27,6 +27,7 @@ use jjj_server::engine::{Engine, Evidence, Job, Origin, Parts, SealedFor, Worker
 use jjj_server::keys::GatewayKeys;
 use jjj_server::seal::Sealer;
 use jjj_server::verify::{VerifyOptions, VerifyReport, verify};
+use jjj_store::dialect::Dialect;
 use jjj_store::log_tables::{FileChunkRow, UploadRow};
 use jjj_store::{ListQuery, Store};
 use jjj_tests::postgres::TestDatabase;
@@ -193,6 +194,14 @@ impl Fixture {
             committed: self.committed.clone(),
         });
         (self.engine, self.workers) = (Some(engine), Some(workers));
+    }
+
+    /// How many of its leaves wait for their number: the last one, where batches do not number their own.
+    pub fn waiting(&self) -> u64 {
+        match self.store.dialect() {
+            Dialect::Sqlite => 0,
+            Dialect::Postgres => 1,
+        }
     }
 
     fn sealer(&self) -> Sealer {
