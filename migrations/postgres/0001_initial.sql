@@ -492,8 +492,8 @@ CREATE TABLE payments (
     version BIGINT NOT NULL,
     PRIMARY KEY (payment)
 );
--- Loaded and listed by channel and order_id, in the order of the key.
-CREATE INDEX payments_by_channel_order_id ON payments (channel, order_id, payment);
+-- Loaded and listed by order_id and channel, in the order of the key.
+CREATE INDEX payments_by_order_id_channel ON payments (order_id, channel, payment);
 -- Loaded and listed by channel and clearing_date, in the order of the key.
 CREATE INDEX payments_by_channel_clearing_date ON payments (channel, clearing_date, payment);
 -- Loaded and listed by bill, in the order of the key.
@@ -526,8 +526,8 @@ CREATE TABLE refunds (
     version BIGINT NOT NULL,
     PRIMARY KEY (refund)
 );
--- Loaded and listed by channel and order_id, in the order of the key.
-CREATE INDEX refunds_by_channel_order_id ON refunds (channel, order_id, refund);
+-- Loaded and listed by order_id and channel, in the order of the key.
+CREATE INDEX refunds_by_order_id_channel ON refunds (order_id, channel, refund);
 -- Loaded and listed by channel and clearing_date, in the order of the key.
 CREATE INDEX refunds_by_channel_clearing_date ON refunds (channel, clearing_date, refund);
 -- Loaded and listed by payment, in the order of the key.
@@ -555,8 +555,8 @@ CREATE TABLE operating_subsidy_claims (
 );
 -- Loaded and listed by institution and payer and month, in the order of the key.
 CREATE INDEX operating_subsidy_claims_by_institution_payer_month ON operating_subsidy_claims (institution, payer, month, claim);
--- Loaded and listed by channel and order_id, in the order of the key.
-CREATE INDEX operating_subsidy_claims_by_channel_order_id ON operating_subsidy_claims (channel, order_id, claim);
+-- Loaded and listed by order_id and channel, in the order of the key.
+CREATE INDEX operating_subsidy_claims_by_order_id_channel ON operating_subsidy_claims (order_id, channel, claim);
 -- Loaded and listed by channel and clearing_date, in the order of the key.
 CREATE INDEX operating_subsidy_claims_by_channel_clearing_date ON operating_subsidy_claims (channel, clearing_date, claim);
 

@@ -3,7 +3,7 @@
 //! set-based statements, and the decision runs again. So what a command reads is
 //! written down once, in the rule that reads it.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -77,7 +77,11 @@ pub struct Snapshot {
     loads: Vec<Load>,
     absent: HashSet<(&'static str, Vec<Value>)>,
     misses: RefCell<BTreeSet<Load>>,
+    read: RefCell<HashMap<(TypeId, usize), Reading>>,
 }
+
+/// Something read out of a row, and the row, which must live as long.
+type Reading = (AnyRow, Option<AnyRow>);
 
 /// What is loaded of one table.
 #[derive(Default)]
@@ -121,6 +125,19 @@ impl Snapshot {
                 Err(Stop::Miss)
             }
         }
+    }
+
+    /// What is read out of a row, once for a whole batch: the body of a policy is parsed for every
+    /// payment otherwise.
+    pub fn read_once<R: Row, T: Any + Send + Sync>(
+        &self,
+        row: &Arc<R>,
+        read: impl FnOnce(&R) -> Option<T>,
+    ) -> Option<Arc<T>> {
+        let at = (TypeId::of::<T>(), Arc::as_ptr(row).addr());
+        let mut known = self.read.borrow_mut();
+        let (_, found) = known.entry(at).or_insert_with(|| (row.clone(), read(row).map(|read| Arc::new(read) as AnyRow)));
+        found.clone().map(|found| found.downcast().expect("its type is in its key"))
     }
 
     /// What decisions asked for in vain since the last call.

@@ -181,7 +181,7 @@ fn administrator(call: &Call) -> Result<(), Rejection> {
 }
 
 fn cooling_off_us(snapshot: &Snapshot, call: &Call) -> Result<i64, Stop> {
-    let policy: SettlementAccountPolicy = policy::in_force(snapshot, "default", call.now.date())?;
+    let policy = policy::in_force::<SettlementAccountPolicy>(snapshot, "default", call.now.date())?;
     Ok(policy.cooling_off_hours.clamp(0, 100 * 24 * 365) * HOUR_US)
 }
 

@@ -76,7 +76,7 @@ impl Command for RefundPayment {
 impl RefundPayment {
     /// The refund's clearing date: from the payment's on, as long as the channel allows, by tomorrow.
     fn date(&self, snapshot: &Snapshot, call: &Call, payment: &PaymentRow) -> Result<Date, Stop> {
-        let terms: ChannelPolicy = policy::in_force(snapshot, payment.channel.code(), call.now.date())?;
+        let terms = policy::in_force::<ChannelPolicy>(snapshot, payment.channel.code(), call.now.date())?;
         let date = self.clearing_date.unwrap_or(self.transaction_time.clearing_date());
         let field = if self.clearing_date.is_some() { "clearing_date" } else { "transaction_time_us" };
         guard::not_before(field, date, payment.clearing_date)?;

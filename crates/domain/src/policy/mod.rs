@@ -11,6 +11,8 @@ pub use body::{
 };
 pub use calendar::WorkingDays;
 
+use std::sync::Arc;
+
 use serde::de::DeserializeOwned;
 
 use crate::decision::{Call, Command, Decision};
@@ -63,7 +65,7 @@ table! {
 }
 
 /// A policy body's type.
-pub trait PolicyBody: DeserializeOwned {
+pub trait PolicyBody: DeserializeOwned + Send + Sync + 'static {
     const KIND: PolicyKind;
 
     /// Whether the numbers make sense; `Err` says which does not.
@@ -73,23 +75,23 @@ pub trait PolicyBody: DeserializeOwned {
 }
 
 /// The body in force on a date, refusing with `POLICY_MISSING` when there is none.
-pub fn in_force<P: PolicyBody>(snapshot: &Snapshot, scope: &str, on: Date) -> Result<P, Stop> {
+pub fn in_force<P: PolicyBody>(snapshot: &Snapshot, scope: &str, on: Date) -> Result<Arc<P>, Stop> {
     find(snapshot, scope, on)?
         .ok_or_else(|| Reason::PolicyMissing.var("kind", P::KIND).var("scope", scope).var("date", on).into())
 }
 
 /// The body in force on a date, if there is one.
-pub fn find<P: PolicyBody>(snapshot: &Snapshot, scope: &str, on: Date) -> Result<Option<P>, Stop> {
+pub fn find<P: PolicyBody>(snapshot: &Snapshot, scope: &str, on: Date) -> Result<Option<Arc<P>>, Stop> {
     Ok(find_version(snapshot, scope, on)?.map(|(body, _)| body))
 }
 
 /// As [`find`], with the name of the version: `policies/{kind}/{scope}/{date}/{version}`.
-pub fn find_version<P: PolicyBody>(snapshot: &Snapshot, scope: &str, on: Date) -> Result<Option<(P, String)>, Stop> {
+pub fn find_version<P: PolicyBody>(snapshot: &Snapshot, scope: &str, on: Date) -> Result<Option<(Arc<P>, String)>, Stop> {
     let rows = snapshot.list::<PolicyRow>(&["kind", "scope"], key![P::KIND, scope.to_owned()])?;
     let newest = rows.iter().filter(|row| row.effective_from <= on).max_by_key(|row| (row.effective_from, row.version));
     // What is stored was read by `set` before; unreadable means the schema moved on: refuse like a missing one.
     Ok(newest.and_then(|row| {
-        let body = serde_json::from_str(&row.body).ok()?;
+        let body = snapshot.read_once(row, |row| serde_json::from_str(&row.body).ok())?;
         Some((body, format!("{}/{}/{}", policy_name(row.kind, &row.scope), row.effective_from, row.version)))
     }))
 }

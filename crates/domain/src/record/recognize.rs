@@ -90,7 +90,7 @@ fn under_agreement(
         valid_until: cap.map_or(record.valid_until, |cap| cap.min(record.valid_until)),
         state: if terms.automatic { RecognitionState::Recognized } else { RecognitionState::Pending },
         effective_on: today,
-        reason: terms.source,
+        reason: terms.source.clone(),
         agreement,
         recorded_at_us: call.now,
         version: 1,

@@ -23,7 +23,7 @@ impl Terms<'_> {
     /// `GRADE_UNKNOWN`, `DATE_ORDER`, `VALIDITY_TOO_LONG`, the last two naming `until_field`.
     pub(super) fn check(&self, snapshot: &Snapshot, level_field: &str, until_field: &str) -> Result<(), Stop> {
         let scope = format!("{}/{}", self.kind, self.scheme);
-        let rules: RecordKindPolicy = policy::in_force(snapshot, &scope, self.decided_on)?;
+        let rules = policy::in_force::<RecordKindPolicy>(snapshot, &scope, self.decided_on)?;
         if !(rules.min_level..=rules.max_level).contains(&self.level) {
             let fault = Reason::GradeUnknown.field(level_field);
             return Err(fault.var("scheme", self.scheme).var("grade", self.level).into());

@@ -1,5 +1,7 @@
 //! What parties agree on, and the rules it must keep.
 
+use std::sync::Arc;
+
 use super::{Capacity, Document, DocumentKind, Party, PartyRole};
 use crate::guard;
 use crate::id::Digest;
@@ -163,7 +165,7 @@ impl Fees {
 }
 
 /// The caps of the nearest division that has any: county, prefecture, province.
-fn caps(snapshot: &Snapshot, division: &str, on: Date) -> Result<ContractCaps, Stop> {
+fn caps(snapshot: &Snapshot, division: &str, on: Date) -> Result<Arc<ContractCaps>, Stop> {
     let found = [6, 4, 2].map(|digits| policy::find::<ContractCaps>(snapshot, &division[..digits], on));
     for caps in found {
         if let Some(caps) = caps? {

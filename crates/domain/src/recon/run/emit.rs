@@ -87,7 +87,7 @@ fn views(run: &StartRun, day: &Day, found: &Assembled, name: &str, call: &Call) 
         }
         of.entry(Participant::gateway()).or_default().push(line);
     }
-    let sign_by = due_on(&day.calendar, call.now.date(), SIGNING_WORKING_DAYS);
+    let sign_by = due_on(&*day.calendar, call.now.date(), SIGNING_WORKING_DAYS);
     let row = |(participant, lines): (Participant, Vec<ViewLine>)| {
         let (debit_fen, credit_fen) = view::totals(&lines);
         ViewRow {

@@ -281,7 +281,7 @@ impl Judge<'_> {
             rule: unit.rule.to_string(),
             amount_fen,
             stakes: Json(stakes),
-            due_on: breaks::due_on(&self.day.calendar, date, self.day.policy.grace_working_days),
+            due_on: breaks::due_on(&*self.day.calendar, date, self.day.policy.grace_working_days),
             ..before
         };
         let unchanged = existing.is_some_and(|b| *b == row) && outcome.plan.stakes.is_empty() && take_back.is_empty();

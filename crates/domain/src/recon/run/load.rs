@@ -55,8 +55,8 @@ impl Gather {
 
 /// The day as the run sees it.
 pub struct Day {
-    pub policy: ChannelPolicy,
-    pub calendar: CalendarPolicy,
+    pub policy: Arc<ChannelPolicy>,
+    pub calendar: Arc<CalendarPolicy>,
     /// First date on which a one-sided row is no longer in grace.
     pub due_on: Date,
     /// This run's number.
@@ -109,7 +109,7 @@ impl Day {
         let missing_files = (policy.expected_files - run.files.len() as i64).max(0);
         let own = run.files.iter().flat_map(|f| std::iter::once(&f.file).chain(&f.supersedes)).cloned();
         let mut day = Self {
-            due_on: breaks::due_on(&calendar, date, policy.grace_working_days),
+            due_on: breaks::due_on(&*calendar, date, policy.grace_working_days),
             number: runs[1].1.iter().map(|r| r.number).max().unwrap_or(0) + 1,
             rows: BTreeMap::new(),
             lines: run.files.iter().flat_map(lines_of).collect(),
@@ -146,8 +146,8 @@ impl Day {
         let claimed: BTreeSet<String> = claims.iter().filter_map(|c| c.order_id.clone()).collect();
         let mut gather = Gather::default();
         for FileLine { line, .. } in &self.lines {
-            let by_order = |order: &str| key![channel.clone(), order.to_owned()];
-            const ORDER: &[&str] = &["channel", "order_id"];
+            let by_order = |order: &str| key![order.to_owned(), channel.clone()];
+            const ORDER: &[&str] = &["order_id", "channel"];
             match line.kind {
                 LineKind::Payment if !paid.contains_key(&line.order_id) => {
                     payments.extend(gather.all(snapshot.list::<PaymentRow>(ORDER, by_order(&line.order_id)))?);
