@@ -15,6 +15,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The Jing-Jin-Ji elder-care interoperability gateway (京津冀养老互通网关).
 #[derive(Parser)]
 #[command(name = "jjj", version, propagate_version = true)]
