@@ -136,7 +136,8 @@ impl Snapshot {
     ) -> Option<Arc<T>> {
         let at = (TypeId::of::<T>(), Arc::as_ptr(row).addr());
         let mut known = self.read.borrow_mut();
-        let (_, found) = known.entry(at).or_insert_with(|| (row.clone(), read(row).map(|read| Arc::new(read) as AnyRow)));
+        let (_, found) =
+            known.entry(at).or_insert_with(|| (row.clone(), read(row).map(|read| Arc::new(read) as AnyRow)));
         found.clone().map(|found| found.downcast().expect("its type is in its key"))
     }
 

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jjj_domain::decision::Topic;
+use jjj_domain::key;
 use jjj_domain::names::Participant;
-use jjj_domain::participant::Standing;
+use jjj_domain::participant::{ParticipantRow, Standing};
 use jjj_store::Delivery;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -76,7 +77,15 @@ async fn run(gateway: &Gateway, subscription: Subscription, sender: &Sender) -> 
         }
         let page = {
             let mut session = gateway.store.read().await.map_err(failed)?;
-            session.deliveries_after(&participant, topic, last, PAGE).await.map_err(failed)?
+            let page = session.deliveries_after(&participant, topic, last, PAGE).await.map_err(failed)?;
+            // The view may be behind the log; what is read after a suspension was recorded is not sent.
+            if !page.is_empty() {
+                let row: Option<ParticipantRow> = session.get(key![participant.clone()]).await.map_err(failed)?;
+                if row.is_none_or(|row| row.standing != Standing::Active) {
+                    return Err(status::refused(&Refusal::ParticipantSuspended));
+                }
+            }
+            page
         };
         let mut is_more = page.len() as i64 == PAGE;
         for delivery in page {

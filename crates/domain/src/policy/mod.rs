@@ -86,7 +86,11 @@ pub fn find<P: PolicyBody>(snapshot: &Snapshot, scope: &str, on: Date) -> Result
 }
 
 /// As [`find`], with the name of the version: `policies/{kind}/{scope}/{date}/{version}`.
-pub fn find_version<P: PolicyBody>(snapshot: &Snapshot, scope: &str, on: Date) -> Result<Option<(Arc<P>, String)>, Stop> {
+pub fn find_version<P: PolicyBody>(
+    snapshot: &Snapshot,
+    scope: &str,
+    on: Date,
+) -> Result<Option<(Arc<P>, String)>, Stop> {
     let rows = snapshot.list::<PolicyRow>(&["kind", "scope"], key![P::KIND, scope.to_owned()])?;
     let newest = rows.iter().filter(|row| row.effective_from <= on).max_by_key(|row| (row.effective_from, row.version));
     // What is stored was read by `set` before; unreadable means the schema moved on: refuse like a missing one.
