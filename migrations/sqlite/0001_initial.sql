@@ -489,12 +489,11 @@ CREATE TABLE payments (
     reason TEXT NOT NULL,
     recorded_at_us INTEGER NOT NULL,
     version INTEGER NOT NULL,
-    PRIMARY KEY (payment)
+    PRIMARY KEY (payment),
+    UNIQUE (order_id, channel)
 ) STRICT, WITHOUT ROWID;
--- Loaded and listed by order_id and channel, in the order of the key.
-CREATE INDEX payments_by_order_id_channel ON payments (order_id, channel, payment);
--- Loaded and listed by channel and clearing_date, in the order of the key.
-CREATE INDEX payments_by_channel_clearing_date ON payments (channel, clearing_date, payment);
+-- Loaded and listed by clearing_date and channel, in the order of the key.
+CREATE INDEX payments_by_clearing_date_channel ON payments (clearing_date, channel, payment);
 -- Loaded and listed by bill, in the order of the key.
 CREATE INDEX payments_by_bill ON payments (bill, payment);
 -- Loaded and listed by contract, in the order of the key.
@@ -523,12 +522,11 @@ CREATE TABLE refunds (
     reason TEXT NOT NULL,
     recorded_at_us INTEGER NOT NULL,
     version INTEGER NOT NULL,
-    PRIMARY KEY (refund)
+    PRIMARY KEY (refund),
+    UNIQUE (order_id, channel)
 ) STRICT, WITHOUT ROWID;
--- Loaded and listed by order_id and channel, in the order of the key.
-CREATE INDEX refunds_by_order_id_channel ON refunds (order_id, channel, refund);
--- Loaded and listed by channel and clearing_date, in the order of the key.
-CREATE INDEX refunds_by_channel_clearing_date ON refunds (channel, clearing_date, refund);
+-- Loaded and listed by clearing_date and channel, in the order of the key.
+CREATE INDEX refunds_by_clearing_date_channel ON refunds (clearing_date, channel, refund);
 -- Loaded and listed by payment, in the order of the key.
 CREATE INDEX refunds_by_payment ON refunds (payment, refund);
 
@@ -550,14 +548,13 @@ CREATE TABLE operating_subsidy_claims (
     reason TEXT NOT NULL,
     recorded_at_us INTEGER NOT NULL,
     version INTEGER NOT NULL,
-    PRIMARY KEY (claim)
+    PRIMARY KEY (claim),
+    UNIQUE (order_id, channel)
 ) STRICT, WITHOUT ROWID;
 -- Loaded and listed by institution and payer and month, in the order of the key.
 CREATE INDEX operating_subsidy_claims_by_institution_payer_month ON operating_subsidy_claims (institution, payer, month, claim);
--- Loaded and listed by order_id and channel, in the order of the key.
-CREATE INDEX operating_subsidy_claims_by_order_id_channel ON operating_subsidy_claims (order_id, channel, claim);
--- Loaded and listed by channel and clearing_date, in the order of the key.
-CREATE INDEX operating_subsidy_claims_by_channel_clearing_date ON operating_subsidy_claims (channel, clearing_date, claim);
+-- Loaded and listed by clearing_date and channel, in the order of the key.
+CREATE INDEX operating_subsidy_claims_by_clearing_date_channel ON operating_subsidy_claims (clearing_date, channel, claim);
 
 -- Account balances on the normal side, per layer; `balance + delta`, last before commit.
 CREATE TABLE accounts (
@@ -741,8 +738,8 @@ CREATE TABLE breaks (
 ) STRICT, WITHOUT ROWID;
 -- Loaded and listed by channel and clearing_date, in the order of the key.
 CREATE INDEX breaks_by_channel_clearing_date ON breaks (channel, clearing_date, break_name);
--- Loaded and listed by channel and state, in the order of the key.
-CREATE INDEX breaks_by_channel_state ON breaks (channel, state, break_name);
+-- Loaded and listed by state and channel, in the order of the key.
+CREATE INDEX breaks_by_state_channel ON breaks (state, channel, break_name);
 -- Loaded and listed by subject, in the order of the key.
 CREATE INDEX breaks_by_subject ON breaks (subject, break_name);
 

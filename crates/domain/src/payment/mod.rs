@@ -119,7 +119,7 @@ impl StandsOn {
 table! {
     /// Payments of care fees from an entitlement.
     pub struct PaymentRow in "payments", Head
-    key [payment] index [order_id, channel] index [channel, clearing_date] index [bill] index [contract] index [mandate] index [institution, authorised_on] index [person, authorised_on] readers [region, institution_region, channel]
+    key [payment] index [order_id, channel] index [clearing_date, channel] index [bill] index [contract] index [mandate] index [institution, authorised_on] index [person, authorised_on] unique [order_id, channel] readers [region, institution_region, channel]
     {
         pub payment: String,
         pub origin: Origin,
@@ -173,7 +173,7 @@ text_enum! {
 table! {
     /// Refunds (退货) of confirmed payments, partial or full.
     pub struct RefundRow in "refunds", Head
-    key [refund] index [order_id, channel] index [channel, clearing_date] index [payment] readers [region, institution_region, channel]
+    key [refund] index [order_id, channel] index [clearing_date, channel] index [payment] unique [order_id, channel] readers [region, institution_region, channel]
     {
         pub refund: String,
         pub payment: String,

@@ -311,7 +311,7 @@ pub struct FieldDifference {
 table! {
     /// Differences, findings and file faults under work; one id for life.
     pub struct BreakRow in "breaks", Head
-    key [break_name] index [channel, clearing_date] index [channel, state] index [subject] readers [region, institution_region]
+    key [break_name] index [channel, clearing_date] index [state, channel] index [subject] readers [region, institution_region]
     {
         /// `breaks/{32 hex digits}`, from what it is about, not from its class.
         pub break_name: String,

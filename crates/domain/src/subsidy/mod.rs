@@ -38,7 +38,7 @@ text_enum! {
 table! {
     /// An institution's claim for a month, from the stays of the paying region's elders.
     pub struct ClaimRow in "operating_subsidy_claims", Head
-    key [claim] index [institution, payer, month] index [order_id, channel] index [channel, clearing_date] readers [region, payer, channel]
+    key [claim] index [institution, payer, month] index [order_id, channel] index [clearing_date, channel] unique [order_id, channel] readers [region, payer, channel]
     {
         pub claim: String,
         /// The institution's region, which claims.

@@ -91,16 +91,18 @@ impl Day {
         let calendar = gather.ask(policy::in_force::<CalendarPolicy>(snapshot, "CN", call.now.date()))?;
         let (mut payments, mut refunds, mut claims, mut runs) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for d in dates {
-            let by_date = || key![channel.clone(), d];
-            payments.extend(gather.all(snapshot.list::<PaymentRow>(&["channel", "clearing_date"], by_date()))?);
-            refunds.extend(gather.all(snapshot.list::<RefundRow>(&["channel", "clearing_date"], by_date()))?);
-            claims.extend(gather.all(snapshot.list::<ClaimRow>(&["channel", "clearing_date"], by_date()))?);
-            runs.push((d, gather.all(snapshot.list::<RunRow>(&["channel", "clearing_date"], by_date()))?));
+            const DATE: &[&str] = &["clearing_date", "channel"];
+            let by_date = || key![d, channel.clone()];
+            payments.extend(gather.all(snapshot.list::<PaymentRow>(DATE, by_date()))?);
+            refunds.extend(gather.all(snapshot.list::<RefundRow>(DATE, by_date()))?);
+            claims.extend(gather.all(snapshot.list::<ClaimRow>(DATE, by_date()))?);
+            let of_date = snapshot.list::<RunRow>(&["channel", "clearing_date"], key![channel.clone(), d]);
+            runs.push((d, gather.all(of_date)?));
         }
         let mut found =
             gather.all(snapshot.list::<BreakRow>(&["channel", "clearing_date"], key![channel.clone(), date]))?;
         for state in [BreakState::New, BreakState::Assigned, BreakState::Proposed] {
-            found.extend(gather.all(snapshot.list::<BreakRow>(&["channel", "state"], key![channel.clone(), state]))?);
+            found.extend(gather.all(snapshot.list::<BreakRow>(&["state", "channel"], key![state, channel.clone()]))?);
         }
         gather.end()?;
         let policy = policy.expect("gathered");
