@@ -7,7 +7,7 @@ use jjj_domain::names::Participant;
 use jjj_domain::row::StoredFault;
 use jjj_domain::time::Timestamp;
 use jjj_store::log_tables::{CheckpointRow, EvidenceRow, LeafRow, NodeRow};
-use jjj_store::{Effects, LogState, LogStep, NewLeaf, SealState, Sequenced, Store, StoreError, WriteTx};
+use jjj_store::{Effects, Fold, LogState, LogStep, NewLeaf, SealState, Sequenced, Store, StoreError, WriteTx};
 use jjj_tests::both_databases;
 use jjj_tests::postgres::TestDatabase;
 
@@ -74,6 +74,32 @@ fn list(state: &LogState, hashes: &[String]) -> Result<LogStep, StoredFault> {
 
 fn numbered(first: i64, count: i64, audience: &[(Participant, Topic)]) -> Sequenced {
     Sequenced::Numbered { first, count, audience: audience.iter().cloned().collect() }
+}
+
+/// SQLite, with its one writer: what waits already is numbered first.
+#[tokio::test]
+async fn a_batch_numbers_its_own_leaves_unless_others_wait() {
+    let db = TestDatabase::sqlite();
+    let store = opened(&db).await;
+    let write = async |id: &str, fold: Option<Fold>| {
+        let mut tx = store.begin_write().await.unwrap();
+        let leaves = vec![leaf(id, &[(beijing(), Topic::Event)])];
+        tx.write(&Effects { leaves, fold, ..Effects::default() }).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    let index = async |id: &str| store.read().await.unwrap().leaf_index(id).await.unwrap();
+    write("a", Some(list)).await;
+    assert_eq!(index("a").await, Some(0));
+    assert_eq!(store.sequence(10, list).await.unwrap(), Sequenced::Idle);
+    write("b", None).await;
+    write("c", Some(list)).await;
+    assert_eq!((index("b").await, index("c").await), (None, None));
+    assert_eq!(store.sequence(10, list).await.unwrap(), numbered(1, 2, &[(beijing(), Topic::Event)]));
+    assert_eq!((index("b").await, index("c").await), (Some(1), Some(2)));
+    write("d", Some(list)).await;
+    assert_eq!(index("d").await, Some(3));
+    let delivered = store.read().await.unwrap().deliveries_after(&beijing(), Topic::Event, -1, 10).await.unwrap();
+    assert_eq!(delivered.iter().map(|d| d.leaf_index).collect::<Vec<_>>(), [0, 1, 2, 3]);
 }
 
 async fn leaves_are_numbered_in_order_and_delivered(db: TestDatabase) {

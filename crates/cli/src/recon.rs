@@ -179,12 +179,17 @@ pub async fn upload(session: &Session, date: &str, file: &Path, bytes: &[u8]) ->
 /// the rows as read here; a gateway that states another root is told so, and nothing is signed.
 pub async fn sign_view(session: &Session, view: &str, dispute: Option<&str>) -> anyhow::Result<Value> {
     let (rows, stated) = view_rows(session, view).await?;
-    let leaves: Vec<Hash> = rows.iter().map(|row| leaf_hash(row.as_bytes())).collect();
-    let root = BASE64_STANDARD.encode(root(&leaves));
+    let root = root_of(&rows);
     anyhow::ensure!(stated == root, "{view}: the rows shown do not have the root stated; not signed");
     let differences: Vec<Value> = dispute.map(|note| json!({"note": note})).into_iter().collect();
     let request = json!({"view": view, "root_hash": root, "differences": differences});
     Ok(session.call("ReconciliationService/SignView", request).await?["view"].take())
+}
+
+/// RFC 6962 root over a view's rows, base64.
+fn root_of(rows: &[String]) -> String {
+    let leaves: Vec<Hash> = rows.iter().map(|row| leaf_hash(row.as_bytes())).collect();
+    BASE64_STANDARD.encode(root(&leaves))
 }
 
 /// A view's rows, in order, and the root that the gateway states.
@@ -212,4 +217,22 @@ pub async fn report(session: &Session, run: &str, format: &str, lang: &str) -> a
     });
     let report = session.call("ReconciliationService/GetReport", request).await?;
     BASE64_STANDARD.decode(report["content"].as_str().unwrap_or_default()).context("the report's content")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::root_of;
+
+    #[test]
+    fn a_views_root_is_that_of_its_rows_in_their_order() {
+        let rows = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let two = root_of(&rows(&["{\"a\":\"1\"}", "{\"b\":\"2\"}"]));
+        for other in
+            [&["{\"b\":\"2\"}", "{\"a\":\"1\"}"][..], &["{\"a\":\"1\"}"], &["{\"a\":\"1\"}", "{\"b\":\"3\"}"], &[]]
+        {
+            assert_ne!(root_of(&rows(other)), two, "{other:?}");
+        }
+        // SHA-256 of nothing: the root of an empty view.
+        assert_eq!(root_of(&[]), "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
+    }
 }

@@ -252,3 +252,70 @@ impl Snapshot {
 fn downcast<T: Row>(row: AnyRow) -> Arc<T> {
     row.downcast().expect("a table has one row type")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table;
+
+    table! {
+        /// A table of the test.
+        pub struct Ball in "balls", Head
+        key [name] index [colour] readers []
+        {
+            pub name: String,
+            pub colour: String,
+        }
+    }
+
+    fn ball(name: &str, colour: &str) -> Ball {
+        Ball { name: name.into(), colour: colour.into() }
+    }
+
+    fn of_colour(snapshot: &Snapshot, colour: &str) -> Vec<String> {
+        let found = snapshot.list::<Ball>(&["colour"], key![colour.to_owned()]).unwrap();
+        found.iter().map(|ball| ball.name.clone()).collect()
+    }
+
+    #[test]
+    fn a_row_moves_from_list_to_list() {
+        let mut snapshot = Snapshot::default();
+        for colour in ["red", "blue"] {
+            let load = Load { spec: Ball::spec(), columns: Ball::spec().indexes[0], values: key![colour.to_owned()] };
+            let rows = if colour == "red" { vec![ball("b", "red").to_values()] } else { vec![] };
+            snapshot.insert(load, rows).unwrap();
+        }
+        for (write, red, blue) in [
+            (ball("a", "red"), vec!["a", "b"], vec![]),
+            (ball("b", "blue"), vec!["a"], vec!["b"]),
+            (ball("b", "blue"), vec!["a"], vec!["b"]),
+            (ball("b", "green"), vec!["a"], vec![]),
+            (ball("b", "red"), vec!["a", "b"], vec![]),
+        ] {
+            snapshot.put(Ball::spec(), &write.to_values()).unwrap();
+            assert_eq!(
+                (of_colour(&snapshot, "red"), of_colour(&snapshot, "blue")),
+                (red.into_iter().map(str::to_owned).collect(), blue.into_iter().map(str::to_owned).collect(),)
+            );
+        }
+        assert!(matches!(snapshot.list::<Ball>(&["colour"], key!["green".to_owned()]), Err(Stop::Miss)));
+    }
+
+    #[test]
+    fn what_is_read_out_of_a_row_is_read_once_and_anew_from_its_next_version() {
+        let mut snapshot = Snapshot::default();
+        let mut reads = 0;
+        for (colour, reads_by_then) in [("red", 1), ("red", 1), ("blue", 2), ("blue", 2), ("red", 3)] {
+            let known = snapshot.get::<Ball>(key!["a".to_owned()]).ok().flatten();
+            if known.is_none_or(|known| known.colour != colour) {
+                snapshot.put(Ball::spec(), &ball("a", colour).to_values()).unwrap();
+            }
+            let row = snapshot.get::<Ball>(key!["a".to_owned()]).unwrap().unwrap();
+            let read = snapshot.read_once(&row, |row| {
+                reads += 1;
+                Some(row.colour.clone())
+            });
+            assert_eq!((read.unwrap().as_str(), reads), (colour, reads_by_then));
+        }
+    }
+}

@@ -22,7 +22,7 @@ use jjj_store::{Claim, RequestClaim, Store, StoreError, WriteTx};
 use jjj_token::receipt::Receipt;
 
 use super::decide::{Verdict, explore, in_order};
-use super::effects::{EffectsError, prepare};
+use super::effects::{Accepting, EffectsError, prepare};
 use super::job::{Accepted, Job, Outcome};
 use super::leaf::LeafView;
 use super::locks::Locks;
@@ -101,14 +101,16 @@ impl Writer {
         let mut tx = if alone { self.store.begin_write_at_once().await? } else { self.store.begin_write().await? };
         let claims: Vec<RequestClaim> = jobs.iter().map(|job| job.claim()).collect();
         let claimed = tx.claim_requests(&claims).await?;
-        let new: Vec<&Job> = jobs.iter().zip(&claimed).filter(|(_, c)| **c == Claim::New).map(|(j, _)| *j).collect();
+        let is_new = |at: &usize| claimed[*at] == Claim::New;
+        let new: Vec<&Job> = (0..jobs.len()).filter(is_new).map(|at| jobs[at]).collect();
+        let digests = (0..jobs.len()).filter(is_new).map(|at| claims[at].content_digest.as_str());
 
         let (verdicts, now, absent) = self.decide(&mut tx, &new).await?;
         let mut pairs = Vec::new();
         let mut refused = Vec::new();
-        for (job, verdict) in new.iter().zip(&verdicts) {
+        for ((job, content_digest), verdict) in new.iter().zip(digests).zip(&verdicts) {
             match verdict {
-                Verdict::Accepted(ruling) => pairs.push((*job, ruling.as_ref())),
+                Verdict::Accepted(ruling) => pairs.push(Accepting { job, content_digest, ruling }),
                 Verdict::Refused(_) => refused.push((job.actor.participant().clone(), job.request_id)),
                 Verdict::Missed => return Err(BatchError::Endless),
             }
@@ -125,7 +127,7 @@ impl Writer {
         let changed_registry = prepared.effects.writes.iter().any(|w| Registry::is_made_of(w.spec.name));
         if wrote {
             tx.write(&prepared.effects).await?;
-            for upload in pairs.iter().filter_map(|(job, _)| job.completes_upload.as_ref()) {
+            for upload in pairs.iter().filter_map(|accepting| accepting.job.completes_upload.as_ref()) {
                 tx.finish_upload(upload).await?;
             }
             tx.release_requests(&refused).await?;

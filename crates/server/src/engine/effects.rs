@@ -48,8 +48,16 @@ pub fn person_key_aad(person: &str) -> Vec<u8> {
     format!("jjj-person-key-v1\n{person}").into_bytes()
 }
 
+/// A command and how it was decided.
+pub(super) struct Accepting<'a> {
+    pub job: &'a Job,
+    /// `RequestClaim::content_digest`.
+    pub content_digest: &'a str,
+    pub ruling: &'a Ruling,
+}
+
 pub(super) fn prepare(
-    accepted: &[(&Job, &Ruling)],
+    accepted: &[Accepting<'_>],
     now: Timestamp,
     origin: &str,
     keys: &GatewayKeys,
@@ -58,13 +66,13 @@ pub(super) fn prepare(
     let mut bodies = Vec::new();
     let mut first_leaves = Vec::with_capacity(accepted.len());
     let mut stored_items = Vec::with_capacity(accepted.len());
-    for (job, ruling) in accepted {
+    for Accepting { job, content_digest, ruling } in accepted {
         let context = Context {
             actor: &job.actor,
             request_id: job.request_id,
             recorded_at: now,
             salts: &ruling.salts,
-            content_digest: &job.content_digest(),
+            content_digest,
         };
         let leaves = &ruling.decision.leaves;
         let stored =
@@ -88,7 +96,7 @@ pub(super) fn prepare(
 
     let mut receipts = sign_receipts(&keys.signing, origin, &bodies)?.into_iter();
     let mut answers = Vec::with_capacity(accepted.len());
-    for (((job, _), leaf), stored) in accepted.iter().zip(first_leaves).zip(stored_items) {
+    for ((Accepting { job, .. }, leaf), stored) in accepted.iter().zip(first_leaves).zip(stored_items) {
         let receipt = match (job.evidence(), stored) {
             (Some(evidence), Some(item)) => {
                 let receipt = receipts.next().expect("one body was signed for each signed request");

@@ -119,7 +119,7 @@ impl Job {
 
     /// SHA-256 over the single method's path, a zero byte and the request's bytes, hex. The path
     /// belongs to it: the same bytes can be requests of two methods.
-    pub(super) fn content_digest(&self) -> String {
+    fn content_digest(&self) -> String {
         let (operation, content) = match &self.origin {
             Origin::Signed(evidence) => (evidence.operation, evidence.item.as_ref()),
             Origin::Gateway { content } => ("gateway", content.as_bytes()),

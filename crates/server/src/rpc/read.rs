@@ -4,7 +4,7 @@
 use jjj_domain::rejection::{Reason, Rejection};
 use jjj_domain::row::{Row, StoredFault, TableSpec};
 use jjj_domain::value::{Column, ColumnType, Value};
-use jjj_store::{ListQuery, Predicate, StoreError};
+use jjj_store::{Condition, ListQuery, Predicate, StoreError};
 use tonic::Status;
 
 use super::page::Paging;
@@ -75,6 +75,19 @@ pub async fn page<T: Row>(
     sees: Sees,
     keep: impl Fn(&T) -> bool,
 ) -> Result<(Vec<T>, String), Status> {
+    page_where(gateway, caller, predicates, &[], paging, sees, keep).await
+}
+
+/// As [`page`], of rows for which all conditions hold, which may look beyond the table.
+pub async fn page_where<T: Row>(
+    gateway: &Gateway,
+    caller: &Caller,
+    predicates: Vec<Predicate>,
+    conditions: &[Condition],
+    paging: &Paging<'_>,
+    sees: Sees,
+    keep: impl Fn(&T) -> bool,
+) -> Result<(Vec<T>, String), Status> {
     let reader = caller.participant().to_string();
     let is_narrowed = sees == Sees::Readers && !caller.sees_all();
     let mut query = ListQuery {
@@ -87,7 +100,7 @@ pub async fn page<T: Row>(
     let mut kept: Vec<T> = Vec::new();
     for _ in 0..MAX_PAGES {
         query.limit = paging.size - kept.len() as i64;
-        let rows: Vec<T> = session.list(&query).await.map_err(failed)?;
+        let rows: Vec<T> = session.list_where(&query, conditions).await.map_err(failed)?;
         let is_last = (rows.len() as i64) < query.limit;
         query.after_key = rows.last().map(|row| T::spec().key_of(&row.to_values())).or(query.after_key);
         kept.extend(rows.into_iter().filter(&keep));

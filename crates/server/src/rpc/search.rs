@@ -4,12 +4,12 @@ use jjj_domain::rejection::{Reason, Rejection};
 use jjj_domain::row::Row;
 use jjj_domain::time::Date;
 use jjj_domain::value::{Column, Value};
-use jjj_store::{Condition, ListQuery, Op, Predicate};
+use jjj_store::{Condition, Op, Predicate};
 use tonic::Status;
 
 use super::filter::Comparison;
 use super::page::Paging;
-use super::read::{Sees, failed, refuse};
+use super::read::{Sees, page_where};
 use crate::gateway::Gateway;
 use crate::identity::Caller;
 
@@ -22,21 +22,7 @@ pub async fn search<T: Row>(
     paging: &Paging<'_>,
     sees: Sees,
 ) -> Result<(Vec<T>, String), Status> {
-    let reader = caller.participant().to_string();
-    let is_narrowed = sees == Sees::Readers && !caller.sees_all();
-    let query = ListQuery {
-        predicates,
-        reader: is_narrowed.then_some(reader.as_str()),
-        after_key: paging.after(T::spec()).map_err(refuse)?,
-        limit: paging.size,
-    };
-    let mut session = gateway.store.read().await.map_err(failed)?;
-    let rows: Vec<T> = session.list_where(&query, conditions).await.map_err(failed)?;
-    let next = match rows.last() {
-        Some(last) if rows.len() as i64 == paging.size => paging.encode(&T::spec().key_of(&last.to_values())),
-        _ => String::new(),
-    };
-    Ok((rows, next))
+    page_where(gateway, caller, predicates, conditions, paging, sees, |_| true).await
 }
 
 /// A column compared with a value.

@@ -368,6 +368,16 @@ impl Client {
     }
 }
 
+/// Calls and decodes the answer.
+pub async fn ask<A: Message + Default>(
+    world: &World,
+    client: &Client,
+    path: &'static str,
+    request: &impl Message,
+) -> Result<A, Status> {
+    Ok(A::decode(client.call(path, &request.encode_to_vec(), world.now_s()).await?).unwrap())
+}
+
 /// The reason in a refusal's `ErrorInfo`.
 pub fn reason(status: &Status) -> String {
     use tonic_types::StatusExt;

@@ -11,7 +11,7 @@ use jjj_wire::pb::event_service_client::EventServiceClient;
 use prost::Message;
 use tonic::{Request, Status};
 
-use crate::harness::{Client, World, reason};
+use crate::harness::{Client, World, ask, reason};
 use crate::rating::{PUBLISH, request as rating};
 use crate::scene::{Payments, decide, orders, past_date};
 
@@ -26,15 +26,6 @@ macro_rules! service {
     ($method:literal) => {
         concat!("/jjj.gateway.v1.LedgerService/", $method)
     };
-}
-
-async fn ask<A: Message + Default>(
-    world: &World,
-    client: &Client,
-    path: &'static str,
-    request: &impl Message,
-) -> Result<A, Status> {
-    Ok(A::decode(client.call(path, &request.encode_to_vec(), world.now_s()).await?).unwrap())
 }
 
 /// Waits until everything so far is numbered and sealed.

@@ -8,9 +8,8 @@ use jjj_token::merkle::{leaf_hash, root};
 use jjj_wire::pb;
 use jjj_wire::pb::batch_mutate_result::Outcome;
 use prost::Message;
-use tonic::Status;
 
-use crate::harness::{Client, World, reason};
+use crate::harness::{Client, World, ask, reason};
 use crate::scene::{Payments, decide, file, hebei_admin, id, orders, past_date, upload};
 
 both_databases!(a_day_is_run_resolved_signed_and_reported, runs_are_refused, a_large_day_is_one_run,);
@@ -19,15 +18,6 @@ macro_rules! service {
     ($method:literal) => {
         concat!("/jjj.gateway.v1.ReconciliationService/", $method)
     };
-}
-
-async fn ask<A: Message + Default>(
-    world: &World,
-    client: &Client,
-    path: &'static str,
-    request: &impl Message,
-) -> Result<A, Status> {
-    Ok(A::decode(client.call(path, &request.encode_to_vec(), world.now_s()).await?).unwrap())
 }
 
 fn run_request(world: &World, date: impl ToString) -> pb::StartRunRequest {
