@@ -16,6 +16,36 @@ pub struct ColumnSpec {
     pub choices: &'static [&'static str],
 }
 
+/// Some of a table's columns, by their positions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ColumnSet(u64);
+
+impl ColumnSet {
+    /// All columns but those of the key.
+    pub fn beside_key(spec: &TableSpec) -> Self {
+        let at = |c: &ColumnSpec| !spec.key.contains(&c.name);
+        Self::of((0..).zip(spec.columns).filter(|(_, c)| at(c)).map(|(at, _)| at))
+    }
+
+    /// The columns in which two rows differ.
+    pub fn differing(one: &[Value], other: &[Value]) -> Self {
+        Self::of((0..).zip(one.iter().zip(other)).filter(|(_, (a, b))| a != b).map(|(at, _)| at))
+    }
+
+    fn of(positions: impl Iterator<Item = usize>) -> Self {
+        Self(positions.fold(0, |set, at| set | 1 << at))
+    }
+
+    pub fn has(self, at: usize) -> bool {
+        self.0 & 1 << at != 0
+    }
+
+    #[must_use]
+    pub fn with(self, more: Self) -> Self {
+        Self(self.0 | more.0)
+    }
+}
+
 /// How a table's rows come and go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TableKind {

@@ -12,7 +12,7 @@ use crate::decision::{Erasure, Leaf};
 use crate::key;
 use crate::ledger::{AccountRow, Layer, TransferRow};
 use crate::rejection::Rejection;
-use crate::row::{Row, StoredFault, TableSpec};
+use crate::row::{ColumnSet, Row, StoredFault, TableSpec};
 use crate::value::Value;
 
 /// Why a decision did not come to an end.
@@ -76,6 +76,7 @@ pub struct Snapshot {
     tables: HashMap<&'static str, Table>,
     loads: Vec<Load>,
     absent: HashSet<(&'static str, Vec<Value>)>,
+    changed: HashMap<&'static str, ColumnSet>,
     misses: RefCell<BTreeSet<Load>>,
     read: RefCell<HashMap<(TypeId, usize), Reading>>,
 }
@@ -150,6 +151,12 @@ impl Snapshot {
     /// key is new, and must not replace what another transaction has meanwhile put there.
     pub fn absent(&self) -> &HashSet<(&'static str, Vec<Value>)> {
         &self.absent
+    }
+
+    /// By table, the columns in which any row put here differs from the one that it replaced: the
+    /// database need change no others, nor their indexes.
+    pub fn changed(&self) -> &HashMap<&'static str, ColumnSet> {
+        &self.changed
     }
 
     /// Everything loaded so far, to load it again after locking.
@@ -229,7 +236,16 @@ impl Snapshot {
         let key = spec.key_of(values);
         let parsed = (spec.parse)(values.to_vec())?;
         let table = self.tables.entry(spec.name).or_default();
-        let before = table.rows.insert(key.clone(), Some(parsed)).flatten().map(|row| (spec.unparse)(&*row));
+        let before = table.rows.insert(key.clone(), Some(parsed));
+        let is_unknown = before.is_none();
+        let before = before.flatten().map(|row| (spec.unparse)(&*row));
+        let changed = self.changed.entry(spec.name).or_default();
+        *changed = changed.with(match &before {
+            Some(before) => ColumnSet::differing(before, values),
+            // Nobody asked what is there: all of it may differ.
+            None if is_unknown => ColumnSet::beside_key(spec),
+            None => ColumnSet::default(),
+        });
         for (columns, lists) in &mut table.lists {
             let now = spec.pick(columns, values);
             // Whatever a list holds has been loaded: a row that was not here is in no list.
@@ -299,6 +315,27 @@ mod tests {
             );
         }
         assert!(matches!(snapshot.list::<Ball>(&["colour"], key!["green".to_owned()]), Err(Stop::Miss)));
+    }
+
+    #[test]
+    fn it_knows_which_columns_changed() {
+        let mut snapshot = Snapshot::default();
+        let load = |name: &str| Load { spec: Ball::spec(), columns: Ball::spec().key, values: key![name.to_owned()] };
+        snapshot.insert(load("a"), vec![ball("a", "red").to_values()]).unwrap();
+        snapshot.insert(load("b"), vec![]).unwrap();
+        let mut changed = |name: &str, colour: &str| {
+            snapshot.put(Ball::spec(), &ball(name, colour).to_values()).unwrap();
+            let set = snapshot.changed()["balls"];
+            (set.has(0), set.has(1))
+        };
+        assert_eq!(changed("a", "red"), (false, false), "nothing differs");
+        assert_eq!(changed("b", "red"), (false, false), "there was nothing to differ from");
+        assert_eq!(changed("a", "blue"), (false, true));
+        assert_eq!(changed("a", "red"), (false, true), "what came before it in the batch was written, too");
+
+        let mut unread = Snapshot::default();
+        unread.put(Ball::spec(), &ball("a", "red").to_values()).unwrap();
+        assert_eq!(unread.changed()["balls"], ColumnSet::beside_key(Ball::spec()), "it may be there");
     }
 
     #[test]

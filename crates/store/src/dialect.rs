@@ -6,8 +6,11 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, LazyLock, RwLock};
 
-use jjj_domain::row::TableSpec;
+use jjj_domain::row::{ColumnSet, ColumnSpec, TableSpec};
 use jjj_domain::value::ColumnType;
+
+/// The most rows of one statement on SQLite: more bring nothing, and statements are kept prepared.
+const MOST_ROWS: usize = 128;
 
 /// Which database speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -171,12 +174,20 @@ impl Dialect {
         }
     }
 
-    /// Keeps the order in which rows were passed. `json_each` walks an array in order by itself.
-    fn in_passed_order(self) -> &'static str {
-        match self {
-            Self::Sqlite => "",
-            Self::Postgres => " ORDER BY w.ord",
+    /// Rows to write, in the portions that one statement takes: on SQLite a power of two, so that
+    /// statements are few and each is prepared once; on PostgreSQL all.
+    pub(crate) fn portions<'a, T>(self, mut rows: &'a [T]) -> Vec<&'a [T]> {
+        let mut portions = Vec::new();
+        while !rows.is_empty() {
+            let count = match self {
+                Self::Sqlite => MOST_ROWS.min(1 << rows.len().ilog2()),
+                Self::Postgres => rows.len(),
+            };
+            let (portion, rest) = rows.split_at(count);
+            portions.push(portion);
+            rows = rest;
         }
+        portions
     }
 
     /// The statement that loads rows by these columns, the table's key or one of its indexes.
@@ -186,18 +197,31 @@ impl Dialect {
 
     /// The statement, generated once per table, columns and dialect.
     pub(crate) fn statement(self, spec: &'static TableSpec, shape: Shape) -> Arc<str> {
-        type Cache = RwLock<HashMap<(Dialect, &'static str, Shape), Arc<str>>>;
+        self.cached(spec, shape, 0)
+    }
+
+    /// The statement that writes one of the [`Self::portions`].
+    pub(crate) fn write_statement(self, spec: &'static TableSpec, shape: Shape, rows: usize) -> Arc<str> {
+        match self {
+            Self::Sqlite => self.cached(spec, shape, rows),
+            Self::Postgres => self.cached(spec, shape, 0),
+        }
+    }
+
+    fn cached(self, spec: &'static TableSpec, shape: Shape, rows: usize) -> Arc<str> {
+        type Cache = RwLock<HashMap<(Dialect, &'static str, Shape, usize), Arc<str>>>;
         static CACHE: LazyLock<Cache> = LazyLock::new(Cache::default);
-        let key = (self, spec.name, shape);
+        let key = (self, spec.name, shape, rows);
         if let Some(text) = CACHE.read().expect("no panic while held").get(&key) {
             return text.clone();
         }
-        let text: Arc<str> = self.generate(spec, shape).into();
+        let text: Arc<str> = self.generate(spec, shape, rows).into();
         CACHE.write().expect("no panic while held").insert(key, text.clone());
         text
     }
 
-    fn generate(self, spec: &TableSpec, shape: Shape) -> String {
+    fn generate(self, spec: &TableSpec, shape: Shape, rows: usize) -> String {
+        let insert = || self.insert(spec, rows);
         match shape {
             Shape::Load { columns, nulls } => {
                 let selected = column_names(spec).iter().map(|c| format!(", t.{}", name(c))).collect::<String>();
@@ -224,21 +248,20 @@ impl Dialect {
                     }
                 }
             }
-            Shape::Insert => self.insert(spec),
-            Shape::InsertIgnore => format!("{} ON CONFLICT ({}) DO NOTHING", self.insert(spec), names(spec.key)),
-            Shape::Claim => {
-                format!("{} ON CONFLICT ({1}) DO NOTHING RETURNING {1}", self.insert(spec), names(spec.key))
-            }
-            Shape::Upsert => {
-                let others = column_names(spec).into_iter().filter(|c| !spec.key.contains(c));
-                let set = others.map(|c| format!("{0} = excluded.{0}", name(c))).collect::<Vec<_>>().join(", ");
+            Shape::Insert => insert(),
+            Shape::InsertIgnore => format!("{} ON CONFLICT ({}) DO NOTHING", insert(), names(spec.key)),
+            Shape::Claim => format!("{} ON CONFLICT ({1}) DO NOTHING RETURNING {1}", insert(), names(spec.key)),
+            Shape::Upsert { changed } => {
+                let set = |(_, c): (usize, &ColumnSpec)| format!("{0} = excluded.{0}", name(c.name));
+                let set = spec.columns.iter().enumerate().filter(|(at, _)| changed.has(*at)).map(set);
+                let set = set.collect::<Vec<_>>().join(", ");
                 let action = if set.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {set}") };
-                format!("{} ON CONFLICT ({}) DO {action}", self.insert(spec), names(spec.key))
+                format!("{} ON CONFLICT ({}) DO {action}", insert(), names(spec.key))
             }
             Shape::Add { sums } => {
                 let add = |c: &&str| format!("{0} = {1}.{0} + excluded.{0}", name(c), name(spec.name));
                 let set = sums.iter().map(add).collect::<Vec<_>>().join(", ");
-                format!("{} ON CONFLICT ({}) DO UPDATE SET {set}", self.insert(spec), names(spec.key))
+                format!("{} ON CONFLICT ({}) DO UPDATE SET {set}", insert(), names(spec.key))
             }
         }
     }
@@ -260,20 +283,28 @@ impl Dialect {
         columns.iter().enumerate().map(condition).collect::<Vec<_>>().join(" AND ")
     }
 
-    fn insert(self, spec: &TableSpec) -> String {
+    /// SQLite takes the rows as so many lists of values, which costs it a third less than taking JSON
+    /// apart; PostgreSQL one array per column, in whose order it inserts.
+    fn insert(self, spec: &TableSpec, rows: usize) -> String {
         let columns = inserted(spec);
-        let types = columns.iter().map(|c| c.ty).collect::<Vec<_>>();
         let listed = columns.iter().map(|c| name(c.name)).collect::<Vec<_>>().join(", ");
-        let values = (0..types.len()).map(|i| format!("w.c{i}")).collect::<Vec<_>>().join(", ");
-        // `WHERE true` tells SQLite's parser that what follows is not a join's `ON`.
         let table = name(spec.name);
-        let order = self.in_passed_order();
-        format!("INSERT INTO {table} ({listed}) SELECT {values} FROM {} WHERE true{order}", self.rows(&types))
+        match self {
+            Self::Sqlite => {
+                let row = format!("({})", vec!["?"; columns.len()].join(", "));
+                format!("INSERT INTO {table} ({listed}) VALUES {}", vec![row; rows].join(", "))
+            }
+            Self::Postgres => {
+                let values = (0..columns.len()).map(|i| format!("w.c{i}")).collect::<Vec<_>>().join(", ");
+                let types = columns.iter().map(|c| c.ty).collect::<Vec<_>>();
+                format!("INSERT INTO {table} ({listed}) SELECT {values} FROM {} ORDER BY w.ord", self.rows(&types))
+            }
+        }
     }
 }
 
 /// The columns an insert passes: all, except a number that the database draws.
-pub(crate) fn inserted(spec: &TableSpec) -> &'static [jjj_domain::row::ColumnSpec] {
+pub(crate) fn inserted(spec: &TableSpec) -> &'static [ColumnSpec] {
     match crate::schema::extras(spec.name).identity {
         true => &spec.columns[1..],
         false => spec.columns,
@@ -302,10 +333,30 @@ pub(crate) enum Shape {
     InsertIgnore,
     /// Inserts what is new and tells the keys that were.
     Claim,
-    /// Inserts, or replaces the row with the same key.
-    Upsert,
+    /// Inserts, or changes these columns of the row with the same key.
+    Upsert {
+        changed: ColumnSet,
+    },
     /// Inserts, or adds to the named columns of the row with the same key.
     Add {
         sums: &'static [&'static str],
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_written_in_few_sizes_and_in_order() {
+        for count in [0, 1, 3, 127, 128, 500] {
+            let rows: Vec<usize> = (0..count).collect();
+            let portions = Dialect::Sqlite.portions(&rows);
+            assert!(portions.iter().all(|p| p.len().is_power_of_two() && p.len() <= MOST_ROWS), "{count}");
+            assert!(portions.len() <= count / MOST_ROWS + 7, "{count}");
+            assert_eq!(portions.concat(), rows);
+            assert_eq!(Dialect::Postgres.portions(&rows).concat(), rows);
+        }
+        assert_eq!(Dialect::Postgres.portions(&[0; 500]).len(), 1);
+    }
 }

@@ -34,6 +34,8 @@ pub(crate) enum Args<'a> {
     Values(&'a [Value]),
     /// Whole rows for the dialect's row source.
     Rows(&'a [ColumnType], &'a [&'a [Value]]),
+    /// Whole rows for the dialect's insert.
+    Written(&'a [ColumnType], &'a [&'a [Value]]),
 }
 
 /// Runs the same statement on either driver.
@@ -172,20 +174,29 @@ where
 fn sqlite_args(args: Args<'_>) -> Result<SqliteArguments, sqlx::Error> {
     let mut bound = SqliteArguments::default();
     match args {
-        Args::Values(values) => {
-            for value in values {
-                match value {
-                    Value::Null => bound.add(None::<&str>),
-                    Value::Int(n) => bound.add(*n),
-                    Value::Text(s) => bound.add(s.as_str()),
-                    Value::Bytes(b) => bound.add(b.as_slice()),
-                }
-                .map_err(sqlx::Error::Encode)?;
+        Args::Values(values) => sqlite_values(&mut bound, values)?,
+        Args::Rows(_, rows) => bound.add(json_rows(rows)).map_err(sqlx::Error::Encode)?,
+        Args::Written(types, rows) => {
+            bound.reserve(types.len() * rows.len(), 0);
+            for row in rows {
+                sqlite_values(&mut bound, row)?;
             }
         }
-        Args::Rows(_, rows) => bound.add(json_rows(rows)).map_err(sqlx::Error::Encode)?,
     }
     Ok(bound)
+}
+
+fn sqlite_values(bound: &mut SqliteArguments, values: &[Value]) -> Result<(), sqlx::Error> {
+    for value in values {
+        match value {
+            Value::Null => bound.add(None::<&str>),
+            Value::Int(n) => bound.add(*n),
+            Value::Text(s) => bound.add(s.as_str()),
+            Value::Bytes(b) => bound.add(b.as_slice()),
+        }
+        .map_err(sqlx::Error::Encode)?;
+    }
+    Ok(())
 }
 
 /// `[["a",1,null],["b",2,"00ff"]]`
@@ -227,7 +238,7 @@ fn pg_args(args: Args<'_>) -> Result<PgArguments, sqlx::Error> {
                 .map_err(sqlx::Error::Encode)?;
             }
         }
-        Args::Rows(types, rows) => {
+        Args::Rows(types, rows) | Args::Written(types, rows) => {
             for (i, ty) in types.iter().enumerate() {
                 let column = rows.iter().map(|row| &row[i]);
                 match ty {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jjj_domain::decision::{Erasure, Topic, Write};
 use jjj_domain::ledger::{Account, AccountRow, Layer, TransferRow};
 use jjj_domain::names::{Participant, RequestId};
-use jjj_domain::row::{Row, TableKind, TableSpec};
+use jjj_domain::row::{ColumnSet, Row, TableKind, TableSpec};
 use jjj_domain::snapshot::{Load, Snapshot};
 use jjj_domain::time::Timestamp;
 use jjj_domain::value::Value;
@@ -70,6 +70,9 @@ pub struct Effects {
     /// Keys of heads that the decisions found absent. They are inserted, never replaced: a rival
     /// that wrote one meanwhile is a `Unique` conflict, and the batch is decided anew.
     pub absent: HashSet<(&'static str, Vec<Value>)>,
+    /// By table, the columns that differ from what the heads held before. Tables that are not here
+    /// change whole rows.
+    pub changed: HashMap<&'static str, ColumnSet>,
 }
 
 /// A leaf and whom to deliver it to once numbered.
@@ -100,10 +103,12 @@ impl WriteTx {
         }
         let rows: Vec<Vec<Value>> = first.values().map(|claim| claim.to_row().to_values()).collect();
         let types = types_of(spec, &column_names(spec));
-        let sql = dialect.statement(spec, Shape::Claim);
         let keys = types_of(spec, spec.key);
-        let fresh = self.session.fetch(sql, Args::Rows(&types, &refs(&rows)), &keys).await?;
-        let mut fresh: BTreeSet<Vec<Value>> = fresh.into_iter().collect();
+        let mut fresh = BTreeSet::new();
+        for portion in dialect.portions(&refs(&rows)) {
+            let sql = dialect.write_statement(spec, Shape::Claim, portion.len());
+            fresh.extend(self.session.fetch(sql, Args::Written(&types, portion), &keys).await?);
+        }
         let old: Vec<Vec<Value>> = first.keys().filter(|key| !fresh.contains(*key)).cloned().collect();
         let mut stored = HashMap::new();
         for (_, values) in self.session.load_where(spec, spec.key, 0, &refs(&old)).await? {
@@ -199,7 +204,9 @@ impl WriteTx {
                         of.into_iter().map(|(_, row)| row.to_vec()).collect::<Vec<_>>()
                     };
                     self.run(spec, Shape::Insert, &refs(&rows(new))).await?;
-                    self.run(spec, Shape::Upsert, &refs(&rows(known))).await?;
+                    let changed = effects.changed.get(spec.name).copied();
+                    let changed = changed.unwrap_or_else(|| ColumnSet::beside_key(spec));
+                    self.run(spec, Shape::Upsert { changed }, &refs(&rows(known))).await?;
                 }
             }
         }
@@ -229,7 +236,8 @@ impl WriteTx {
     pub async fn put<T: Row>(&mut self, rows: &[T]) -> Result<()> {
         let values: BTreeMap<Vec<Value>, Vec<Value>> =
             rows.iter().map(T::to_values).map(|row| (T::spec().key_of(&row), row)).collect();
-        self.run(T::spec(), Shape::Upsert, &values.values().map(Vec::as_slice).collect::<Vec<_>>()).await
+        let shape = Shape::Upsert { changed: ColumnSet::beside_key(T::spec()) };
+        self.run(T::spec(), shape, &values.values().map(Vec::as_slice).collect::<Vec<_>>()).await
     }
 
     pub(crate) async fn insert<T: Row>(&mut self, rows: &[T], shape: Shape) -> Result<()> {
@@ -248,15 +256,15 @@ impl WriteTx {
     }
 
     async fn run(&mut self, spec: &'static TableSpec, shape: Shape, rows: &[&[Value]]) -> Result<()> {
-        if rows.is_empty() {
-            return Ok(());
-        }
         let columns = inserted(spec);
         let drawn = spec.columns.len() - columns.len();
         let rows: Vec<&[Value]> = rows.iter().map(|row| &row[drawn..]).collect();
         let types: Vec<_> = columns.iter().map(|c| c.ty).collect();
-        let sql = self.session.dialect().statement(spec, shape);
-        self.session.execute(sql, Args::Rows(&types, &rows)).await?;
+        let dialect = self.session.dialect();
+        for portion in dialect.portions(&rows) {
+            let sql = dialect.write_statement(spec, shape, portion.len());
+            self.session.execute(sql, Args::Written(&types, portion)).await?;
+        }
         Ok(())
     }
 

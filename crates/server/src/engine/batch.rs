@@ -10,13 +10,14 @@
 //!
 //! Nothing is answered until the commit has succeeded.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use jjj_domain::rejection::Reason;
-use jjj_domain::row::StoredFault;
+use jjj_domain::row::{ColumnSet, StoredFault};
 use jjj_domain::snapshot::{Load, Snapshot};
 use jjj_domain::time::Timestamp;
+use jjj_domain::value::Value;
 use jjj_store::dialect::Dialect;
 use jjj_store::{Claim, RequestClaim, Store, StoreError, WriteTx};
 use jjj_token::receipt::Receipt;
@@ -87,8 +88,15 @@ pub(super) struct InDoubt {
     pub error: StoreError,
 }
 
-/// Keys of rows that decisions found absent.
-type Absent = std::collections::HashSet<(&'static str, Vec<jjj_domain::value::Value>)>;
+/// How a batch was decided, for good.
+struct Decided {
+    verdicts: Vec<Verdict>,
+    now: Timestamp,
+    /// [`Snapshot::absent`]
+    absent: HashSet<(&'static str, Vec<Value>)>,
+    /// [`Snapshot::changed`]
+    changed: HashMap<&'static str, ColumnSet>,
+}
 
 pub(super) enum Attempt {
     Done(Done),
@@ -105,7 +113,7 @@ impl Writer {
         let new: Vec<&Job> = (0..jobs.len()).filter(is_new).map(|at| jobs[at]).collect();
         let digests = (0..jobs.len()).filter(is_new).map(|at| claims[at].content_digest.as_str());
 
-        let (verdicts, now, absent) = self.decide(&mut tx, &new).await?;
+        let Decided { verdicts, now, absent, changed } = self.decide(&mut tx, &new).await?;
         let mut pairs = Vec::new();
         let mut refused = Vec::new();
         for ((job, content_digest), verdict) in new.iter().zip(digests).zip(&verdicts) {
@@ -117,6 +125,7 @@ impl Writer {
         }
         let mut prepared = prepare(&pairs, now, &self.origin, &self.keys)?;
         prepared.effects.absent = absent;
+        prepared.effects.changed = changed;
         prepared.effects.fold = match self.store.dialect() {
             Dialect::Sqlite => Some(crate::seal::fold),
             Dialect::Postgres => None,
@@ -148,10 +157,10 @@ impl Writer {
     }
 
     /// Decides what is new, for good: locked where the database needs it.
-    /// Also the keys that were found absent.
-    async fn decide(&self, tx: &mut WriteTx, jobs: &[&Job]) -> Result<(Vec<Verdict>, Timestamp, Absent), BatchError> {
+    async fn decide(&self, tx: &mut WriteTx, jobs: &[&Job]) -> Result<Decided, BatchError> {
         if jobs.is_empty() {
-            return Ok((Vec::new(), Timestamp(0), Absent::new()));
+            let (absent, changed) = (HashSet::new(), HashMap::new());
+            return Ok(Decided { verdicts: Vec::new(), now: Timestamp(0), absent, changed });
         }
         let mut snapshot = Snapshot::default();
         let mut now = self.now(tx).await?;
@@ -178,7 +187,8 @@ impl Writer {
             let loads = snapshot.loads().to_vec();
             match in_order(jobs, &mut snapshot, now)? {
                 Ok(verdicts) if !is_locking || locks.cover(&Locks::of(&loads, &verdicts)) => {
-                    return Ok((verdicts, now, snapshot.absent().clone()));
+                    let (absent, changed) = (snapshot.absent().clone(), snapshot.changed().clone());
+                    return Ok(Decided { verdicts, now, absent, changed });
                 }
                 // What was decided under the locks writes other rows than what was explored before them.
                 Ok(verdicts) => {
