@@ -101,16 +101,28 @@ impl Rows {
     }
 }
 
+/// How rows reach a statement.
+#[derive(Clone, Copy)]
+enum Form {
+    /// All in one parameter: JSON on SQLite, an array per column on PostgreSQL.
+    Whole,
+    /// Value by value, so many rows a statement (SQLite).
+    Values,
+}
+
+/// Rows in one statement of lists of values.
+const VALUES_ROWS: usize = 128;
+
 /// How long it takes to insert what a run added, in so many transactions, into a database that holds
 /// what was there before.
 pub async fn measure(place: &Place, kind: Kind, rows: &Rows, transactions: usize) -> anyhow::Result<Duration> {
-    // SQLite has one writer; the gateway uses two on PostgreSQL. The better counts.
-    let writers: &[usize] = match kind {
-        Kind::Sqlite => &[1],
-        Kind::Postgres => &[1, 2],
+    // SQLite has one writer; the gateway uses two on PostgreSQL. The best counts.
+    let ways: &[(usize, Form)] = match kind {
+        Kind::Sqlite => &[(1, Form::Whole), (1, Form::Values)],
+        Kind::Postgres => &[(1, Form::Whole), (2, Form::Whole)],
     };
     let mut best = Duration::MAX;
-    for writers in writers {
+    for (writers, form) in ways {
         let url = place.create("floor");
         let store = Store::open(&url).await?;
         store.migrate().await?;
@@ -118,17 +130,17 @@ pub async fn measure(place: &Place, kind: Kind, rows: &Rows, transactions: usize
         let mut direct = Direct::open(&url).await?;
         for (spec, rows) in &rows.before {
             for rows in rows.chunks(1_000) {
-                insert(&mut direct, spec, rows).await.context(spec.name)?;
+                insert(&mut direct, spec, rows, Form::Whole).await.context(spec.name)?;
             }
         }
         direct.close().await?;
-        best = best.min(timed(&url, rows, transactions, *writers).await?);
+        best = best.min(timed(&url, rows, transactions, *writers, *form).await?);
         place.drop("floor").await?;
     }
     Ok(best)
 }
 
-async fn timed(url: &str, rows: &Rows, transactions: usize, writers: usize) -> anyhow::Result<Duration> {
+async fn timed(url: &str, rows: &Rows, transactions: usize, writers: usize, form: Form) -> anyhow::Result<Duration> {
     let mut connections = Vec::new();
     for _ in 0..writers {
         connections.push(Direct::open(url).await?);
@@ -137,7 +149,7 @@ async fn timed(url: &str, rows: &Rows, transactions: usize, writers: usize) -> a
     // The work of each writer is a future of its own; together they are as parallel as the database is.
     let work = connections.into_iter().enumerate().map(|(writer, mut direct)| async move {
         for n in (writer..transactions).step_by(writers) {
-            transaction(&mut direct, rows, n, transactions).await?;
+            transaction(&mut direct, rows, n, transactions, form).await?;
         }
         Ok::<_, anyhow::Error>(direct)
     });
@@ -158,21 +170,38 @@ async fn timed(url: &str, rows: &Rows, transactions: usize, writers: usize) -> a
 }
 
 /// The `n`th of equal parts, in one transaction.
-async fn transaction(direct: &mut Direct, rows: &Rows, n: usize, of: usize) -> anyhow::Result<()> {
+async fn transaction(direct: &mut Direct, rows: &Rows, n: usize, of: usize, form: Form) -> anyhow::Result<()> {
     direct.script(if matches!(direct, Direct::Sqlite(_)) { "BEGIN IMMEDIATE" } else { "BEGIN" }).await?;
     for (spec, rows) in &rows.added {
         let part = &rows[rows.len() * n / of..rows.len() * (n + 1) / of];
         if !part.is_empty() {
-            insert(direct, spec, part).await.context(spec.name)?;
+            insert(direct, spec, part, form).await.context(spec.name)?;
         }
     }
     direct.script("COMMIT").await
 }
 
-async fn insert(direct: &mut Direct, spec: &'static TableSpec, rows: &[Vec<Value>]) -> anyhow::Result<()> {
+async fn insert(direct: &mut Direct, spec: &'static TableSpec, rows: &[Vec<Value>], form: Form) -> anyhow::Result<()> {
     let (table, columns) = (quoted(spec.name), columns(spec));
-    match direct {
-        Direct::Sqlite(connection) => {
+    match (direct, form) {
+        (Direct::Sqlite(connection), Form::Values) => {
+            for rows in rows.chunks(VALUES_ROWS) {
+                let row = format!("({})", vec!["?"; spec.columns.len()].join(", "));
+                let sql = format!("INSERT INTO {table} ({columns}) VALUES {}", vec![row; rows.len()].join(", "));
+                let mut bound = SqliteArguments::default();
+                for value in rows.iter().flatten() {
+                    match value {
+                        Value::Null => bound.add(None::<&str>),
+                        Value::Int(n) => bound.add(*n),
+                        Value::Text(s) => bound.add(s.as_str()),
+                        Value::Bytes(b) => bound.add(b.as_slice()),
+                    }
+                    .map_err(sqlx::Error::Encode)?;
+                }
+                sqlx::query_with(AssertSqlSafe(sql), bound).execute(&mut *connection).await?;
+            }
+        }
+        (Direct::Sqlite(connection), Form::Whole) => {
             let values = spec.columns.iter().enumerate().map(|(i, c)| match c.ty {
                 ColumnType::Bytes => format!("unhex(value->>{i})"),
                 ColumnType::Int | ColumnType::Text => format!("value->>{i}"),
@@ -183,7 +212,7 @@ async fn insert(direct: &mut Direct, spec: &'static TableSpec, rows: &[Vec<Value
             bound.add(json(rows)).map_err(sqlx::Error::Encode)?;
             sqlx::query_with(AssertSqlSafe(sql), bound).execute(connection).await?;
         }
-        Direct::Postgres(connection) => {
+        (Direct::Postgres(connection), _) => {
             let arrays = spec.columns.iter().enumerate().map(|(i, c)| match c.ty {
                 ColumnType::Int => format!("${}::bigint[]", i + 1),
                 ColumnType::Text => format!("${}::text[]", i + 1),

@@ -768,7 +768,7 @@ CREATE TABLE evidence (
     item_index BIGINT NOT NULL,
     item_count BIGINT NOT NULL,
     item_path TEXT COLLATE "C" NOT NULL,
-    receipt TEXT COLLATE "C" NOT NULL,
+    receipt BYTEA NOT NULL,
     PRIMARY KEY (leaf_id)
 );
 CREATE TRIGGER evidence_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON evidence
@@ -782,7 +782,7 @@ CREATE TABLE leaves (
     kind TEXT COLLATE "C" NOT NULL,
     author TEXT COLLATE "C" NOT NULL,
     recorded_at_us BIGINT NOT NULL,
-    body TEXT COLLATE "C" NOT NULL,
+    body BYTEA NOT NULL,
     leaf_hash TEXT COLLATE "C" NOT NULL,
     PRIMARY KEY (leaf_id),
     UNIQUE (record, version)

@@ -773,7 +773,7 @@ CREATE TABLE evidence (
     item_index INTEGER NOT NULL,
     item_count INTEGER NOT NULL,
     item_path TEXT NOT NULL,
-    receipt TEXT NOT NULL,
+    receipt BLOB NOT NULL,
     PRIMARY KEY (leaf_id)
 ) STRICT;
 CREATE TRIGGER evidence_no_update BEFORE UPDATE ON evidence
@@ -789,7 +789,7 @@ CREATE TABLE leaves (
     kind TEXT NOT NULL,
     author TEXT NOT NULL,
     recorded_at_us INTEGER NOT NULL,
-    body TEXT NOT NULL,
+    body BLOB NOT NULL,
     leaf_hash TEXT NOT NULL,
     PRIMARY KEY (leaf_id),
     UNIQUE (record, version)

@@ -43,7 +43,7 @@ fn leaf(id: &str, audience: &[(Participant, Topic)]) -> NewLeaf {
         kind: "rating.published".into(),
         author: "regions/130000".into(),
         recorded_at_us: Timestamp(5),
-        body: format!("{{\"leaf\":\"{id}\"}}"),
+        body: format!("{{\"leaf\":\"{id}\"}}").into(),
         leaf_hash: format!("hash of {id}"),
     };
     NewLeaf { row, audience: audience.iter().cloned().collect() }
@@ -269,7 +269,7 @@ async fn records_keep_their_versions_and_evidence(db: TestDatabase) {
         item_index: 0,
         item_count: 1,
         item_path: String::new(),
-        receipt: "{}".into(),
+        receipt: "{}".to_owned().into(),
     };
     let mut tx = store.begin_write().await.unwrap();
     let effects =

@@ -8,6 +8,8 @@ use jjj_domain::row::{Row, TableSpec};
 use jjj_domain::table;
 use jjj_domain::time::Timestamp;
 
+use crate::packed::Packed;
+
 /// Every table of this file, in the order of the schema.
 pub fn all() -> Vec<&'static TableSpec> {
     vec![
@@ -73,7 +75,7 @@ table! {
         /// Hex hashes from the item to the root that the token binds, concatenated.
         pub item_path: String,
         /// The receipt given for it, JSON.
-        pub receipt: String,
+        pub receipt: Packed,
     }
 }
 
@@ -89,7 +91,8 @@ table! {
         /// The actor whose request it is, or `gateway`.
         pub author: String,
         pub recorded_at_us: Timestamp,
-        pub body: String,
+        /// Canonical JSON, see [`Packed`].
+        pub body: Packed,
         /// RFC 6962 leaf hash of `body`, hex.
         pub leaf_hash: String,
     }

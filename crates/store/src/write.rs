@@ -189,7 +189,7 @@ impl WriteTx {
             tables.entry(write.spec.name).or_insert_with(|| (write.spec, Vec::new())).1.push(&write.values);
         }
         self.insert(&effects.tokens, Shape::InsertIgnore).await?;
-        self.insert(&effects.leaves.iter().map(|leaf| leaf.row.clone()).collect::<Vec<_>>(), Shape::Insert).await?;
+        self.insert(effects.leaves.iter().map(|leaf| &leaf.row), Shape::Insert).await?;
         self.insert(&effects.evidence, Shape::Insert).await?;
         self.insert(&effects.chunks, Shape::Insert).await?;
         for (spec, rows) in tables.into_values() {
@@ -240,8 +240,8 @@ impl WriteTx {
         self.run(T::spec(), shape, &values.values().map(Vec::as_slice).collect::<Vec<_>>()).await
     }
 
-    pub(crate) async fn insert<T: Row>(&mut self, rows: &[T], shape: Shape) -> Result<()> {
-        let values: Vec<Vec<Value>> = rows.iter().map(T::to_values).collect();
+    pub(crate) async fn insert<T: Row>(&mut self, rows: impl IntoIterator<Item = &T>, shape: Shape) -> Result<()> {
+        let values: Vec<Vec<Value>> = rows.into_iter().map(T::to_values).collect();
         self.run(T::spec(), shape, &refs(&values)).await
     }
 

@@ -100,7 +100,7 @@ pub fn leaf_row(leaf: &Leaf, context: &Context<'_>, evidence: Option<&EvidenceDi
         kind: leaf.kind.to_owned(),
         author,
         recorded_at_us: context.recorded_at,
-        body,
+        body: body.into(),
         leaf_hash,
     }
 }
@@ -300,7 +300,7 @@ mod tests {
         let policy: PolicyRow = stored.row().unwrap();
         assert_eq!(policy.recorded_at_us, now);
         let canonical: Json = serde_json::from_str(&row.body).unwrap();
-        assert_eq!(canonical_json(&canonical), row.body, "canonical as another writer has it");
+        assert_eq!(canonical_json(&canonical), *row.body, "canonical as another writer has it");
         assert!(leaf_row(&leaf, &context, None).body.contains(r#""evidence":null"#));
     }
 }
