@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::{Context as _, anyhow, ensure};
 use bytes::Bytes;
 use jjj_cli::client::Client;
+use jjj_server::receipt::from_wire;
 use jjj_tests::world::{BOOK, Systems};
-use jjj_token::receipt::Receipt;
 use jjj_token::{Hash, VerifyingKey};
 use jjj_wire::pb;
 use prost::Message;
@@ -78,19 +78,7 @@ fn one(answer: &Bytes, payment: &str, version: i64, key: &VerifyingKey) -> anyho
     let answer = pb::AuthorizePaymentResponse::decode(answer.clone())?;
     let receipt = answer.receipt.context("an answer without a receipt")?;
     ensure!(receipt.record == payment && receipt.version == version, "a receipt for another record: {receipt:?}");
-    let hash = |bytes: &Vec<u8>| Hash::try_from(&bytes[..]).map_err(|_| anyhow!("a hash has 32 bytes"));
-    let receipt = Receipt {
-        origin: receipt.origin,
-        record: receipt.record,
-        version: receipt.version,
-        leaf_hash: hash(&receipt.leaf_hash)?,
-        log_deadline_us: receipt.log_deadline_time_us,
-        kid: receipt.kid,
-        batch_size: receipt.batch_size.unsigned_abs(),
-        batch_index: receipt.batch_index.unsigned_abs(),
-        path: receipt.path.iter().map(hash).collect::<Result<_, _>>()?,
-        signature: receipt.signature,
-    };
+    let receipt = from_wire(receipt).context("a receipt in its form")?;
     receipt.verify(key)?;
     Ok(receipt.leaf_hash)
 }

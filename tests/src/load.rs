@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jjj_cli::session::{Session, decode, find};
+use jjj_server::receipt::from_wire;
 use jjj_token::receipt::Receipt;
 use jjj_token::{Hash, VerifyingKey};
 use jjj_wire::methods::{METHODS, Method};
@@ -143,25 +144,9 @@ impl Kept {
         let singles = if self.method.batch { batch_items(answer) } else { vec![answer.clone()] };
         let receipt = |bytes: &Bytes| {
             let answer = WithReceipt::decode(bytes.clone()).expect("an answer to a mutation");
-            as_signed(answer.receipt.expect("a receipt"))
+            from_wire(answer.receipt.expect("a receipt")).expect("a receipt in its form")
         };
         singles.iter().map(receipt).collect()
-    }
-}
-
-fn as_signed(receipt: pb::Receipt) -> Receipt {
-    let hash = |bytes: &Vec<u8>| Hash::try_from(&bytes[..]).expect("32 bytes");
-    Receipt {
-        origin: receipt.origin,
-        record: receipt.record,
-        version: receipt.version,
-        leaf_hash: hash(&receipt.leaf_hash),
-        log_deadline_us: receipt.log_deadline_time_us,
-        kid: receipt.kid,
-        batch_size: receipt.batch_size.unsigned_abs(),
-        batch_index: receipt.batch_index.unsigned_abs(),
-        path: receipt.path.iter().map(hash).collect(),
-        signature: receipt.signature,
     }
 }
 

@@ -269,7 +269,7 @@ async fn records_keep_their_versions_and_evidence(db: TestDatabase) {
         item_index: 0,
         item_count: 1,
         item_path: String::new(),
-        receipt: "{}".to_owned().into(),
+        receipt: Vec::new(),
     };
     let mut tx = store.begin_write().await.unwrap();
     let effects =

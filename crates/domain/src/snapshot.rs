@@ -5,8 +5,10 @@
 
 use std::any::{Any, TypeId};
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use foldhash::{HashMap, HashSet};
 
 use crate::decision::{Erasure, Leaf};
 use crate::key;
@@ -67,6 +69,11 @@ impl Ord for Load {
     }
 }
 
+/// Tables and keys of rows that are not there.
+pub type Absent = HashSet<(&'static str, Vec<Value>)>;
+/// By table, columns that were changed.
+pub type Changed = HashMap<&'static str, ColumnSet>;
+
 type AnyRow = Arc<dyn Any + Send + Sync>;
 type Columns = &'static [&'static str];
 
@@ -75,8 +82,8 @@ type Columns = &'static [&'static str];
 pub struct Snapshot {
     tables: HashMap<&'static str, Table>,
     loads: Vec<Load>,
-    absent: HashSet<(&'static str, Vec<Value>)>,
-    changed: HashMap<&'static str, ColumnSet>,
+    absent: Absent,
+    changed: Changed,
     misses: RefCell<BTreeSet<Load>>,
     read: RefCell<HashMap<(TypeId, usize), Reading>>,
 }
@@ -149,13 +156,13 @@ impl Snapshot {
 
     /// Rows asked for by key that the database did not have: what is then written under such a
     /// key is new, and must not replace what another transaction has meanwhile put there.
-    pub fn absent(&self) -> &HashSet<(&'static str, Vec<Value>)> {
+    pub fn absent(&self) -> &Absent {
         &self.absent
     }
 
     /// By table, the columns in which any row put here differs from the one that it replaced: the
     /// database need change no others, nor their indexes.
-    pub fn changed(&self) -> &HashMap<&'static str, ColumnSet> {
+    pub fn changed(&self) -> &Changed {
         &self.changed
     }
 

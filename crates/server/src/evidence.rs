@@ -12,7 +12,6 @@ use jjj_domain::person::{PersonKeyRow, ReadPersonalData, Reader};
 use jjj_domain::rejection::Reason;
 use jjj_domain::row::StoredFault;
 use jjj_store::log_tables::{EvidenceRow, LeafRow, TokenRow};
-use jjj_token::receipt::Receipt;
 use jjj_token::seal;
 use jjj_wire::pb;
 use serde_json::Value as Json;
@@ -22,7 +21,7 @@ use crate::engine::effects::{evidence_aad, person_key_aad};
 use crate::engine::{Job, Origin};
 use crate::gateway::Gateway;
 use crate::identity::Caller;
-use crate::rpc::support;
+use crate::receipt;
 use crate::status::Refused;
 
 /// Whether a leaf was told to the caller's participant, or comes from it. The gateway's
@@ -72,7 +71,7 @@ pub async fn of(gateway: &Gateway, caller: &Caller, leaf: LeafRow) -> Result<pb:
     let token: Option<TokenRow> = session.get(key![row.token_digest.clone()]).await.map_err(failed)?;
     let token = token.ok_or_else(|| lost("its token is gone"))?.token;
     drop(session);
-    let receipt = Receipt::from_json(row.receipt.as_bytes()).map_err(|_| lost("its receipt cannot be read"))?;
+    let receipt = receipt::stored(&row.receipt).ok_or_else(|| lost("its receipt cannot be read"))?;
     let hashes = row.item_path.as_bytes().chunks(64).map(hex::decode).collect::<Result<Vec<_>, _>>();
     Ok(pb::Evidence {
         method: row.method_path.clone(),
@@ -81,7 +80,7 @@ pub async fn of(gateway: &Gateway, caller: &Caller, leaf: LeafRow) -> Result<pb:
         batch_index: row.item_index as i32,
         path: hashes.map_err(|_| lost("its path cannot be read"))?,
         request: request(gateway, caller, &leaf, row).await?,
-        receipt: Some(support::receipt(&receipt)),
+        receipt: Some(receipt::to_wire(&receipt)),
         token,
         leaf: leaf.body.0.into_bytes(),
         ..base

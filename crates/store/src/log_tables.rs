@@ -74,8 +74,8 @@ table! {
         pub item_count: i64,
         /// Hex hashes from the item to the root that the token binds, concatenated.
         pub item_path: String,
-        /// The receipt given for it, JSON.
-        pub receipt: Packed,
+        /// The receipt given for it: a `jjj.gateway.v1.Receipt`.
+        pub receipt: Vec<u8>,
     }
 }
 

@@ -1,14 +1,14 @@
 //! One batch's transaction, in the order of DESIGN.md §4: claim the requests, load
 //! and lock, decide (elsewhere), write, commit.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use jjj_domain::decision::{Erasure, Topic, Write};
 use jjj_domain::ledger::{Account, AccountRow, Layer, TransferRow};
 use jjj_domain::names::{Participant, RequestId};
 use jjj_domain::row::{ColumnSet, Row, TableKind, TableSpec};
-use jjj_domain::snapshot::{Load, Snapshot};
+use jjj_domain::snapshot::{Absent, Changed, Load, Snapshot};
 use jjj_domain::time::Timestamp;
 use jjj_domain::value::Value;
 
@@ -69,10 +69,10 @@ pub struct Effects {
     pub fold: Option<Fold>,
     /// Keys of heads that the decisions found absent. They are inserted, never replaced: a rival
     /// that wrote one meanwhile is a `Unique` conflict, and the batch is decided anew.
-    pub absent: HashSet<(&'static str, Vec<Value>)>,
+    pub absent: Absent,
     /// By table, the columns that differ from what the heads held before. Tables that are not here
     /// change whole rows.
-    pub changed: HashMap<&'static str, ColumnSet>,
+    pub changed: Changed,
 }
 
 /// A leaf and whom to deliver it to once numbered.

@@ -10,17 +10,15 @@
 //!
 //! Nothing is answered until the commit has succeeded.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jjj_domain::rejection::Reason;
-use jjj_domain::row::{ColumnSet, StoredFault};
-use jjj_domain::snapshot::{Load, Snapshot};
+use jjj_domain::row::StoredFault;
+use jjj_domain::snapshot::{Absent, Changed, Load, Snapshot};
 use jjj_domain::time::Timestamp;
-use jjj_domain::value::Value;
 use jjj_store::dialect::Dialect;
 use jjj_store::{Claim, RequestClaim, Store, StoreError, WriteTx};
-use jjj_token::receipt::Receipt;
 
 use super::decide::{Verdict, explore, in_order};
 use super::effects::{Accepting, EffectsError, prepare};
@@ -92,10 +90,8 @@ pub(super) struct InDoubt {
 struct Decided {
     verdicts: Vec<Verdict>,
     now: Timestamp,
-    /// [`Snapshot::absent`]
-    absent: HashSet<(&'static str, Vec<Value>)>,
-    /// [`Snapshot::changed`]
-    changed: HashMap<&'static str, ColumnSet>,
+    absent: Absent,
+    changed: Changed,
 }
 
 pub(super) enum Attempt {
@@ -159,7 +155,7 @@ impl Writer {
     /// Decides what is new, for good: locked where the database needs it.
     async fn decide(&self, tx: &mut WriteTx, jobs: &[&Job]) -> Result<Decided, BatchError> {
         if jobs.is_empty() {
-            let (absent, changed) = (HashSet::new(), HashMap::new());
+            let (absent, changed) = (Absent::default(), Changed::default());
             return Ok(Decided { verdicts: Vec::new(), now: Timestamp(0), absent, changed });
         }
         let mut snapshot = Snapshot::default();
@@ -261,8 +257,8 @@ async fn stored_answer(tx: &mut WriteTx, leaf_id: &str) -> Result<Accepted, Batc
     let receipt = match tx.session().evidence(leaf_id).await? {
         None => None,
         Some(row) => {
-            let receipt = Receipt::from_json(row.receipt.as_bytes());
-            Some(Arc::new(receipt.map_err(|_| lost("evidence", "has a receipt that cannot be read"))?))
+            let receipt = crate::receipt::stored(&row.receipt);
+            Some(Arc::new(receipt.ok_or_else(|| lost("evidence", "has a receipt that cannot be read"))?))
         }
     };
     Ok(Accepted { leaf: Arc::new(LeafView::stored(&leaf)?), receipt })

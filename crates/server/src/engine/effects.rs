@@ -171,6 +171,6 @@ fn evidence_row(job: &Job, evidence: &Evidence, leaf_id: &str, item: Vec<u8>, re
         item_index: i64::from(evidence.index),
         item_count: i64::from(evidence.count),
         item_path: evidence.item_path.iter().map(|hash: &Hash| hex::encode(hash)).collect(),
-        receipt: serde_json::to_string(receipt).expect("a receipt is plain data").into(),
+        receipt: crate::receipt::store(receipt),
     }
 }

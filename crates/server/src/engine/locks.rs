@@ -4,13 +4,13 @@
 //! the parent of an absence, the entitlement booked to). Against change: rows read by
 //! key, and those found in a list that a decision stands on (`Decision::relied_on`).
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use jjj_domain::ledger::AccountRow;
 use jjj_domain::participant::{AdministratorRow, KeyRow, ParticipantRow};
 use jjj_domain::policy::PolicyRow;
 use jjj_domain::row::{Row, TableKind, TableSpec};
-use jjj_domain::snapshot::Load;
+use jjj_domain::snapshot::{Absent, Load};
 use jjj_domain::value::Value;
 
 use super::decide::Verdict;
@@ -66,7 +66,7 @@ impl Locks {
 
     /// Forgets rows that were absent when locked and are there now: nothing was locked.
     /// Tells whether there were any.
-    pub fn forget_appeared(&mut self, before: &HashSet<Key>, now: &HashSet<Key>) -> bool {
+    pub fn forget_appeared(&mut self, before: &Absent, now: &Absent) -> bool {
         let appeared = |key: &Key| before.contains(key) && !now.contains(key);
         let count = self.update.len() + self.share.len();
         self.update.retain(|key, _| !appeared(key));

@@ -8,6 +8,7 @@ pub mod effects;
 pub mod job;
 pub mod leaf;
 mod locks;
+mod queue;
 mod read;
 mod worker;
 
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use jjj_domain::rejection::{Reason, Rejection};
 use jjj_store::Store;
 use jjj_store::dialect::Dialect;
-use tokio::sync::{Mutex, Notify, Semaphore, TryAcquireError, mpsc, oneshot, watch};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
@@ -29,7 +30,8 @@ pub use job::{Accepted, Evidence, Job, Origin, Outcome, SealedFor};
 pub use leaf::LeafView;
 
 use batch::Writer;
-use worker::{Group, Queue, Worker};
+use queue::Queue;
+use worker::Worker;
 
 /// Request ids older than this are refused: their partition may be gone.
 const MAX_AGE_US: i64 = 35 * jjj_domain::time::DAY_US;
@@ -39,9 +41,7 @@ const MAX_AHEAD_US: i64 = 5 * 60 * 1_000_000;
 /// Takes mutations in. Clones share the queue.
 #[derive(Clone)]
 pub struct Engine {
-    queue: mpsc::UnboundedSender<Group>,
-    /// Bounds the queue by items; the channel itself is unbounded.
-    room: Arc<Semaphore>,
+    queue: Arc<Queue>,
     clock: Clock,
     store: Store,
 }
@@ -49,15 +49,13 @@ pub struct Engine {
 /// The tasks behind an [`Engine`].
 pub struct Workers {
     tasks: JoinSet<()>,
-    room: Arc<Semaphore>,
-    close: watch::Sender<bool>,
+    queue: Arc<Queue>,
 }
 
 impl Workers {
     /// Takes nothing more in, and returns when everything taken in is answered.
     pub async fn finish(mut self) {
-        self.room.close();
-        self.close.send_replace(true);
+        self.queue.close();
         while self.tasks.join_next().await.is_some() {}
     }
 }
@@ -78,17 +76,10 @@ pub struct Parts {
 impl Engine {
     pub fn start(parts: Parts) -> (Self, Workers) {
         let Parts { store, clock, keys, origin, limits, registry, committed } = parts;
-        let (queue, groups) = mpsc::unbounded_channel();
+        let queue = Arc::new(Queue::new(limits.queue_items));
         let writer = Writer { store: store.clone(), clock: clock.clone(), keys, origin };
-        let (close, closed) = watch::channel(false);
-        let worker = Arc::new(Worker {
-            writer,
-            closed,
-            queue: Mutex::new(Queue { groups, held: None }),
-            batch_items: limits.batch_items,
-            registry,
-            committed,
-        });
+        let worker =
+            Arc::new(Worker { writer, queue: queue.clone(), batch_items: limits.batch_items, registry, committed });
         let count = match store.dialect() {
             Dialect::Sqlite => 1,
             Dialect::Postgres => limits.writers,
@@ -97,8 +88,7 @@ impl Engine {
         for _ in 0..count {
             tasks.spawn(worker.clone().run());
         }
-        let room = Arc::new(Semaphore::new(limits.queue_items));
-        (Self { queue, room: room.clone(), clock, store }, Workers { tasks, room, close })
+        (Self { queue: queue.clone(), clock, store }, Workers { tasks, queue })
     }
 
     /// Records one mutation, or says why not.
@@ -121,7 +111,7 @@ impl Engine {
 
     /// How many mutations can still be taken.
     pub fn room(&self) -> usize {
-        self.room.available_permits()
+        self.queue.room()
     }
 
     fn check_age(&self, job: &Job) -> Result<(), Rejection> {
@@ -139,15 +129,9 @@ impl Engine {
             return Vec::new();
         }
         let refuse = |refused: Refused| vec![Err(refused); count];
-        let room = match self.room.clone().try_acquire_many_owned(count as u32) {
-            Ok(room) => room,
-            Err(TryAcquireError::NoPermits) => return refuse(Refused::Busy),
-            Err(TryAcquireError::Closed) => return refuse(Refused::Stopping),
-        };
-        let (answer, answered) = oneshot::channel();
-        if self.queue.send(Group { jobs, answer, _room: room }).is_err() {
-            return refuse(Refused::Stopping);
+        match self.queue.push(jobs) {
+            Ok(answered) => answered.await.unwrap_or_else(|_| refuse(Refused::Internal)),
+            Err(refused) => refuse(refused),
         }
-        answered.await.unwrap_or_else(|_| refuse(Refused::Internal))
     }
 }

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use jjj_store::{ConflictKind, StoreError};
-use tokio::sync::{Mutex, Notify, OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::Notify;
 
 use super::batch::{Attempt, BatchError, Done, InDoubt, Writer};
 use super::job::{Job, Outcome};
+use super::queue::Queue;
 use crate::registry::Registry;
 use crate::status::Refused;
-use crate::stop::{Stop, stopped};
 
 /// How often a batch that lost against another one is decided anew before it is divided.
 const TRIES: u32 = 4;
@@ -22,25 +22,9 @@ const TRIES: u32 = 4;
 const DOUBT_TRIES: u32 = 40;
 const DOUBT_PAUSE: Duration = Duration::from_millis(250);
 
-/// What waits, in the order in which it came.
-pub(super) struct Queue {
-    pub groups: mpsc::UnboundedReceiver<Group>,
-    /// Taken out while a batch was being filled, and not fit to be in it.
-    pub held: Option<Group>,
-}
-
-/// The jobs of one call. They are decided in one transaction, unless it fails and is divided.
-pub(super) struct Group {
-    pub jobs: Vec<Job>,
-    pub answer: oneshot::Sender<Vec<Outcome>>,
-    /// Room in the queue, given back when answered.
-    pub _room: OwnedSemaphorePermit,
-}
-
 pub(super) struct Worker {
     pub writer: Writer,
-    pub queue: Mutex<Queue>,
-    pub closed: Stop,
+    pub queue: Arc<Queue>,
     pub batch_items: usize,
     pub registry: Option<Arc<Registry>>,
     pub committed: Arc<Notify>,
@@ -49,7 +33,7 @@ pub(super) struct Worker {
 impl Worker {
     /// Works until the queue is closed and empty.
     pub async fn run(self: Arc<Self>) {
-        while let Some(groups) = self.drain().await {
+        while let Some(groups) = self.queue.take(self.batch_items).await {
             let jobs: Vec<&Job> = groups.iter().flat_map(|group| &group.jobs).collect();
             // A bug of ours must cost this batch its answers, never the gateway its writer.
             let Ok(outcomes) = AssertUnwindSafe(self.process(&jobs)).catch_unwind().await else {
@@ -63,48 +47,6 @@ impl Worker {
                 let _ = group.answer.send(answers);
             }
         }
-    }
-
-    /// Waits for work and takes as much as a batch holds. Callers who have gone are left out: nothing
-    /// was begun for them.
-    async fn drain(&self) -> Option<Vec<Group>> {
-        let mut queue = self.queue.lock().await;
-        let mut taken = Vec::new();
-        let mut count = 0;
-        loop {
-            let next = match taken.is_empty() {
-                true => Some(self.next(&mut queue).await?),
-                false => queue.groups.try_recv().ok(),
-            };
-            let Some(group) = next else { return Some(taken) };
-            if group.answer.is_closed() {
-                continue;
-            }
-            let alone = group.jobs.iter().any(|job| job.alone);
-            if alone && !taken.is_empty() {
-                queue.held = Some(group);
-                return Some(taken);
-            }
-            count += group.jobs.len();
-            taken.push(group);
-            if alone || count >= self.batch_items {
-                return Some(taken);
-            }
-        }
-    }
-
-    /// The next group; `None` when the queue is closed and empty.
-    async fn next(&self, queue: &mut Queue) -> Option<Group> {
-        if let Some(held) = queue.held.take() {
-            return Some(held);
-        }
-        let mut closed = self.closed.clone();
-        tokio::select! {
-            biased;
-            group = queue.groups.recv() => return group,
-            () = stopped(&mut closed) => queue.groups.close(),
-        }
-        queue.groups.recv().await
     }
 
     async fn process(&self, jobs: &[&Job]) -> Vec<Outcome> {

@@ -5,7 +5,6 @@ use jjj_domain::decision::Command;
 use jjj_domain::names::RequestId;
 use jjj_domain::rejection::{Reason, Rejection};
 use jjj_domain::row::StoredFault;
-use jjj_token::receipt::Receipt;
 use jjj_wire::pb;
 use jjj_wire::pb::batch_mutate_result::Outcome as ItemOutcome;
 use prost::Message;
@@ -15,6 +14,7 @@ use super::fields;
 use crate::engine::{Accepted, Evidence, Job, LeafView, Origin, SealedFor};
 use crate::gateway::Gateway;
 use crate::identity::Caller;
+use crate::receipt;
 use crate::status::Refused;
 
 /// A parsed mutation, ready for the engine.
@@ -156,22 +156,6 @@ fn answer<A>(
     accepted: &Accepted,
     render: &impl Fn(&LeafView, pb::Receipt) -> Result<A, StoredFault>,
 ) -> Result<A, Status> {
-    let receipt = accepted.receipt.as_deref().map(receipt).unwrap_or_default();
+    let receipt = accepted.receipt.as_deref().map(receipt::to_wire).unwrap_or_default();
     render(&accepted.leaf, receipt).map_err(|fault| Refused::internal("rendering", &fault).into())
-}
-
-/// A receipt as the API gives it.
-pub fn receipt(receipt: &Receipt) -> pb::Receipt {
-    pb::Receipt {
-        record: receipt.record.clone(),
-        version: receipt.version,
-        leaf_hash: receipt.leaf_hash.to_vec(),
-        log_deadline_time_us: receipt.log_deadline_us,
-        origin: receipt.origin.clone(),
-        kid: receipt.kid.clone(),
-        batch_size: receipt.batch_size as i32,
-        batch_index: receipt.batch_index as i32,
-        path: receipt.path.iter().map(|hash| hash.to_vec()).collect(),
-        signature: receipt.signature.clone(),
-    }
 }

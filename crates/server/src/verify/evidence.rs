@@ -17,6 +17,7 @@ use super::digest::{parse_hashes, sha256_hex};
 use super::keys::fits;
 use super::leaves::Context;
 use super::report::{Check, Findings, NoticeKind, quote};
+use crate::receipt;
 
 const SECOND_US: i64 = 1_000_000;
 
@@ -207,10 +208,9 @@ impl One<'_> {
 
     /// The receipt: the gateway's own signature over this very leaf.
     fn receipt(&mut self) -> Option<i64> {
-        let text = &self.row.receipt;
-        let problem = match Receipt::from_json(text.as_bytes()) {
-            Err(problem) => problem.to_string(),
-            Ok(receipt) => match self.check_receipt(text, &receipt) {
+        let problem = match receipt::stored(&self.row.receipt) {
+            None => "is no receipt".to_owned(),
+            Some(receipt) => match self.check_receipt(&receipt) {
                 Ok(()) => return Some(receipt.log_deadline_us),
                 Err(problem) => problem,
             },
@@ -219,8 +219,8 @@ impl One<'_> {
         None
     }
 
-    fn check_receipt(&self, text: &str, receipt: &Receipt) -> Result<(), String> {
-        if serde_json::to_string(receipt).ok().as_deref() != Some(text) {
+    fn check_receipt(&self, receipt: &Receipt) -> Result<(), String> {
+        if receipt::store(receipt) != self.row.receipt {
             return Err("is spelled in another way than ours".to_owned());
         }
         let promised = (receipt.record.as_str(), receipt.version, receipt.leaf_hash);

@@ -1,0 +1,296 @@
+//! What waits for the write path: bounded, and fair between participants.
+//!
+//! Each participant waits in a lane of its own. A lane may hold as many mutations as there is room
+//! left for everybody, so that a flood takes half of the queue at most and never the last place;
+//! beyond, it is refused with RESOURCE_EXHAUSTED and told when to come back. Lanes are served in
+//! turn, by mutations rather than by calls: a batch call of a thousand waits for its share like a
+//! thousand single calls (deficit round robin, Shreedhar and Varghese 1995).
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use jjj_domain::names::Participant;
+use tokio::sync::{Notify, oneshot};
+
+use super::job::{Job, Outcome};
+use crate::status::Refused;
+
+/// How many mutations a lane may send ahead when its turn comes.
+const QUANTUM: usize = 32;
+
+/// The jobs of one call. They are decided in one transaction, unless it fails and is divided.
+pub(super) struct Group {
+    pub jobs: Vec<Job>,
+    pub answer: oneshot::Sender<Vec<Outcome>>,
+    /// Its place, free again when it is answered or given up.
+    pub _place: Place,
+}
+
+/// Mutations waiting or under way.
+pub(super) struct Queue {
+    lanes: Mutex<Lanes<Group>>,
+    /// Somebody may find something to take, or that nothing will come any more.
+    changed: Notify,
+}
+
+/// Room taken in a lane; dropping it gives it back.
+pub(super) struct Place {
+    queue: Arc<Queue>,
+    of: Participant,
+    items: usize,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.queue.lanes().free(&self.of, self.items);
+    }
+}
+
+impl Queue {
+    pub fn new(room: usize) -> Self {
+        Self { lanes: Mutex::new(Lanes::new(room)), changed: Notify::new() }
+    }
+
+    /// Takes jobs in; the answer comes by the receiver.
+    pub fn push(self: &Arc<Self>, jobs: Vec<Job>) -> Result<oneshot::Receiver<Vec<Outcome>>, Refused> {
+        let (answer, answered) = oneshot::channel();
+        let of = jobs[0].actor.participant().clone();
+        let (items, alone) = (jobs.len(), jobs.iter().any(|job| job.alone));
+        let mut lanes = self.lanes();
+        lanes.reserve(&of, items)?;
+        let place = Place { queue: self.clone(), of: of.clone(), items };
+        lanes.push(&of, Waiting { what: Group { jobs, answer, _place: place }, items, alone });
+        drop(lanes);
+        self.changed.notify_one();
+        Ok(answered)
+    }
+
+    /// Waits for work and takes as much as a batch holds, at least one group. `None` when the queue
+    /// is closed and empty.
+    pub async fn take(&self, most_items: usize) -> Option<Vec<Group>> {
+        loop {
+            let changed = self.changed.notified();
+            let (taken, is_closed) = {
+                let mut lanes = self.lanes();
+                let taken = lanes.take(most_items);
+                if !lanes.is_empty() {
+                    // For another writer.
+                    self.changed.notify_one();
+                }
+                (taken, lanes.is_closed)
+            };
+            // Callers who have gone are left out: nothing was begun for them.
+            let taken: Vec<Group> = taken.into_iter().filter(|group| !group.answer.is_closed()).collect();
+            if !taken.is_empty() {
+                return Some(taken);
+            }
+            if is_closed && self.lanes().is_empty() {
+                return None;
+            }
+            changed.await;
+        }
+    }
+
+    /// How many mutations still find room, of all participants.
+    pub fn room(&self) -> usize {
+        self.lanes().room
+    }
+
+    /// Takes nothing more in.
+    pub fn close(&self) {
+        self.lanes().is_closed = true;
+        self.changed.notify_waiters();
+        // Also for one that is about to wait.
+        self.changed.notify_one();
+    }
+
+    fn lanes(&self) -> MutexGuard<'_, Lanes<Group>> {
+        self.lanes.lock().expect("no panic while held")
+    }
+}
+
+/// The lanes by themselves, of anything that waits.
+struct Lanes<T> {
+    by: HashMap<Participant, Lane<T>>,
+    /// Those in whose lanes something waits, the next to be served first.
+    turn: VecDeque<Participant>,
+    room: usize,
+    is_closed: bool,
+}
+
+struct Lane<T> {
+    waiting: VecDeque<Waiting<T>>,
+    /// Items waiting or under way.
+    items: usize,
+    /// Items that it may send ahead in this turn.
+    credit: usize,
+}
+
+struct Waiting<T> {
+    what: T,
+    items: usize,
+    /// Wants a transaction of its own.
+    alone: bool,
+}
+
+impl<T> Lanes<T> {
+    fn new(room: usize) -> Self {
+        Self { by: HashMap::new(), turn: VecDeque::new(), room, is_closed: false }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.turn.is_empty()
+    }
+
+    fn reserve(&mut self, of: &Participant, items: usize) -> Result<(), Refused> {
+        if self.is_closed {
+            return Err(Refused::Stopping);
+        }
+        let held = self.by.get(of).map_or(0, |lane| lane.items);
+        // A first call finds room as long as there is any: a batch call may be larger than a share.
+        let has_share = held == 0 || held + items <= self.room;
+        if items > self.room || !has_share {
+            return Err(Refused::Busy);
+        }
+        let lane = Lane { waiting: VecDeque::new(), items: 0, credit: 0 };
+        self.by.entry(of.clone()).or_insert(lane).items += items;
+        self.room -= items;
+        Ok(())
+    }
+
+    fn free(&mut self, of: &Participant, items: usize) {
+        self.room += items;
+        if let Some(lane) = self.by.get_mut(of) {
+            lane.items -= items;
+            if lane.items == 0 {
+                self.by.remove(of);
+            }
+        }
+    }
+
+    fn push(&mut self, of: &Participant, waiting: Waiting<T>) {
+        let lane = self.by.get_mut(of).expect("its room was reserved");
+        if lane.waiting.is_empty() {
+            self.turn.push_back(of.clone());
+        }
+        lane.waiting.push_back(waiting);
+    }
+
+    /// What makes the next batch: until it has enough items, or what comes next must stand alone.
+    fn take(&mut self, most_items: usize) -> Vec<T> {
+        let mut taken = Vec::new();
+        let mut count = 0;
+        while count < most_items
+            && let Some(of) = self.turn.front().cloned()
+        {
+            let others = self.turn.len() > 1;
+            let lane = self.by.get_mut(&of).expect("who waits has a lane");
+            let next = lane.waiting.front().expect("who has a turn waits");
+            if next.alone && !taken.is_empty() {
+                break;
+            }
+            // The only one who waits need not save up.
+            if others && next.items > lane.credit {
+                lane.credit += QUANTUM;
+                self.turn.rotate_left(1);
+                continue;
+            }
+            let next = lane.waiting.pop_front().expect("it was looked at");
+            lane.credit = lane.credit.saturating_sub(next.items);
+            if lane.waiting.is_empty() {
+                lane.credit = 0;
+                self.turn.pop_front();
+            }
+            count += next.items;
+            taken.push(next.what);
+            if next.alone {
+                break;
+            }
+        }
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn who(name: &str) -> Participant {
+        format!("channels/{name}").parse().unwrap()
+    }
+
+    /// Waits with calls of these sizes, each named after its participant.
+    fn wait(lanes: &mut Lanes<String>, name: &str, sizes: &[usize]) -> Result<(), Refused> {
+        for items in sizes {
+            lanes.reserve(&who(name), *items)?;
+            lanes.push(&who(name), Waiting { what: name.to_owned(), items: *items, alone: *items == 0 });
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn one_who_waits_alone_is_served_as_it_came() {
+        let mut lanes = Lanes::new(10_000);
+        wait(&mut lanes, "a", &[1, 1, 600, 1]).unwrap();
+        assert_eq!(lanes.take(512), ["a", "a", "a"], "the batch ends with what fills it");
+        assert_eq!(lanes.take(512), ["a"]);
+        assert!(lanes.take(512).is_empty() && lanes.is_empty());
+    }
+
+    #[test]
+    fn a_batch_call_waits_for_its_share() {
+        let mut lanes = Lanes::new(10_000);
+        wait(&mut lanes, "bulk", &[1_000, 1_000]).unwrap();
+        wait(&mut lanes, "app", &[1; 900]).unwrap();
+        let first = lanes.take(512);
+        assert_eq!(first.iter().filter(|name| *name == "app").count(), 512, "as long as the thousand saves up");
+        let second = lanes.take(512);
+        assert!(second.iter().filter(|name| *name == "app").count() <= 388 && second.contains(&"bulk".to_owned()));
+        let rest: Vec<_> = std::iter::from_fn(|| Some(lanes.take(512)).filter(|taken| !taken.is_empty())).collect();
+        let app = |taken: &[String]| taken.iter().filter(|name| *name == "app").count();
+        assert_eq!(app(&first) + app(&second) + rest.iter().map(|taken| app(taken)).sum::<usize>(), 900);
+    }
+
+    #[test]
+    fn equals_are_served_alike() {
+        let mut lanes = Lanes::new(10_000);
+        for name in ["a", "b", "c"] {
+            wait(&mut lanes, name, &[1; 500]).unwrap();
+        }
+        let taken = lanes.take(300);
+        for name in ["a", "b", "c"] {
+            let served = taken.iter().filter(|t| *t == name).count();
+            assert!((300 / 3 - QUANTUM..=300 / 3 + QUANTUM).contains(&served), "{name}: {served}");
+        }
+    }
+
+    #[test]
+    fn a_flood_leaves_room_for_others() {
+        let mut lanes = Lanes::new(1_000);
+        let flood = (0..).take_while(|_| wait(&mut lanes, "flood", &[1]).is_ok()).count();
+        assert_eq!(flood, 500, "half of it");
+        assert!(wait(&mut lanes, "b", &[1; 250]).is_ok());
+        assert!(matches!(wait(&mut lanes, "b", &[1]), Err(Refused::Busy)));
+        assert!(wait(&mut lanes, "c", &[100]).is_ok(), "and so on");
+        assert!(matches!(wait(&mut lanes, "d", &[151]), Err(Refused::Busy)), "there is no such room");
+        // What is answered makes room.
+        lanes.free(&who("flood"), 300);
+        assert!(wait(&mut lanes, "d", &[151]).is_ok());
+    }
+
+    #[test]
+    fn what_must_stand_alone_does() {
+        let mut lanes = Lanes::new(1_000);
+        wait(&mut lanes, "a", &[1, 1, 0, 1]).unwrap();
+        assert_eq!([lanes.take(512).len(), lanes.take(512).len(), lanes.take(512).len()], [2, 1, 1]);
+    }
+
+    #[test]
+    fn a_closed_queue_takes_nothing_in_and_gives_out_what_it_has() {
+        let mut lanes = Lanes::new(1_000);
+        wait(&mut lanes, "a", &[1]).unwrap();
+        lanes.is_closed = true;
+        assert!(matches!(wait(&mut lanes, "a", &[1]), Err(Refused::Stopping)));
+        assert_eq!(lanes.take(512), ["a"]);
+    }
+}
