@@ -192,6 +192,14 @@ pub fn assessment(elder: &str, days: &Days) -> Value {
            "reason": "首次评估"})
 }
 
+/// A second-degree disability certificate in force, `VISUAL` or `HEARING` for example.
+pub fn certificate(elder: &str, category: &str, days: &Days) -> Value {
+    json!({"elder": elder, "categories": [format!("DISABILITY_CATEGORY_{category}")], "grade": 2,
+           "state": "RECORD_STATE_VALID", "document_number": "残-1", "decided_by": "残联",
+           "decided_on": days.last_year(), "valid_from": days.last_year(), "valid_until": days.in_a_year(),
+           "reason": "首次核发"})
+}
+
 /// A contract of the elder with the institution, to be signed, filed and activated.
 pub fn contract(institution: &str, elder: &str, days: &Days) -> Value {
     json!({"institution": institution, "elder": elder,
