@@ -17,7 +17,7 @@ use jjj_wire::pb;
 use prost::Message as _;
 use serde_json::Value;
 
-both_databases!(a_month_is_exact_through_kills, a_folder_is_one_job_of_one_process);
+both_databases!(a_month_is_exact_through_kills, a_job_outlives_its_gateway, a_folder_is_one_job_of_one_process);
 
 const ELDERS: usize = 240;
 /// What the rate table gives the `i % 4`th elder: severely disabled; by eyesight; by hearing; nothing.
@@ -64,6 +64,17 @@ impl Scene {
         let Self { site, gateway, elders, month, jobs } = self;
         gateway.kill();
         Self { gateway: site.serve(), site, elders, month, jobs }
+    }
+
+    /// Every gateway from now on listens where this one does.
+    fn at_a_fixed_address(self) -> Self {
+        let config = self.site.dir().join("jjj.toml");
+        let text = fs::read_to_string(&config).expect("the configuration");
+        let (any, here) =
+            ("[grpc]\nlisten = \"127.0.0.1:0\"", format!("[grpc]\nlisten = \"{}\"", self.gateway.address));
+        assert!(text.contains(any), "{text}");
+        fs::write(&config, text.replace(any, &here)).expect("the configuration");
+        self
     }
 
     fn command(&self, actor: &str, args: &[&str]) -> Command {
@@ -318,6 +329,27 @@ async fn credits_and_results(scene: Scene) -> Scene {
     assert_eq!(int(&need["uncredited_fen"]), SUM_FEN - credited_fen);
     assert_eq!((int(&need["free_fen"]), int(&need["needed_fen"])), (SUM_FEN - credited_fen, 0));
     scene
+}
+
+/// The gateway is killed under a job and comes back where it was: the job waits, and ends by itself.
+async fn a_job_outlives_its_gateway(db: TestDatabase) {
+    let mut scene = Scene::new(&db, 120).await.at_a_fixed_address();
+    let (job, month) = (scene.path("grant"), scene.month.clone());
+    let job_text = job.display().to_string();
+    let of = ["grant", "--programme", PROGRAMME, "--month", &month, "--channel", UNIONPAY];
+    let grant = [&of[..], &["--per-call", "2", "--in-flight", "4", "--job", &job_text]].concat();
+    let mut child = scene.command(BEIJING, &grant).spawn().expect("jjj runs");
+    for kill in 1..=4 {
+        scene.wait_for_progress(&mut child, &job, kill);
+        scene = scene.restart();
+    }
+    let output = child.wait_with_output().expect("our child");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let ended: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((&ended["accepted"]["granted"]["count"], &ended["refused"]["NO_RATE"]), (&90.into(), &30.into()));
+    check_grants(&scene, &job).await;
+    assert!(scene.gateway.stop().success());
+    scene.site.verify();
 }
 
 async fn a_folder_is_one_job_of_one_process(db: TestDatabase) {
