@@ -334,3 +334,122 @@ fn rename(dir: &Path, from: &str, to: &str) -> anyhow::Result<()> {
     // The name is durable when its folder is.
     Ok(File::open(dir)?.sync_all()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::month::tally::{Became, Outcome};
+
+    fn terms(month: &str) -> Terms {
+        let (programme, channel) = ("care_subsidy".to_owned(), "channels/unionpay".to_owned());
+        let task = Task::Grant { programme, month: month.to_owned(), channel, elders: None };
+        Terms::new("regions/110000", "gateway.example", task)
+    }
+
+    fn told(about: &str, reason: Option<&str>) -> Told {
+        let outcome = match reason {
+            Some(reason) => Outcome::Refused { reason: reason.to_owned(), text: "why, and \"why\"\n缘由".to_owned() },
+            None => {
+                Outcome::Accepted { became: Became::Granted, record: format!("grants/{about}"), amount_fen: 60_000 }
+            }
+        };
+        Told { about: about.to_owned(), outcome }
+    }
+
+    /// Five requests in three calls.
+    fn planned(dir: &Path) -> (Job, Plan) {
+        let job = Job::open(dir, terms("2026-12")).unwrap();
+        let mut planner = job.planner(2).unwrap();
+        (0..5_u8).for_each(|request| planner.push(&[request, 0xff]).unwrap());
+        let plan = planner.finish(None).unwrap();
+        (job, plan)
+    }
+
+    fn calls(job: &Job) -> Vec<(usize, Vec<Bytes>)> {
+        job.unanswered().unwrap().map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn what_is_unanswered_is_sent_again_byte_for_byte() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut job, plan) = planned(dir.path());
+        assert_eq!((plan.calls, plan.requests), (3, 5));
+        assert_eq!(job.plan().unwrap().as_ref(), Some(&plan));
+        assert_eq!(job.resume(&plan).unwrap(), Tally::default());
+        let bytes = |requests: &[u8]| requests.iter().map(|n| Bytes::from(vec![*n, 0xff])).collect::<Vec<_>>();
+        assert_eq!(calls(&job), [(0, bytes(&[0, 1])), (1, bytes(&[2, 3])), (2, bytes(&[4]))]);
+        let all = [told("a", None), told("b", Some("NO_RATE"))];
+        job.answered(&Answer { call: 1, told: all.to_vec() }).unwrap();
+        drop(job);
+
+        let mut job = Job::open(dir.path(), terms("2026-12")).unwrap();
+        let tally = job.resume(&plan).unwrap();
+        assert_eq!((tally.answered(), tally.refused()), (2, 1));
+        assert_eq!(calls(&job).iter().map(|(call, _)| *call).collect::<Vec<_>>(), [0, 2]);
+        job.answered(&Answer { call: 2, told: vec![told("e", Some("ALREADY_GRANTED"))] }).unwrap();
+        job.answered(&Answer { call: 0, told: vec![told("c", None), told("d", None)] }).unwrap();
+        assert!(calls(&job).is_empty());
+        let refused = fs::read_to_string(job.finish(&plan).unwrap()).unwrap();
+        assert_eq!(refused, "elder,reason,text\nb,NO_RATE,\"why, and \"\"why\"\"\n缘由\"\n");
+        let standing = Standing::of(dir.path()).unwrap();
+        assert!(standing.is_done);
+        assert_eq!(standing.tally.accepted[&Became::Granted], (3, 180_000));
+        assert_eq!((standing.tally.already_granted, standing.tally.refused()), (1, 1));
+    }
+
+    #[test]
+    fn a_torn_last_line_is_cut_off_wherever_it_was_torn() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut job, plan) = planned(dir.path());
+        job.resume(&plan).unwrap();
+        job.answered(&Answer { call: 2, told: vec![told("e", None)] }).unwrap();
+        let journal = dir.path().join(ANSWERS);
+        let whole = fs::read(&journal).unwrap();
+        job.answered(&Answer { call: 0, told: vec![told("a", None), told("b", None)] }).unwrap();
+        let longer = fs::read(&journal).unwrap();
+        for len in whole.len()..longer.len() {
+            fs::write(&journal, &longer[..len]).unwrap();
+            assert_eq!(Standing::of(dir.path()).unwrap().tally.answered(), 1, "{len}");
+            assert_eq!(job.resume(&plan).unwrap().answered(), 1, "{len}");
+            assert_eq!(fs::read(&journal).unwrap(), whole, "{len}");
+        }
+        // Blocks that a file system had not filled.
+        fs::write(&journal, [&whole[..], &[0; 64]].concat()).unwrap();
+        assert_eq!(job.resume(&plan).unwrap().answered(), 1);
+        job.answered(&Answer { call: 0, told: vec![told("a", None), told("b", None)] }).unwrap();
+        assert_eq!(fs::read(&journal).unwrap(), longer);
+    }
+
+    #[test]
+    fn damage_before_the_end_and_strange_answers_stop_the_job() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut job, plan) = planned(dir.path());
+        let line = |call, n: usize| json_line(&Answer { call, told: vec![told("x", None); n] }).unwrap();
+        for (damage, said) in [
+            ([b"{\n".to_vec(), line(0, 2)].concat(), "line 1 is damaged and not the last"),
+            ([line(0, 2), line(0, 2)].concat(), "call 0 is answered twice"),
+            (line(3, 1), "line 1 answers no call"),
+            (line(2, 2), "line 1 answers no call"),
+        ] {
+            fs::write(dir.path().join(ANSWERS), &damage).unwrap();
+            let error = format!("{:#}", job.resume(&plan).unwrap_err());
+            assert!(error.contains(said), "{error}");
+            assert_eq!(fs::read(dir.path().join(ANSWERS)).unwrap(), damage);
+        }
+    }
+
+    #[test]
+    fn a_folder_is_of_one_job_and_one_process() {
+        let dir = tempfile::tempdir().unwrap();
+        let job = Job::open(dir.path(), terms("2026-12")).unwrap();
+        let said = |result: anyhow::Result<Job>| format!("{:#}", result.err().unwrap());
+        assert!(said(Job::open(dir.path(), terms("2026-12"))).contains("another process"));
+        drop(job);
+        assert!(said(Job::open(dir.path(), terms("2026-11"))).contains("another job"));
+        assert!(Standing::of(dir.path()).unwrap().plan.is_none());
+        let strange = tempfile::tempdir().unwrap();
+        fs::write(strange.path().join("mine"), "").unwrap();
+        assert!(said(Job::open(strange.path(), terms("2026-12"))).contains("no job"));
+        assert!(Standing::of(strange.path()).is_err());
+    }
+}

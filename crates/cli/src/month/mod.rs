@@ -163,7 +163,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args { connect, json, what } = args;
     let caller = |pace: &Pace| {
         let patience = Duration::from_secs(pace.patience_s);
-        anyhow::Ok(Caller { client: connect.session()?.client, patience })
+        anyhow::Ok(Caller { client: connect.session()?.client, patience, bar: planning() })
     };
     match what {
         What::Grant { of, elders, job } => {
@@ -212,22 +212,22 @@ async fn work(
     let mut job = Job::open(dir, terms)?;
     let plan = match job.plan()? {
         Some(plan) => plan,
-        None => plan::make(&job, caller, per_call, &spinner("planned")).await?,
+        None => plan::make(&job, caller, per_call).await?,
     };
-    let bar = bar(plan.requests);
-    send(&mut job, &plan, caller, in_flight as usize, &bar).await?;
+    caller.bar.set_style(style("{elapsed_precise} [{bar:40}] {pos}/{len} {per_sec}, {eta} left {msg}"));
+    caller.bar.set_length(plan.requests);
+    send(&mut job, &plan, caller, in_flight as usize).await?;
     job.finish(&plan)?;
-    bar.finish_and_clear();
+    caller.bar.finish_and_clear();
     show::job(&Standing::of(dir)?, json);
     Ok(())
 }
 
-fn bar(requests: u64) -> ProgressBar {
-    let style = "{elapsed_precise} [{bar:40}] {pos}/{len} {per_sec}, {eta} left";
-    ProgressBar::new(requests).with_style(ProgressStyle::with_template(style).expect("a template"))
+/// Of a length not known yet.
+fn planning() -> ProgressBar {
+    ProgressBar::no_length().with_style(style("{elapsed_precise} {pos} planned, {per_sec} {msg}"))
 }
 
-fn spinner(what: &'static str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{elapsed_precise} {pos} {msg}, {per_sec}").expect("a template");
-    ProgressBar::new_spinner().with_style(style).with_message(what)
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("a template")
 }

@@ -5,7 +5,6 @@ use std::io::{BufRead, BufReader, BufWriter};
 use std::path::Path;
 
 use anyhow::{Context, ensure};
-use indicatif::ProgressBar;
 use jjj_domain::entitlement::{Funding, GrantState};
 use jjj_domain::ledger::Book;
 use jjj_domain::names::{Collection, Name, Participant};
@@ -21,7 +20,7 @@ use super::task::Task;
 const PAGE: i32 = 1_000;
 
 /// Plans a job: every request has its id and is on disk before the first is sent.
-pub async fn make(job: &Job, caller: &Caller, per_call: u64, bar: &ProgressBar) -> anyhow::Result<Plan> {
+pub async fn make(job: &Job, caller: &Caller, per_call: u64) -> anyhow::Result<Plan> {
     let mut planner = job.planner(per_call)?;
     let mut funding = None;
     match &job.terms.task {
@@ -35,7 +34,7 @@ pub async fn make(job: &Job, caller: &Caller, per_call: u64, bar: &ProgressBar) 
                     basis: String::new(),
                     channel: channel.clone(),
                 };
-                bar.set_position(planner.requests());
+                caller.bar.set_position(planner.requests());
                 planner.push(&request.encode_to_vec())
             };
             match elders {
@@ -61,7 +60,7 @@ pub async fn make(job: &Job, caller: &Caller, per_call: u64, bar: &ProgressBar) 
             let results = BufReader::new(File::open(file).with_context(|| format!("reading {}", file.display()))?);
             let take = |row: results::Row| match row {
                 Ok(request) => {
-                    bar.set_position(planner.requests());
+                    caller.bar.set_position(planner.requests());
                     let request = pb::ReportCreditRequest { request_id: caller.client.request_id(), ..request };
                     planner.push(&request.encode_to_vec())
                 }
@@ -70,7 +69,6 @@ pub async fn make(job: &Job, caller: &Caller, per_call: u64, bar: &ProgressBar) 
             results::read(results, take).with_context(|| format!("reading {}", file.display()))?;
         }
     }
-    bar.finish_and_clear();
     planner.finish(funding)
 }
 

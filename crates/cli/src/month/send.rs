@@ -23,16 +23,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Sends what has no answer yet and keeps the answers, to the end.
-pub async fn send(
-    job: &mut Job,
-    plan: &Plan,
-    caller: &Caller,
-    in_flight: usize,
-    bar: &ProgressBar,
-) -> anyhow::Result<Tally> {
+pub async fn send(job: &mut Job, plan: &Plan, caller: &Caller, in_flight: usize) -> anyhow::Result<Tally> {
     let mut tally = job.resume(plan)?;
-    bar.set_position(tally.answered());
-    bar.reset_eta();
+    caller.bar.set_position(tally.answered());
+    caller.bar.reset_eta();
     let mut waiting = job.unanswered()?;
     let mut under_way = JoinSet::new();
     loop {
@@ -47,7 +41,7 @@ pub async fn send(
         let answer = answer.context("a call came to grief")??;
         job.answered(&answer)?;
         tally.add(&answer.told);
-        bar.set_position(tally.answered());
+        caller.bar.set_position(tally.answered());
     }
 }
 
@@ -57,6 +51,8 @@ pub struct Caller {
     pub client: Client,
     /// How long a call is repeated before the job gives up; it can be continued.
     pub patience: Duration,
+    /// Tells what is done, and why nothing is.
+    pub bar: ProgressBar,
 }
 
 impl Caller {
@@ -106,12 +102,16 @@ impl Caller {
         loop {
             let heard = tokio::time::timeout(TIMEOUT, attempt()).await;
             let status = match heard.unwrap_or_else(|_| Err(Status::unavailable("no answer in time"))) {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    self.bar.set_message("");
+                    return Ok(answer);
+                }
                 Err(status) => status,
             };
             let Some(wanted) = retry_after(&status).filter(|_| started.elapsed() < self.patience) else {
                 return Err(CallError::from(status)).with_context(|| format!("{}; start the job again", method.name));
             };
+            self.bar.set_message(format!("waiting for the gateway: {}", status.message()));
             tokio::time::sleep(pause.max(wanted)).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
