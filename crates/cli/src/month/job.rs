@@ -99,7 +99,13 @@ impl Job {
     /// Opens a job's folder, or makes it. Refuses the folder of another job, and one that another
     /// process works at.
     pub fn open(dir: &Path, terms: Terms) -> anyhow::Result<Self> {
-        fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
+        if let Err(error) = fs::create_dir(dir)
+            && error.kind() != std::io::ErrorKind::AlreadyExists
+        {
+            return Err(error).with_context(|| format!("making {}", dir.display()));
+        }
+        // A folder is durable when the one it is in is.
+        File::open(dir.canonicalize()?.parent().unwrap_or(Path::new("/")))?.sync_all()?;
         let lock = File::options().create(true).append(true).open(dir.join(LOCK))?;
         match lock.try_lock() {
             Ok(()) => {}

@@ -34,7 +34,8 @@ Examples, with JJJ_SANDBOX or --identity saying where to connect:
   jjj month report  --as channels/unionpay --file results.csv --job report-12
   jjj month status  --job grant-12
 
-A job that was stopped, however it was, is continued by the same command. Its folder is all that is needed.";
+A job that was stopped, however it was, is continued by the same command; the file it was planned
+from is not read again.";
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]

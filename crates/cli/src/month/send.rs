@@ -59,7 +59,7 @@ impl Caller {
     /// A read.
     pub async fn read<Q: Message, A: Message + Default>(&self, name: &str, request: &Q) -> anyhow::Result<A> {
         let method = find(name)?;
-        Ok(self.until_answered(method, || self.client.call(method.path, request)).await?)
+        self.until_answered(method, || self.client.call(method.path, request)).await
     }
 
     async fn answer(&self, task: &Task, call: usize, requests: Vec<Bytes>) -> anyhow::Result<Answer> {

@@ -50,10 +50,10 @@ pub fn job(standing: &Standing, as_json: bool) {
         }
     }
     if *is_done && tally.refused() > 0 {
-        println!("refused: {}", refused.display());
+        println!("refused requests are listed in {}", refused.display());
     }
     if plan.damaged_rows > 0 {
-        println!("damaged: {}", refused.with_file_name("damaged.csv").display());
+        println!("damaged rows are listed in {}", refused.with_file_name("damaged.csv").display());
     }
 }
 
