@@ -130,6 +130,10 @@ impl Scene {
 
     /// Until the job has some answers more, and a moment longer.
     fn wait_for_progress(&self, child: &mut Child, job: &Path, kill: u64) {
+        if kill.is_multiple_of(8) {
+            // Some die before the first answer, while planning or sending.
+            return std::thread::sleep(Duration::from_millis(kill * 11));
+        }
         let len = || fs::metadata(job.join("answers.jsonl")).map_or(0, |file| file.len());
         let before = len();
         for _ in 0..1_000 {
@@ -137,11 +141,6 @@ impl Scene {
                 break;
             }
             std::thread::sleep(Duration::from_millis(1));
-            if kill % 8 == 0 {
-                // Some die before the first answer, while planning or sending.
-                std::thread::sleep(Duration::from_millis(kill * 11));
-                break;
-            }
         }
         std::thread::sleep(Duration::from_micros(kill * 700));
     }
