@@ -9,15 +9,21 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use jjj_domain::time::Date;
 use jjj_tests::both_databases;
 use jjj_tests::gateway::{Gateway, Site, binary};
 use jjj_tests::postgres::TestDatabase;
-use jjj_tests::world::{BEIJING, BOOK, Days, PROGRAMME, UNIONPAY, assessment, certificate, elder, int, names};
+use jjj_tests::world::{BEIJING, BOOK, Days, PROGRAMME, UNIONPAY, assessment, certificate, done, elder, int, names};
 use jjj_wire::pb;
 use prost::Message as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-both_databases!(a_month_is_exact_through_kills, a_job_outlives_its_gateway, a_folder_is_one_job_of_one_process);
+both_databases!(
+    a_month_is_exact_through_kills,
+    a_job_outlives_its_gateway,
+    who_died_before_the_month_is_not_asked_for,
+    a_folder_is_one_job_of_one_process,
+);
 
 const ELDERS: usize = 240;
 /// What the rate table gives the `i % 4`th elder: severely disabled; by eyesight; by hearing; nothing.
@@ -196,10 +202,7 @@ async fn a_month_is_exact_through_kills(db: TestDatabase) {
     assert!(at_work >= 5, "{at_work} kills found the job at work");
     assert_eq!(ended["accepted"]["granted"]["count"], GRANTED);
     assert_eq!(int(&ended["accepted"]["granted"]["amount_fen"]), SUM_FEN);
-    assert_eq!(
-        (&ended["already_granted"], &ended["refused"]),
-        (&0.into(), &serde_json::json!({"NO_RATE": ELDERS - GRANTED}))
-    );
+    assert_eq!((&ended["already_granted"], &ended["refused"]), (&0.into(), &json!({"NO_RATE": ELDERS - GRANTED})));
     assert_eq!(standing(&job).expect("a job"), ended, "the folder tells the same");
     check_grants(&scene, &job).await;
     let none: BTreeSet<&str> = scene.elders.iter().skip(3).step_by(4).map(String::as_str).collect();
@@ -213,7 +216,7 @@ async fn a_month_is_exact_through_kills(db: TestDatabase) {
     fs::write(&list, scene.elders.join("\n")).expect("a file");
     let (list, again) = (list.display().to_string(), scene.path("again").display().to_string());
     let again = scene.done(BEIJING, &[&["grant"], &of[..], &["--elders", &list, "--job", &again]].concat());
-    assert_eq!((&again["already_granted"], &again["accepted"]), (&GRANTED.into(), &serde_json::json!({})));
+    assert_eq!((&again["already_granted"], &again["accepted"]), (&GRANTED.into(), &json!({})));
     assert_eq!(scene.grants().await.len(), GRANTED);
 
     // Funding.
@@ -311,7 +314,7 @@ async fn credits_and_results(scene: Scene) -> Scene {
     assert_eq!(ended["accepted"]["credited"]["count"], credited);
     assert_eq!(int(&ended["accepted"]["credited"]["amount_fen"]), credited_fen);
     assert_eq!(ended["accepted"]["failed"]["count"], FAILED);
-    assert_eq!(ended["refused"], serde_json::json!({"AMOUNT_MISMATCH": MISREAD}));
+    assert_eq!(ended["refused"], json!({"AMOUNT_MISMATCH": MISREAD}));
     assert_eq!(ended["damaged_rows"], damaged.len());
     let rows_read = credited + FAILED + MISREAD + damaged.len();
     assert_eq!(results.lines().count() - 1, rows_read, "control totals");
@@ -347,6 +350,32 @@ async fn a_job_outlives_its_gateway(db: TestDatabase) {
     let ended: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!((&ended["accepted"]["granted"]["count"], &ended["refused"]["NO_RATE"]), (&90.into(), &30.into()));
     check_grants(&scene, &job).await;
+    assert!(scene.gateway.stop().success());
+    scene.site.verify();
+}
+
+/// Death stops grants from the next month; the month itself is still theirs.
+async fn who_died_before_the_month_is_not_asked_for(db: TestDatabase) {
+    let scene = Scene::new(&db, 8).await;
+    let beijing = scene.gateway.session(BEIJING);
+    let first_day: Date = format!("{}-01", scene.month).parse().expect("a day");
+    for (elder, died_on) in [(0, first_day), (1, first_day.plus_days(-1))] {
+        let death = json!({"elder": scene.elders[elder], "died_on": died_on.to_string()});
+        done(&beijing, "ElderService/RecordDeath", death).await;
+    }
+    let job = scene.path("grant");
+    let (job_text, month) = (job.display().to_string(), scene.month.clone());
+    let grant = ["grant", "--programme", PROGRAMME, "--month", &month, "--channel", UNIONPAY, "--job", &job_text];
+    let ended = scene.done(BEIJING, &grant);
+    assert_eq!((&ended["requests"], &ended["refused"]), (&7.into(), &json!({"NO_RATE": 2})));
+    let granted: BTreeSet<String> = accepted(&job).into_iter().map(|(elder, ..)| elder).collect();
+    assert_eq!(granted, [0, 2, 4, 5, 6].map(|i| scene.elders[i].clone()).into());
+    // Named all the same, they are refused by the rule.
+    let list = scene.path("elders.txt");
+    fs::write(&list, &scene.elders[1]).expect("a file");
+    let (list, named) = (list.display().to_string(), scene.path("named").display().to_string());
+    let ended = scene.done(BEIJING, &[&grant[..7], &["--elders", &list, "--job", &named]].concat());
+    assert_eq!(ended["refused"], json!({"PERSON_DECEASED": 1}));
     assert!(scene.gateway.stop().success());
     scene.site.verify();
 }
