@@ -102,6 +102,13 @@ fn read(dir: &Path) -> Option<Process> {
     })
 }
 
+/// The most memory that a process has had so far, MiB; `None` once it is gone.
+pub fn peak_memory_mib(pid: u32) -> Option<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.split_whitespace().next()?.parse::<f64>().ok()? / 1_024.0)
+}
+
 /// How long the disk takes to make 4 KiB durable.
 pub fn add_fsync(dir: &Path, to: &mut Measurement) -> anyhow::Result<()> {
     let path = dir.join("fsync-probe");

@@ -15,6 +15,7 @@ mod grown;
 mod latency;
 mod load;
 mod machine;
+mod month;
 mod report;
 mod shared;
 mod single;
@@ -61,7 +62,7 @@ pub struct Options {
     /// Batch calls under way at once.
     #[arg(long, global = true, default_value_t = 4)]
     batches_in_flight: usize,
-    /// Elders that pay; each can make 60,000 payments.
+    /// Elders that pay, each able to make 60,000 payments; for `month`, those of the programme.
     #[arg(long, global = true, default_value_t = 200)]
     elders: usize,
     /// Results as JSON.
@@ -98,9 +99,11 @@ enum Command {
         #[arg(long, default_value_t = 100_000)]
         to: usize,
     },
+    /// A month's end for `--elders`: grants, funding and credits by `jjj month`.
+    Month,
     /// Signing and verifying alone.
     Crypto,
-    /// Everything but `grown`.
+    /// Everything but `grown` and `month`.
     All,
     /// The echo's server, run by `single`.
     #[command(hide = true)]
@@ -133,6 +136,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Batch => each(&options, &mut report, batch::measure).await?,
         Command::Latency => each(&options, &mut report, latency::measure).await?,
         Command::Shared => each(&options, &mut report, shared::measure).await?,
+        Command::Month => each(&options, &mut report, month::measure).await?,
         Command::Grown { to } => {
             for kind in &options.db {
                 grown::measure(&options, *kind, to, &mut report).await?;

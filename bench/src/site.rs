@@ -38,6 +38,16 @@ pub const INSTITUTIONS: usize = 20;
 impl Site {
     /// An empty database with institutions, elders, bills and money.
     pub async fn new(options: &Options, kind: Kind, institutions: usize) -> anyhow::Result<Self> {
+        let mut site = Self::empty(options, kind).await?;
+        let gateway = site.serve()?;
+        let world = World::build(&gateway.systems()?, institutions, options.elders).await;
+        site.bills = Arc::new(Bills { names: world.bills });
+        gateway.stop()?;
+        Ok(site)
+    }
+
+    /// An empty database, with nothing but the sandbox's participants.
+    pub async fn empty(options: &Options, kind: Kind) -> anyhow::Result<Self> {
         let jjj = options.jjj.clone().map_or_else(beside, Ok)?;
         let folder = tempfile::Builder::new().prefix("jjj-bench-").tempdir()?;
         let place = Place::new(kind).await?;
@@ -47,12 +57,20 @@ impl Site {
         ensure!(output.status.success(), "jjj init: {}", String::from_utf8_lossy(&output.stderr));
         let sandbox = Sandbox::open(&dir);
         limit(&sandbox, options)?;
-        let mut site = Self { jjj, folder, sandbox, place, url, bills: Arc::default() };
-        let gateway = site.serve()?;
-        let world = World::build(&gateway.systems()?, institutions, options.elders).await;
-        site.bills = Arc::new(Bills { names: world.bills });
-        gateway.stop()?;
-        Ok(site)
+        Ok(Self { jjj, folder, sandbox, place, url, bills: Arc::default() })
+    }
+
+    /// The month's end, as one of the sandbox's participants, in JSON.
+    pub fn month(&self, gateway: &Gateway, actor: &str) -> Command {
+        let mut command = Command::new(&self.jjj);
+        command.args(["month", "--json", "--as", actor, "--gateway", &gateway.address]);
+        command.env("JJJ_SANDBOX", self.sandbox.dir());
+        command
+    }
+
+    /// For files of a measurement's own.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub fn serve(&self) -> anyhow::Result<Gateway> {

@@ -192,6 +192,14 @@ pub fn assessment(elder: &str, days: &Days) -> Value {
            "reason": "首次评估"})
 }
 
+/// A second-degree disability certificate in force, `VISUAL` or `HEARING` for example.
+pub fn certificate(elder: &str, category: &str, days: &Days) -> Value {
+    json!({"elder": elder, "categories": [format!("DISABILITY_CATEGORY_{category}")], "grade": 2,
+           "state": "RECORD_STATE_VALID", "document_number": "残-1", "decided_by": "残联",
+           "decided_on": days.last_year(), "valid_from": days.last_year(), "valid_until": days.in_a_year(),
+           "reason": "首次核发"})
+}
+
 /// A contract of the elder with the institution, to be signed, filed and activated.
 pub fn contract(institution: &str, elder: &str, days: &Days) -> Value {
     json!({"institution": institution, "elder": elder,
@@ -248,9 +256,10 @@ pub async fn names(session: &Session, method: &str, requests: Vec<Value>, part: 
     results.into_iter().map(name).collect()
 }
 
-/// A resident who was born in 1880, with the right check digit.
+/// A resident who was born in 1880, of more than 335,664 in the years after, with the right check digit.
 fn resident_id(n: usize) -> String {
-    let body = format!("{HAIDIAN}1880{:02}{:02}{:03}", 1 + n / 999 / 28 % 12, 1 + n / 999 % 28, 1 + n % 999);
+    let (day, number) = (n / 999, 1 + n % 999);
+    let body = format!("{HAIDIAN}{}{:02}{:02}{number:03}", 1880 + day / 28 / 12, 1 + day / 28 % 12, 1 + day % 28);
     let mut ids = "0123456789X".chars().map(|check| format!("{body}{check}"));
     ids.find(|id| id.parse::<ResidentId>().is_ok()).expect("one check digit fits")
 }

@@ -60,6 +60,11 @@ impl Client {
         &self.identity.actor
     }
 
+    /// The origin of the gateway that this client signs for.
+    pub fn audience(&self) -> &str {
+        &self.audience
+    }
+
     /// The client's time.
     pub fn now_us(&self) -> i64 {
         (self.now_us)()

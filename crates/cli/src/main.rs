@@ -5,6 +5,7 @@ mod connect;
 mod demo;
 mod init;
 mod ledger;
+mod month;
 mod output;
 mod policy;
 mod recon;
@@ -38,6 +39,8 @@ enum Command {
     Recon(recon::Args),
     /// The ledger and the log: accounts, entries, trial balance, checkpoint, proofs.
     Ledger(ledger::Args),
+    /// Month end for a whole programme: grants, funding, credit files, as jobs that survive a crash.
+    Month(month::Args),
     /// Policy tables: list, show, set.
     Policy(policy::Args),
     /// Check every identity, leaf and piece of evidence of a database.
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
             Command::Demo(args) => demo::run(args).await,
             Command::Recon(args) => recon::run(args).await,
             Command::Ledger(args) => ledger::run(args).await,
+            Command::Month(args) => month::run(args).await,
             Command::Policy(args) => policy::run(args).await,
             Command::Verify(args) => verify::run(args).await,
             Command::Call(args) => call::run(args).await,

@@ -125,7 +125,7 @@ impl Session {
             for result in self.client.batch(batch.path, items).await? {
                 results.push(match result {
                     Ok(bytes) => Ok(decode(method.response, &bytes)?),
-                    Err(status) => Err(item_error(&status)),
+                    Err(status) => Err(CallError::of(&item_status(&status))),
                 });
             }
         }
@@ -183,7 +183,8 @@ fn descriptor(message: &str) -> MessageDescriptor {
     POOL.get_message_by_name(&format!("jjj.gateway.v1.{message}")).expect("the table of methods names known messages")
 }
 
-fn item_error(status: &tonic_types::Status) -> CallError {
+/// What a batch says of one item, as the status that a single call would have had.
+pub fn item_status(status: &tonic_types::Status) -> Status {
     let code = tonic::Code::from_i32(status.code);
-    CallError::of(&Status::with_details(code, status.message.clone(), status.encode_to_vec().into()))
+    Status::with_details(code, status.message.clone(), status.encode_to_vec().into())
 }

@@ -12,6 +12,10 @@ use crate::time::{Date, Timestamp};
 /// few such fields stay far inside `i64` and inside JSON's exact integers.
 pub const MAX_FEN: i64 = 10_000_000_000;
 
+/// The most fen a programme's budget or funding may move at once: ten billion yuan. Beijing's care subsidy
+/// is two billion a year (DOMAIN.md §1), its month more than [`MAX_FEN`]; such events are few.
+pub const MAX_PROGRAMME_FEN: i64 = 1_000_000_000_000;
+
 /// `RECORD_NOT_FOUND` unless the row is there.
 pub fn found<T>(row: Option<Arc<T>>, field: &str, name: impl Display) -> Result<Arc<T>, Rejection> {
     row.ok_or_else(|| Reason::RecordNotFound.field(field).var("name", name))

@@ -30,7 +30,7 @@ pub use log::Delivery;
 pub use read::{ListQuery, Op, Predicate, TrialBalanceRow};
 pub use sequence::{Fold, LogState, LogStep, SealState, Sequenced};
 pub use session::Session;
-pub use store::{POSTGRES_WRITE_SETTINGS, Store};
+pub use store::{POSTGRES_READ_SETTINGS, POSTGRES_WRITE_SETTINGS, Store};
 pub use write::{Claim, Effects, NewLeaf, RequestClaim, WriteTx};
 
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;

@@ -52,6 +52,18 @@ pub struct ListQuery<'a> {
     pub limit: i64,
 }
 
+impl ListQuery<'_> {
+    /// The statement that reads the page, and its arguments.
+    pub fn statement(&self, spec: &TableSpec) -> (String, Vec<Value>) {
+        let mut args = Vec::new();
+        let conditions = filter(spec, self, &mut args);
+        args.push(Value::Int(self.limit));
+        let (columns, key) = (names(&column_names(spec)), names(spec.key));
+        let table = name(spec.name);
+        (format!("SELECT {columns} FROM {table}{conditions} ORDER BY {key} LIMIT ${}", args.len()), args)
+    }
+}
+
 /// One line of a trial balance: both sides of one account kind, in fen.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TrialBalanceRow {
@@ -84,7 +96,7 @@ impl Session {
 
     /// One page of any table, as stored.
     pub async fn list_values(&mut self, spec: &'static TableSpec, query: &ListQuery<'_>) -> Result<Vec<Vec<Value>>> {
-        let (sql, args) = list_statement(spec, query);
+        let (sql, args) = query.statement(spec);
         let types = types_of(spec, &column_names(spec));
         self.fetch(sql.into(), Args::Values(&args), &types).await
     }
@@ -168,15 +180,6 @@ impl Session {
         let rows = self.fetch(sql.into(), Args::Values(&args), &[Text, Text, Text, Text, Int, Int]).await?;
         rows.into_iter().map(|row| Ok(TrialBalanceRow::parse(row)?)).collect()
     }
-}
-
-fn list_statement(spec: &TableSpec, query: &ListQuery<'_>) -> (String, Vec<Value>) {
-    let mut args = Vec::new();
-    let conditions = filter(spec, query, &mut args);
-    args.push(Value::Int(query.limit));
-    let (columns, key) = (names(&column_names(spec)), names(spec.key));
-    let table = name(spec.name);
-    (format!("SELECT {columns} FROM {table}{conditions} ORDER BY {key} LIMIT ${}", args.len()), args)
 }
 
 /// ` WHERE …` with its values appended to `args`.

@@ -3,6 +3,7 @@
 mod basis;
 mod clawback;
 mod credit;
+mod funding;
 mod grant;
 mod money;
 #[cfg(test)]
@@ -11,6 +12,7 @@ mod tests;
 pub use basis::{bases, best_rate, rate_for};
 pub use clawback::{ClawBackGrant, RecordRecovery, ReportClawbackReturn};
 pub use credit::{CreditOutcome, ReportCredit};
+pub use funding::Funding;
 pub use grant::GrantEntitlement;
 pub use money::{AllotBudget, FundChannel, ReportEstatePayout, ReportOutsideSpending, Spending};
 

@@ -185,7 +185,11 @@ impl Event<'_> {
         region: &Participant,
         funder: &str,
     ) -> Result<MoneyEventRow, Stop> {
-        guard::fen("amount_fen", self.amount_fen, 1)?;
+        let limit = match self.kind {
+            MoneyEventKind::BudgetAllotted | MoneyEventKind::ChannelFunded => guard::MAX_PROGRAMME_FEN,
+            MoneyEventKind::SpentElsewhere | MoneyEventKind::PaidToEstate | MoneyEventKind::Recovered => guard::MAX_FEN,
+        };
+        guard::range("amount_fen", self.amount_fen, 1, limit)?;
         guard::text("reference", self.reference, 64)?;
         let scope = book(region, self.programme)?.to_string();
         let programme = policy::in_force::<ProgrammePolicy>(snapshot, &scope, call.now.date());

@@ -6,6 +6,7 @@ use EntryKind::*;
 
 use super::*;
 use crate::decision::Command;
+use crate::guard;
 use crate::ledger::{AccountRow, EntryKind};
 use crate::payment::world::*;
 use crate::payment::{AdvisePayment, PaymentRow};
@@ -382,6 +383,11 @@ fn journal_of_budget_funding_and_spending() {
     let decision = world.execute(BEIJING, &funding).unwrap();
     assert_eq!(entries(&decision), [entry(ChannelFunded, "posted", "prefund[unionpay]", "bank", 800)]);
     refused(&mut world, BEIJING, &funding, Reason::RecordExists, "reference");
+    // A month of a whole programme is more than any elder's field holds.
+    let month = FundChannel { amount_fen: guard::MAX_PROGRAMME_FEN, reference: "F3".into(), ..funding.clone() };
+    assert_eq!(world.execute(BEIJING, &month).unwrap().leaves.len(), 1);
+    let more = FundChannel { amount_fen: guard::MAX_PROGRAMME_FEN + 1, reference: "F4".into(), ..funding.clone() };
+    refused(&mut world, BEIJING, &more, Reason::FieldOutOfRange, "amount_fen");
     let by_bank = FundChannel { channel: who(BANK), reference: "F2".into(), ..funding.clone() };
     refused(&mut world, BEIJING, &by_bank, Reason::FieldOutOfRange, "channel");
     let unknown = FundChannel { channel: who("channels/none"), reference: "F2".into(), ..funding };

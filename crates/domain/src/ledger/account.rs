@@ -139,6 +139,20 @@ impl Account {
     pub fn clearing(book: &Book, channel: &Participant, date: Date) -> Self {
         Self::new(book, AccountKind::Clearing, channel.code(), date)
     }
+    /// The channel whose money the account tells of, and whether as placed there (1) or as owed from
+    /// it (-1): the terms of identity 4. What is left of what was placed can still be credited.
+    pub fn at_channel(&self) -> Option<(&str, i64)> {
+        match self.kind {
+            AccountKind::Prefund | AccountKind::Suspense => Some((&self.a, 1)),
+            AccountKind::Entitlement | AccountKind::Payable => Some((&self.b, -1)),
+            AccountKind::Clearing | AccountKind::FeePayable => Some((&self.a, -1)),
+            AccountKind::Bank
+            | AccountKind::Expense
+            | AccountKind::Receivable
+            | AccountKind::Appropriation
+            | AccountKind::Granted => None,
+        }
+    }
     /// `institution` is its unified social credit code.
     pub fn payable(book: &Book, institution: &str, channel: &Participant) -> Self {
         Self::new(book, AccountKind::Payable, institution, channel.code())

@@ -101,14 +101,9 @@ impl Journal {
     pub fn check_prefund(&self, is_prefunded: impl Fn(&str) -> bool) -> Vec<Violation> {
         let mut actual: BTreeMap<(Book, String), i64> = BTreeMap::new();
         for ((account, layer), balance) in &self.balances {
-            let (channel, sign) = match account.kind {
-                AccountKind::Prefund | AccountKind::Suspense => (&account.a, 1),
-                AccountKind::Entitlement | AccountKind::Payable => (&account.b, -1),
-                AccountKind::Clearing | AccountKind::FeePayable => (&account.a, -1),
-                _ => continue,
-            };
+            let Some((channel, sign)) = account.at_channel() else { continue };
             if *layer == Layer::Posted {
-                *actual.entry((account.book.clone(), channel.clone())).or_default() += sign * balance;
+                *actual.entry((account.book.clone(), channel.to_owned())).or_default() += sign * balance;
             }
         }
         let keys: BTreeSet<_> = actual.keys().chain(self.expected.keys()).collect();

@@ -48,6 +48,24 @@ async fn accounts_entries_and_trial_balance_are_the_regions_own(database: TestDa
     let spendable = accounts(r#"kind = "entitlement" AND first_dimension = "e1""#);
     let spendable: Accounts = ask(&world, &world.gateway_admin, path, &spendable).await.unwrap();
     let account = &spendable.accounts[0];
+    // One book and kind, page by page: its neighbours by name are none of them.
+    let mut paged = Vec::new();
+    let mut kinds: Vec<&str> = all.accounts.iter().map(|account| &account.kind[..]).collect();
+    kinds.dedup();
+    for kind in kinds {
+        let filter = format!(r#"book = "110000/care_subsidy" AND kind = "{kind}""#);
+        let mut page_token = String::new();
+        loop {
+            let request = pb::ListAccountsRequest { filter: filter.clone(), page_size: 1, page_token };
+            let page: Accounts = ask(&world, &world.beijing, path, &request).await.unwrap();
+            paged.extend(page.accounts);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                break;
+            }
+        }
+    }
+    assert_eq!(paged, all.accounts);
     assert_eq!(account.name, "accounts/110000/care_subsidy:entitlement:e1:unionpay");
     assert_eq!((account.posted_fen, account.held_fen), (500, 0));
     assert!(ask::<Accounts>(&world, &world.hebei, path, &accounts("")).await.unwrap().accounts.is_empty());
