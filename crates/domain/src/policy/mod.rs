@@ -6,8 +6,8 @@ mod calendar;
 
 pub use body::{
     AgreedFee, Agreement, BalanceOfRecord, Basis, CalendarPolicy, ChannelPolicy, Condition, ContractCaps, DepositBase,
-    FeeBearer, GatePolicy, GradeMap, Mode, OperatingSubsidyPolicy, ProgrammePolicy, QueryPolicy, Rate, RecordKindPolicy,
-    SettlementAccountPolicy, ShorterValidity,
+    FeeBearer, GatePolicy, GradeMap, Mode, OperatingSubsidyPolicy, ProgrammePolicy, QueryPolicy, Rate,
+    RecordKindPolicy, SettlementAccountPolicy, ShorterValidity,
 };
 pub use calendar::WorkingDays;
 

@@ -234,7 +234,8 @@ async fn instruction(
             let query: PaymentQueryRow = leaf.row().map_err(rows)?;
             let mut session = gateway.store.read().await.map_err(failed)?;
             let row: Option<PaymentRow> = session.get(key![query.payment.clone()]).await.map_err(failed)?;
-            let lost = || StoredFault { table: "payments", column: "payment", problem: format!("lacks {}", query.payment) };
+            let lost =
+                || StoredFault { table: "payments", column: "payment", problem: format!("lacks {}", query.payment) };
             Ok(instruction::of_query(&place, &row.ok_or_else(lost).map_err(rows)?))
         }
         Some(Collection::Grant) => Ok(instruction::of_grant(&place, &leaf.row::<GrantRow>().map_err(rows)?)),
