@@ -66,10 +66,15 @@ impl Stage {
         }
         let stage = Self { site, gateway, systems, world, mandates, payments: BTreeMap::new(), runs: 0 };
         // What the world was built with is done.
-        let last = stage.instructions(UNIONPAY).await.last().expect("credits").cursor;
-        let request = json!({"cursor": last.to_string()});
-        done(&stage.systems.unionpay, "ChannelService/AcknowledgeInstructions", request).await;
+        stage.acknowledge_all().await;
         stage
+    }
+
+    /// A new channel on this stage begins after this.
+    async fn acknowledge_all(&self) {
+        let last = self.instructions(UNIONPAY).await.last().expect("instructions").cursor;
+        let request = json!({"cursor": last.to_string()});
+        done(&self.systems.unionpay, "ChannelService/AcknowledgeInstructions", request).await;
     }
 
     /// A channel's whole instruction stream.
@@ -221,7 +226,8 @@ async fn answers_that_come_late_never_or_twice(db: TestDatabase) {
     let twice = stage.run("--duplicates 1000").await;
     assert_eq!(payments(&twice), [("CONFIRMED", 2 * EACH)].into(), "{twice:#}");
     assert_eq!(refusals(&twice), [("ORDER_ID_TAKEN", EACH), ("STATE_NOT_ALLOWED", 2 * EACH)].into());
-    assert_eq!(twice["calls"]["ConfirmPayment"]["accepted"], 2 * 2 * EACH);
+    // Asked about in between, it says the same once more.
+    assert!(twice["calls"]["ConfirmPayment"]["accepted"].as_u64() >= Some(2 * 2 * EACH), "{twice:#}");
     stage.close();
 }
 
@@ -351,10 +357,14 @@ async fn channels_that_are_slow_away_or_killed(db: TestDatabase) {
     assert_eq!((&again["instructions"]["PAY"], &again["instructions"]["CANCEL"]), (&json!(14), &json!(2)));
 
     // A channel that has lost its books says of what is still reserved that there was no payment.
-    stage.instruct(3).await;
-    let last = stage.instructions(UNIONPAY).await.last().expect("instructions").cursor;
-    let request = json!({"cursor": last.to_string()});
-    done(&stage.systems.unionpay, "ChannelService/AcknowledgeInstructions", request).await;
+    let forgotten = stage.instruct(3).await;
+    loop {
+        let told = stage.instructions(UNIONPAY).await;
+        if forgotten.iter().all(|payment| told.iter().any(|told| told.record == *payment)) {
+            break;
+        }
+    }
+    stage.acknowledge_all().await;
     let lost = ended(stage.start(UNIONPAY, 2, "--until-idle 4000")).await;
     stage.check(&lost).await;
     assert_eq!(payments(&lost), [("REVERSED", 3)].into(), "{lost:#}");
