@@ -338,7 +338,6 @@ async fn channels_that_are_slow_away_or_killed(db: TestDatabase) {
     assert_eq!(payments(&away), [("CONFIRMED", 12)].into(), "{away:#}");
     assert_eq!((away["redelivered"].as_u64(), refusals(&away)), (Some(3), [].into()), "{away:#}");
 
-    // A gateway that goes away and comes back is the same to it.
     stage.instruct(12).await;
     let mut slow = stage.start(UNIONPAY, 1, "--until-idle 2000 --slow-ms 100 --late 500 --late-ms 300");
     tokio::time::sleep(Duration::from_millis(700)).await;

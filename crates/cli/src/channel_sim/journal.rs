@@ -91,6 +91,8 @@ pub struct Journal {
     /// Instructions taken, by kind.
     pub told: BTreeMap<String, u64>,
     pub redelivered: u64,
+    /// Orders taken so far, by kind.
+    numbers: BTreeMap<Work, u64>,
 }
 
 impl Journal {
@@ -100,13 +102,19 @@ impl Journal {
         let options = OpenOptions::new().create(true).append(true).read(true).open(path);
         let file = options.with_context(context)?;
         let text = std::fs::read_to_string(path).with_context(context)?;
-        let mut journal =
-            Self { file, orders: BTreeMap::new(), cursors: Vec::new(), told: BTreeMap::new(), redelivered: 0 };
+        let mut journal = Self {
+            file,
+            orders: BTreeMap::new(),
+            cursors: Vec::new(),
+            told: BTreeMap::new(),
+            redelivered: 0,
+            numbers: BTreeMap::new(),
+        };
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         journal.file.set_len(whole as u64).with_context(context)?;
         for line in text[..whole].lines() {
             match serde_json::from_str(line).with_context(context)? {
-                Line::Order(order) => drop(journal.orders.insert(order.key.clone(), order)),
+                Line::Order(order) => journal.enter(order),
                 Line::Told { cursor, kind } => journal.count(cursor, kind),
             }
         }
@@ -120,12 +128,19 @@ impl Journal {
 
     /// The number of the next order of a kind.
     pub fn next_number(&self, work: Work) -> u64 {
-        self.orders.values().filter(|order| order.work == work).count() as u64
+        self.numbers.get(&work).copied().unwrap_or(0)
     }
 
     pub fn keep(&mut self, order: Order) -> anyhow::Result<()> {
-        self.orders.insert(order.key.clone(), order.clone());
+        self.enter(order.clone());
         self.append(&Line::Order(order))
+    }
+
+    fn enter(&mut self, order: Order) {
+        let work = order.work;
+        if self.orders.insert(order.key.clone(), order).is_none() {
+            *self.numbers.entry(work).or_default() += 1;
+        }
     }
 
     /// An instruction is dealt with: what it asks stands in the orders.

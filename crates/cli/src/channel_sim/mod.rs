@@ -50,11 +50,13 @@ pub struct Args {
     /// Whose programme pays.
     #[arg(long, default_value = "regions/110000")]
     region: String,
+    /// Which programme pays.
     #[arg(long, default_value = "care_subsidy")]
     programme: String,
     /// Goes away after so many instructions, for --away-ms.
     #[arg(long, value_name = "N")]
     away_after: Option<usize>,
+    /// How long it is away, milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 2_000)]
     away_ms: u64,
     /// Comes back at a cursor so many instructions older than its last.
@@ -63,11 +65,11 @@ pub struct Args {
     /// Reads slowly: so many milliseconds from one instruction to the next.
     #[arg(long, value_name = "MS", default_value_t = 0)]
     slow_ms: u64,
-    #[command(flatten)]
-    manners: Manners,
     /// The summary as JSON.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    manners: Manners,
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
