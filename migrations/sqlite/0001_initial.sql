@@ -504,6 +504,17 @@ CREATE INDEX payments_by_mandate ON payments (mandate, payment);
 CREATE INDEX payments_by_institution_authorised_on ON payments (institution, authorised_on, payment);
 -- Loaded and listed by person and authorised_on, in the order of the key.
 CREATE INDEX payments_by_person_authorised_on ON payments (person, authorised_on, payment);
+-- Walked by the queries' timer: as long as there are reservations, whatever the history.
+CREATE INDEX payments_by_recorded_at_us_payment ON payments (recorded_at_us, payment) WHERE state = 'RESERVED';
+
+-- How often a channel was asked what became of a reservation, and when it is asked next.
+CREATE TABLE payment_queries (
+    payment TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    times_asked INTEGER NOT NULL,
+    due_at_us INTEGER NOT NULL,
+    PRIMARY KEY (payment)
+) STRICT, WITHOUT ROWID;
 
 -- Refunds (退货) of confirmed payments, partial or full.
 CREATE TABLE refunds (

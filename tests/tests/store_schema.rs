@@ -2,12 +2,14 @@
 //! generated statement of every table runs.
 
 use jjj_domain::decision::{Erasure, Write};
-use jjj_domain::row::{ColumnSpec, TableKind, TableSpec};
+use jjj_domain::payment::{PaymentQueryRow, PaymentRow};
+use jjj_domain::row::{ColumnSpec, Row as _, TableKind, TableSpec};
 use jjj_domain::snapshot::Load;
+use jjj_domain::time::Timestamp;
 use jjj_domain::value::{ColumnType, Value};
 use jjj_store::dialect::Dialect;
 use jjj_store::schema::{initial_migration, tables};
-use jjj_store::{ConflictKind, Effects, ListQuery, Op, POSTGRES_WRITE_SETTINGS, Store, StoreError};
+use jjj_store::{ConflictKind, Effects, ListQuery, Op, POSTGRES_WRITE_SETTINGS, RESERVED_AFTER, Store, StoreError};
 use jjj_tests::both_databases;
 use jjj_tests::postgres::TestDatabase;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, SqliteConnection};
@@ -30,6 +32,7 @@ both_databases!(
     every_statement_of_every_table_runs,
     append_only_tables_refuse_change,
     every_load_goes_by_an_index,
+    reservations_are_found_by_their_own_index,
     private_rows_can_be_erased,
 );
 
@@ -243,18 +246,60 @@ async fn every_load_goes_by_an_index(db: TestDatabase) {
     }
 }
 
+/// However many payments there were, and without statistics.
+async fn reservations_are_found_by_their_own_index(db: TestDatabase) {
+    let store = migrated(&db).await;
+    let plan =
+        plan(&db, &RESERVED_AFTER.replace("$1", "0").replace("$2", "''").replace("$3", "9").replace("$4", "9"), 0)
+            .await;
+    assert!(plan.contains("payments_by_recorded_at_us_payment"), "{plan}");
+    assert!(!plan.contains("Seq Scan") && !plan.contains("TEMP B-TREE") && !plan.contains("SCAN payments"), "{plan}");
+    let spec = PaymentRow::spec();
+    let payment = |n: i64, state: &str, recorded_at_us: i64| {
+        let mut row = sample(spec, n, false);
+        for (column, value) in [
+            ("payment", Value::Text(format!("payments/{n}"))),
+            ("state", Value::Text(state.to_owned())),
+            ("recorded_at_us", Value::Int(recorded_at_us)),
+        ] {
+            row[spec.column(column).unwrap()] = value;
+        }
+        row
+    };
+    let rows =
+        [(1, "RESERVED", 30), (2, "RESERVED", 20), (3, "CONFIRMED", 25), (4, "RESERVED", 20), (5, "RESERVED", 40)];
+    write(&store, spec, &rows.map(|(n, state, at)| payment(n, state, at))).await.unwrap();
+    let mut asked = sample(PaymentQueryRow::spec(), 77, false);
+    asked[0] = Value::Text("payments/4".into());
+    write(&store, PaymentQueryRow::spec(), &[asked]).await.unwrap();
+    let mut session = store.read().await.unwrap();
+    let mut found = Vec::new();
+    let mut place = (Timestamp(0), String::new());
+    loop {
+        let page = session.reserved_after(&place, Timestamp(30), 2).await.unwrap();
+        let Some(last) = page.last() else { break };
+        place = (last.recorded_at, last.payment.clone());
+        found.extend(page.into_iter().map(|r| (r.recorded_at.0, r.payment, r.due_at)));
+    }
+    let reserved = |at, n: i64, due_at| (at, format!("payments/{n}"), due_at);
+    assert_eq!(found, [reserved(20, 2, None), reserved(20, 4, Some(Timestamp(77))), reserved(30, 1, None)]);
+}
+
 async fn plan(db: &TestDatabase, sql: &str, columns: usize) -> String {
     if db.is_postgres() {
         let mut connection = PgConnection::connect(db.url()).await.unwrap();
         let settings = POSTGRES_WRITE_SETTINGS.map(|(name, value)| format!("SET {name} = '{value}';")).concat();
         let empty = vec!["'{}'"; columns].join(", ");
-        let script = format!("{settings} PREPARE load AS {sql}; EXPLAIN EXECUTE load({empty})");
+        let execute = if columns == 0 { "load".to_owned() } else { format!("load({empty})") };
+        let script = format!("{settings} PREPARE load AS {sql}; EXPLAIN EXECUTE {execute}");
         let rows = sqlx::raw_sql(AssertSqlSafe(script)).fetch_all(&mut connection).await.unwrap();
         rows.iter().map(|row| row.get::<String, _>(0)).collect::<Vec<_>>().join("\n")
     } else {
         let mut connection = SqliteConnection::connect(db.url()).await.unwrap();
         let sql = format!("EXPLAIN QUERY PLAN {sql}");
-        let rows = sqlx::query(AssertSqlSafe(sql)).bind("[]").fetch_all(&mut connection).await.unwrap();
+        let query = sqlx::query(AssertSqlSafe(sql));
+        let query = if columns == 0 { query } else { query.bind("[]") };
+        let rows = query.fetch_all(&mut connection).await.unwrap();
         rows.iter().map(|row| row.get::<String, _>(3)).collect::<Vec<_>>().join("\n")
     }
 }

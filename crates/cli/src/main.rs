@@ -1,6 +1,7 @@
 //! `jjj`: the gateway, and its operator's and administrator's command line.
 
 mod call;
+mod channel_sim;
 mod connect;
 mod demo;
 mod init;
@@ -47,6 +48,8 @@ enum Command {
     Verify(verify::Args),
     /// Call any method with a JSON request: `jjj call RatingService/ListRatings '{}'`.
     Call(call::Args),
+    /// Play a channel against a running gateway: takes instructions, pays, and misbehaves on demand.
+    ChannelSim(channel_sim::Args),
 }
 
 fn main() -> ExitCode {
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
             Command::Policy(args) => policy::run(args).await,
             Command::Verify(args) => verify::run(args).await,
             Command::Call(args) => call::run(args).await,
+            Command::ChannelSim(args) => channel_sim::run(args).await,
         }
     });
     match result {

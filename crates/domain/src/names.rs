@@ -237,6 +237,7 @@ text_enum! {
         Grant = "grants",
         MoneyEvent = "moneyEvents",
         Payment = "payments",
+        PaymentQuery = "paymentQueries",
         Refund = "refunds",
         OperatingSubsidyClaim = "operatingSubsidyClaims",
         File = "files",

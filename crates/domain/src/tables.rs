@@ -31,6 +31,7 @@ pub fn all() -> Vec<&'static TableSpec> {
         entitlement::MoneyEventRow::spec(),
         payment::OrderRow::spec(),
         payment::PaymentRow::spec(),
+        payment::PaymentQueryRow::spec(),
         payment::RefundRow::spec(),
         subsidy::ClaimRow::spec(),
         ledger::AccountRow::spec(),

@@ -23,6 +23,7 @@ mod loopback;
 pub mod privacy;
 mod proof;
 mod public;
+mod query;
 pub mod receipt;
 pub mod registry;
 pub mod rpc;

@@ -22,6 +22,8 @@ pub(crate) struct Extras {
     pub(crate) unique: &'static [&'static [&'static str]],
     /// Conditions with the reason for each.
     pub(crate) checks: &'static [(&'static str, &'static str)],
+    /// Indexes over some rows only: columns, which rows, what for.
+    pub(crate) partial: &'static [(&'static [&'static str], &'static str, &'static str)],
     /// Rows too large to be kept in the key's tree (SQLite).
     pub(crate) large: bool,
 }
@@ -34,6 +36,14 @@ pub(crate) fn extras(table: &str) -> Extras {
                 ("amount_fen > 0", "A transfer moves something."),
                 ("debit <> credit", "From one account to another."),
             ],
+            ..none
+        },
+        "payments" => Extras {
+            partial: &[(
+                &["recorded_at_us", "payment"],
+                "state = 'RESERVED'",
+                "Walked by the queries' timer: as long as there are reservations, whatever the history.",
+            )],
             ..none
         },
         "leaf_pending" => Extras { identity: true, ..none },
@@ -122,6 +132,10 @@ fn table(spec: &TableSpec, dialect: Dialect) -> String {
             columns.join(" and "),
             names(&all)
         );
+    }
+    for (columns, condition, why) in extras.partial {
+        let index = index_name(spec.name, columns);
+        let _ = write!(sql, "-- {why}\nCREATE INDEX {index} ON {table} ({}) WHERE {condition};\n", names(columns));
     }
     if spec.kind == TableKind::AppendOnly {
         sql.push_str(&append_only(spec.name, dialect));

@@ -29,35 +29,42 @@ impl Place {
     }
 }
 
-/// What a version of a payment asks: pay while reserved, forget when cancelled, else say what became of it.
-///
-/// `is_query` is told by the leaf: a question leaves the payment as it is.
-pub fn of_payment(place: &Place, row: &PaymentRow, is_query: bool, account_token: &str) -> pb::Instruction {
-    let kind = match row.state {
-        _ if is_query => pb::InstructionKind::Query,
-        PaymentState::Cancelled => pb::InstructionKind::Cancel,
+/// What a version of a payment asks: forget it when cancelled, else pay.
+pub fn of_payment(place: &Place, row: &PaymentRow, account_token: &str) -> pb::Instruction {
+    match row.state {
+        PaymentState::Cancelled => payment(place, pb::InstructionKind::Cancel, row, account_token),
         PaymentState::Reserved
         | PaymentState::Confirmed
         | PaymentState::Reversed
         | PaymentState::Rejected
         | PaymentState::Expired
         | PaymentState::Voided
-        | PaymentState::Late => pb::InstructionKind::Pay,
-    };
-    let pays = kind == pb::InstructionKind::Pay;
+        | PaymentState::Late => pb::Instruction {
+            // The channel's own time is known from its confirmation on.
+            transaction_time_us: 0,
+            amount_fen: row.amount_fen,
+            ..payment(place, pb::InstructionKind::Pay, row, account_token)
+        },
+    }
+}
+
+/// A question what became of a payment, as it stands now: it may have been answered meanwhile.
+pub fn of_query(place: &Place, row: &PaymentRow) -> pb::Instruction {
+    payment(place, pb::InstructionKind::Query, row, "")
+}
+
+fn payment(place: &Place, kind: pb::InstructionKind, row: &PaymentRow, account_token: &str) -> pb::Instruction {
     pb::Instruction {
         record: row.payment.clone(),
         version: row.version,
         order_id: row.order_id.clone(),
         merchant_id: row.merchant_id.clone(),
-        // Of an instructed payment the channel's own time is known from its confirmation on.
-        transaction_time_us: if pays { 0 } else { row.transaction_time_us.0 },
+        transaction_time_us: row.transaction_time_us.0,
         region: row.region.to_string(),
         programme: row.programme.clone(),
         elder: row.person.clone(),
         institution: row.institution.clone(),
         account_token: account_token.to_owned(),
-        amount_fen: if pays { row.amount_fen } else { 0 },
         ..place.instruction(kind)
     }
 }

@@ -12,7 +12,7 @@
 //! | `VOIDED` | | | | | | | |
 //!
 //! ¹ of an instructed payment. ² on its clearing date, before any refund and before it is
-//! matched. An advice begins as `CONFIRMED`.
+//! matched. An advice begins as `CONFIRMED`. While `RESERVED`, the channel is queried, which moves nothing.
 
 mod advise;
 mod authorise;
@@ -23,6 +23,7 @@ mod instruct;
 mod lack;
 mod order;
 mod post;
+mod query;
 mod refund;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,7 @@ pub use gate::{Ask, Judged, Judgement, judge};
 pub use instruct::InstructPayment;
 pub use lack::{Lack, LackKind};
 pub use order::{OrderRow, take_order};
+pub use query::{PaymentQueryRow, QueryPayment, shortest_wait_us};
 pub use refund::RefundPayment;
 
 use serde::{Deserialize, Serialize};

@@ -273,6 +273,35 @@ pub struct ChannelPolicy {
     /// The fee agreed on a payment; absent: what the file states is not questioned.
     #[serde(default)]
     pub agreed_fee: Option<AgreedFee>,
+    /// When it is asked about reservations that it leaves unanswered.
+    #[serde(default)]
+    pub queries: QueryPolicy,
+}
+
+/// Queries of a reservation: the first after `first_s`, each next one after twice the time, at
+/// most `most_s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QueryPolicy {
+    /// Seconds from the reservation to the first query.
+    pub first_s: i64,
+    /// Most seconds from one query to the next.
+    pub most_s: i64,
+}
+
+impl Default for QueryPolicy {
+    fn default() -> Self {
+        Self { first_s: 60, most_s: 21_600 }
+    }
+}
+
+impl QueryPolicy {
+    /// How long to wait after so many queries, microseconds; at 0, after the reservation.
+    pub fn wait_us(self, times_asked: i64) -> i64 {
+        // Beyond 30 doublings a second is more than any `most_s`.
+        let doubled_s = self.first_s.saturating_mul(1 << times_asked.clamp(0, 30));
+        doubled_s.min(self.most_s) * 1_000_000
+    }
 }
 
 /// A channel's fee: a share of the amount, rounded half up, within bounds.
@@ -292,6 +321,8 @@ impl PolicyBody for ChannelPolicy {
         within("grace_working_days", self.grace_working_days, 0..=30)?;
         within("refund_months", self.refund_months, 0..=120)?;
         within("expected_files", self.expected_files, 0..=100)?;
+        within("first_s", self.queries.first_s, 1..=DAY_S)?;
+        within("most_s", self.queries.most_s, self.queries.first_s..=DAY_S)?;
         let Some(fee) = &self.agreed_fee else { return Ok(()) };
         within("basis_points", fee.basis_points, 0..=10_000)?;
         within("min_fen", fee.min_fen, MONEY_FEN)?;
@@ -355,6 +386,8 @@ pub struct CalendarPolicy {
 impl PolicyBody for CalendarPolicy {
     const KIND: PolicyKind = PolicyKind::Calendar;
 }
+
+const DAY_S: i64 = 86_400;
 
 /// What one month's amount may be: nothing to ten million yuan.
 const MONEY_FEN: RangeInclusive<i64> = 0..=1_000_000_000;

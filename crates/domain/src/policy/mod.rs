@@ -6,8 +6,8 @@ mod calendar;
 
 pub use body::{
     AgreedFee, Agreement, BalanceOfRecord, Basis, CalendarPolicy, ChannelPolicy, Condition, ContractCaps, DepositBase,
-    FeeBearer, GatePolicy, GradeMap, Mode, OperatingSubsidyPolicy, ProgrammePolicy, Rate, RecordKindPolicy,
-    SettlementAccountPolicy, ShorterValidity,
+    FeeBearer, GatePolicy, GradeMap, Mode, OperatingSubsidyPolicy, ProgrammePolicy, QueryPolicy, Rate,
+    RecordKindPolicy, SettlementAccountPolicy, ShorterValidity,
 };
 pub use calendar::WorkingDays;
 
@@ -253,6 +253,8 @@ mod tests {
                 "is not AMBIGUOUS",
             ),
             (PolicyKind::Channel, "/agreed_fee/max_fen", serde_json::json!(-5), "max_fen must be"),
+            (PolicyKind::Channel, "/queries/first_s", serde_json::json!(0), "first_s must be 1 to 86400"),
+            (PolicyKind::Channel, "/queries/most_s", serde_json::json!(59), "most_s must be 60 to 86400"),
             (PolicyKind::Calendar, "/holidays", serde_json::json!(["2026-02-30"]), "2026-02-30"),
         ] {
             let said = with(kind, member, value);

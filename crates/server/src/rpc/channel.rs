@@ -10,7 +10,7 @@ use jjj_domain::guard;
 use jjj_domain::institution::account_in_force;
 use jjj_domain::key;
 use jjj_domain::names::{Collection, Name, Participant};
-use jjj_domain::payment::PaymentRow;
+use jjj_domain::payment::{PaymentQueryRow, PaymentRow};
 use jjj_domain::recon::upload::{BeginUpload, CompleteUpload};
 use jjj_domain::recon::{FileFormat, FileRow, FileState};
 use jjj_domain::rejection::{Reason, Rejection};
@@ -228,8 +228,15 @@ async fn instruction(
         Some(Collection::Payment) => {
             let row: PaymentRow = leaf.row().map_err(rows)?;
             let token = account_token(gateway, &row.institution, channel).await?;
-            let is_query = leaf.kind.ends_with(".queried");
-            Ok(instruction::of_payment(&place, &row, is_query, &token))
+            Ok(instruction::of_payment(&place, &row, &token))
+        }
+        Some(Collection::PaymentQuery) => {
+            let query: PaymentQueryRow = leaf.row().map_err(rows)?;
+            let mut session = gateway.store.read().await.map_err(failed)?;
+            let row: Option<PaymentRow> = session.get(key![query.payment.clone()]).await.map_err(failed)?;
+            let lost =
+                || StoredFault { table: "payments", column: "payment", problem: format!("lacks {}", query.payment) };
+            Ok(instruction::of_query(&place, &row.ok_or_else(lost).map_err(rows)?))
         }
         Some(Collection::Grant) => Ok(instruction::of_grant(&place, &leaf.row::<GrantRow>().map_err(rows)?)),
         Some(Collection::OperatingSubsidyClaim) => {

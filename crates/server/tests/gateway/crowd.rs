@@ -19,6 +19,7 @@ use prost::Message;
 
 use crate::harness::{Client, World};
 use crate::rating::{PUBLISH, request};
+use crate::scene;
 
 both_databases!(
     concurrent_calls_are_each_recorded_once,
@@ -30,6 +31,7 @@ both_databases!(
     two_gateways_share_a_database,
     what_one_gateway_suspended_no_other_records,
     events_resume_at_the_cursor_and_end_on_suspension,
+    who_does_not_read_is_not_read_ahead_for,
 );
 
 const MANY: usize = 120;
@@ -261,5 +263,28 @@ async fn events_resume_at_the_cursor_and_end_on_suspension(database: TestDatabas
         }
     };
     assert_eq!(crate::harness::reason(&ended), "PARTICIPANT_SUSPENDED");
+    world.stop().await;
+}
+
+/// A slow client holds up its stream, not the gateway's memory; nothing is lost to it.
+async fn who_does_not_read_is_not_read_ahead_for(database: TestDatabase) {
+    const TOLD: usize = 700;
+    let mut world = World::start(database).await;
+    let orders = (0..TOLD).map(|n| (format!("ORDER{n:05}"), 100)).collect();
+    scene::decide(&world, "gateway", scene::Payments { date: scene::past_date(&world), orders }).await;
+    let gateway = world.gateway();
+    let subscription = Subscription { participant: scene::unionpay(), topic: Topic::Event, cursor: 0, follow: true };
+    let mut stream = deliver(&gateway, subscription);
+    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+    assert_eq!(stream.as_ref().len(), 64, "read ahead, and no further");
+    let mut last = 0;
+    // Its enrolment comes first.
+    for _ in 0..=TOLD {
+        let (cursor, _) = stream.next().await.unwrap().unwrap();
+        assert!(cursor > last);
+        last = cursor;
+    }
+    drop(stream);
+    drop(gateway);
     world.stop().await;
 }

@@ -234,7 +234,7 @@ async fn evidence_goes_to_those_concerned(database: TestDatabase) {
     world.stop().await;
 }
 
-fn signed<Q: Message>(world: &World, client: &Client, path: &str, message: Q) -> Request<Q> {
+pub fn signed<Q: Message>(world: &World, client: &Client, path: &str, message: Q) -> Request<Q> {
     let claims = client.claims(path, Some(leaf_hash(&message.encode_to_vec())), world.now_s());
     let token = sign_request(&client.key, &claims).unwrap();
     let mut request = Request::new(message);
@@ -242,7 +242,7 @@ fn signed<Q: Message>(world: &World, client: &Client, path: &str, message: Q) ->
     request
 }
 
-async fn events(world: &World, client: &Client, cursor: i64) -> Result<Vec<pb::Event>, Status> {
+pub async fn events(world: &World, client: &Client, cursor: i64) -> Result<Vec<pb::Event>, Status> {
     let path = "/jjj.gateway.v1.EventService/StreamEvents";
     let request = signed(world, client, path, pb::StreamEventsRequest { cursor, follow: false });
     let mut stream = EventServiceClient::new(client.channel.clone()).stream_events(request).await?.into_inner();

@@ -10,6 +10,7 @@ mod ledger;
 mod money;
 mod person;
 mod policy;
+mod queries;
 mod rating;
 mod recognition;
 mod recon;

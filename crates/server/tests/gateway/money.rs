@@ -71,7 +71,7 @@ fn month(world: &World) -> Month {
 
 /// A world with an elder, her assessment, contract, mandate and two bills of this month; only basis,
 /// fee type, bill and funds are looked at.
-async fn start(database: TestDatabase) -> World {
+pub async fn start(database: TestDatabase) -> World {
     let world = World::start(database).await;
     let engine = &world.gateway().engine;
     let mut gate = defaults().into_iter().find(|d| d.kind == PolicyKind::Gate).unwrap();
@@ -236,7 +236,7 @@ fn id(world: &World) -> String {
 }
 
 /// 600 yuan on the elder's account, by the calls that put them there.
-async fn fund(world: &World) {
+pub async fn fund(world: &World) {
     let budget = pb::AllotBudgetRequest {
         request_id: id(world),
         programme: PROGRAMME.into(),
@@ -284,7 +284,7 @@ fn grant(world: &World) -> pb::GrantEntitlementRequest {
     }
 }
 
-fn authorize(world: &World, order: &str, amount_fen: i64) -> pb::AuthorizePaymentRequest {
+pub fn authorize(world: &World, order: &str, amount_fen: i64) -> pb::AuthorizePaymentRequest {
     pb::AuthorizePaymentRequest {
         request_id: id(world),
         bill: "bills/b1".into(),

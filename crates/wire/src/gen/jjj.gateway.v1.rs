@@ -2616,7 +2616,8 @@ pub enum InstructionKind {
     Pay = 1,
     /// Forget an instruction that was not acted upon.
     Cancel = 2,
-    /// Say what became of a payment: confirm, reverse or reject it.
+    /// Say what became of a reserved payment, authorised or instructed: confirm, reverse or reject it.
+    /// Unknown to the channel: reverse it. Asked again, at growing intervals, until it is answered.
     Query = 3,
     /// Credit a grant: ReportCredit.
     Credit = 4,

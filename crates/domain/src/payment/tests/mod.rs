@@ -3,5 +3,6 @@
 mod gate;
 mod journal;
 mod laws;
+mod queries;
 mod refusals;
 mod states;
