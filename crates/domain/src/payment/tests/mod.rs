@@ -5,3 +5,4 @@ mod journal;
 mod laws;
 mod refusals;
 mod states;
+mod stories;
