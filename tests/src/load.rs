@@ -29,6 +29,8 @@ pub struct Kept {
     pub request: Bytes,
     /// `None`: in doubt. It was sent, and nothing was heard.
     pub answer: Option<Bytes>,
+    /// The reason with which it is refused, if it is to be.
+    refused: Option<&'static str>,
 }
 
 /// All calls of one client, in the order in which they were sent.
@@ -54,7 +56,20 @@ impl Diary {
     pub async fn send(&mut self, session: &Session, method: &str, request: Value) -> Heard {
         let method = find(method).expect("a method of the API");
         let request = session.encode(method, request).expect("a request of the method");
-        self.deliver(session, method, request).await
+        self.deliver(session, method, request, None).await
+    }
+
+    /// Sends a mutation that is to be refused, with this reason.
+    pub async fn send_refused(
+        &mut self,
+        session: &Session,
+        method: &str,
+        request: Value,
+        reason: &'static str,
+    ) -> Heard {
+        let method = find(method).expect("a method of the API");
+        let request = session.encode(method, request).expect("a request of the method");
+        self.deliver(session, method, request, Some(reason)).await
     }
 
     /// Sends a batch of a single method's requests and keeps it as one call.
@@ -63,10 +78,16 @@ impl Diary {
         let batch = METHODS.iter().find(|m| m.item == Some(single.path)).expect("it has a batch method");
         let items = requests.into_iter().map(|r| session.encode(single, r).expect("a request of the method"));
         let request = pb::BatchMutateRequest { items: items.collect() };
-        self.deliver(session, batch, request.encode_to_vec().into()).await
+        self.deliver(session, batch, request.encode_to_vec().into(), None).await
     }
 
-    async fn deliver(&mut self, session: &Session, method: &'static Method, request: Bytes) -> Heard {
+    async fn deliver(
+        &mut self,
+        session: &Session,
+        method: &'static Method,
+        request: Bytes,
+        refused: Option<&'static str>,
+    ) -> Heard {
         let actor = session.client.actor().to_owned();
         let answered = session.client.call_bytes(method.path, request.clone()).await;
         let (answer, heard) = match answered {
@@ -79,22 +100,28 @@ impl Diary {
                 None => (None, Heard::Nothing),
             },
         };
-        self.calls.push(Kept { actor, method, request, answer });
+        self.calls.push(Kept { actor, method, request, answer, refused });
         heard
     }
 
     /// Sends what is in doubt once more, the same bytes, and keeps the answers. Whether everything
     /// was answered.
     pub async fn settle(&mut self, systems: &Systems) -> bool {
-        for call in self.calls.iter_mut().filter(|call| call.answer.is_none()) {
+        // What was refused is not kept.
+        let mut refused = Vec::new();
+        for (at, call) in self.calls.iter_mut().enumerate().filter(|(_, call)| call.answer.is_none()) {
             let client = &systems.session(&call.actor).client;
             match client.call_bytes(call.method.path, call.request.clone()).await {
                 Ok(bytes) => call.answer = Some(bytes),
                 Err(status) => match refusal(&status) {
+                    Some(reason) if call.refused == Some(&reason) => refused.push(at),
                     Some(reason) => panic!("{} in doubt, sent again: {reason}", call.method.path),
                     None => return false,
                 },
             }
+        }
+        for at in refused.into_iter().rev() {
+            self.calls.remove(at);
         }
         true
     }
@@ -137,6 +164,11 @@ struct WithReceipt {
 }
 
 impl Kept {
+    /// The answer as JSON.
+    pub fn shown(&self) -> Value {
+        show(self.method, self.answer.as_ref().expect("an answered call"))
+    }
+
     /// The receipts of the answer.
     pub fn receipts(&self) -> Vec<Receipt> {
         let answer = self.answer.as_ref().expect("an answered call");
