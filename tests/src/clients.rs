@@ -344,6 +344,8 @@ impl Totals {
             *counts.entry(&p.state[..]).or_default() += 1;
             counts
         });
-        println!("{} payments: {states:?}", self.payments.len());
+        let matched = payments.iter().filter(|p| p["matched_by"].as_str().is_some_and(|row| !row.is_empty())).count();
+        let runs = systems.chen.list("ReconciliationService/ListRuns", "", "runs").await.expect("runs");
+        println!("{} payments: {states:?}; {matched} matched in {} runs", self.payments.len(), runs.len());
     }
 }

@@ -1,6 +1,7 @@
 //! Harness of the black-box tests.
 //!
 //! - [`campaign`]: how often, and from which seed. [`postgres`]: databases, `both_databases!`.
+//!   [`proxy`]: a wire to PostgreSQL that can be cut.
 //! - [`gateway`]: the real `jjj` binary, as sandboxes and servers that die with the test.
 //! - [`events`], the subscribers.
 //! - [`world`]: institutions, elders, contracts, bills and money, set up in bulk through the API.
@@ -13,4 +14,5 @@ pub mod events;
 pub mod gateway;
 pub mod load;
 pub mod postgres;
+pub mod proxy;
 pub mod world;

@@ -15,7 +15,7 @@ use jjj_wire::pb;
 use jjj_wire::pb::batch_mutate_result::Outcome;
 use prost::Message;
 use serde_json::Value;
-use tonic::Status;
+use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use crate::world::Systems;
@@ -91,6 +91,7 @@ impl Diary {
         let actor = session.client.actor().to_owned();
         let answered = session.client.call_bytes(method.path, request.clone()).await;
         let (answer, heard) = match answered {
+            Ok(bytes) if is_cut_short(method, &bytes) => (None, Heard::Nothing),
             Ok(bytes) => {
                 self.answers.fetch_add(1, Ordering::Relaxed);
                 (Some(bytes.clone()), Heard::Accepted(show(method, &bytes)))
@@ -112,6 +113,7 @@ impl Diary {
         for (at, call) in self.calls.iter_mut().enumerate().filter(|(_, call)| call.answer.is_none()) {
             let client = &systems.session(&call.actor).client;
             match client.call_bytes(call.method.path, call.request.clone()).await {
+                Ok(bytes) if is_cut_short(call.method, &bytes) => return false,
                 Ok(bytes) => call.answer = Some(bytes),
                 Err(status) => match refusal(&status) {
                     Some(reason) if call.refused == Some(&reason) => refused.push(at),
@@ -144,6 +146,16 @@ fn batch_items(answer: &Bytes) -> Vec<Bytes> {
         other => panic!("an item was not accepted: {other:?}"),
     });
     accepted.collect()
+}
+
+/// Whether a batch's answer says of some item to send the same again.
+fn is_cut_short(method: &Method, answer: &Bytes) -> bool {
+    let again = |outcome: &Option<Outcome>| match outcome {
+        Some(Outcome::Status(bytes)) => refusal(&Status::with_details(Code::Unknown, "", bytes.clone())).is_none(),
+        Some(Outcome::Response(_)) | None => false,
+    };
+    let response = method.batch.then(|| pb::BatchMutateResponse::decode(answer.clone()).expect("a batch's answer"));
+    response.is_some_and(|response| response.results.iter().any(|result| again(&result.outcome)))
 }
 
 /// The gateway's reason; `None` when it said nothing, or said to send the same again.
