@@ -344,8 +344,14 @@ impl Totals {
             *counts.entry(&p.state[..]).or_default() += 1;
             counts
         });
-        let matched = payments.iter().filter(|p| p["matched_by"].as_str().is_some_and(|row| !row.is_empty())).count();
+        let due: Vec<_> = payments
+            .iter()
+            .filter(|p| p["clearing_date"] == world.yesterday[..] && p["state"] == "PAYMENT_STATE_CONFIRMED")
+            .collect();
+        let rows: BTreeSet<_> =
+            due.iter().filter_map(|p| p["matched_by"].as_str().filter(|row| !row.is_empty())).collect();
+        assert_eq!(rows.len(), due.len(), "each payment of a reconciled day is matched by a row of its own");
         let runs = systems.chen.list("ReconciliationService/ListRuns", "", "runs").await.expect("runs");
-        println!("{} payments: {states:?}; {matched} matched in {} runs", self.payments.len(), runs.len());
+        println!("{} payments: {states:?}; {} matched in {} runs", self.payments.len(), due.len(), runs.len());
     }
 }

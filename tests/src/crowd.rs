@@ -34,6 +34,7 @@ pub struct AtWork {
     subscribers: JoinSet<(usize, Subscriber)>,
     reconciler: Option<JoinHandle<()>>,
     answers: Arc<AtomicUsize>,
+    runs: Arc<AtomicUsize>,
 }
 
 impl Crowd {
@@ -51,7 +52,7 @@ impl Crowd {
     /// Sets everybody to work with a gateway, over a connection each, until it is gone.
     pub fn start(self, gateway: &Gateway, world: &Arc<World>) -> AtWork {
         let (mut payers, mut registrars, mut subscribers) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
-        let answers = Arc::<AtomicUsize>::default();
+        let (answers, runs) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
         for mut payer in self.payers {
             let (systems, world) = (Systems::of(gateway), world.clone());
             payer.diary.answers = answers.clone();
@@ -76,10 +77,12 @@ impl Crowd {
             });
         }
         let reconciler = self.reconciles.then(|| {
-            let (systems, world) = (Systems::of(gateway), world.clone());
+            let (systems, world, runs) = (Systems::of(gateway), world.clone(), runs.clone());
             tokio::spawn(async move {
                 loop {
-                    match reconcile(&systems, &world).await {
+                    let ran = reconcile(&systems, &world).await;
+                    runs.fetch_add(1, Ordering::Relaxed);
+                    match ran {
                         Ok(()) => tokio::time::sleep(Duration::from_millis(200)).await,
                         Err(cut) if is_silence(&cut) => return,
                         // A payment confirmed, or a file that came, while the run was decided.
@@ -88,7 +91,7 @@ impl Crowd {
                 }
             })
         });
-        AtWork { payers, registrars, subscribers, reconciler, answers }
+        AtWork { payers, registrars, subscribers, reconciler, answers, runs }
     }
 
     pub fn in_doubt(&self) -> usize {
@@ -105,6 +108,13 @@ impl AtWork {
     /// Returns when the crowd has heard as many answers from this gateway.
     pub async fn heard(&self, answers: usize) {
         while self.answers.load(Ordering::Relaxed) < answers {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Returns when the day before was reconciled once more.
+    pub async fn reconciled(&self) {
+        while self.runs.load(Ordering::Relaxed) == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
@@ -148,6 +158,8 @@ pub async fn check(site: &Site, gateway: Gateway, world: &World, crowds: Vec<Cro
     }
     let calls: Vec<Kept> = everybody.calls().cloned().collect();
     repeat_all(&systems, &calls).await;
+    // A last run: what was confirmed on the day before is in its file, each payment by a row of its own.
+    reconcile(&systems, world).await.unwrap_or_else(|refused| panic!("a day is not reconciled: {refused}"));
     Totals::of(&everybody.payers).check(&systems, world).await;
     let promised = check_receipts(&calls, site.gateway_key().verifying_key());
     let distinct: BTreeSet<_> = promised.iter().collect();
