@@ -79,15 +79,23 @@ impl Crowd {
         let reconciler = self.reconciles.then(|| {
             let (systems, world, runs) = (Systems::of(gateway), world.clone(), runs.clone());
             tokio::spawn(async move {
+                // Under load a run may lose against payments again and again, and is asked to come back.
+                let mut put_off = 0;
                 loop {
-                    let ran = reconcile(&systems, &world).await;
-                    runs.fetch_add(1, Ordering::Relaxed);
-                    match ran {
-                        Ok(()) => tokio::time::sleep(Duration::from_millis(200)).await,
-                        Err(cut) if is_silence(&cut) => return,
-                        // A payment confirmed, or a file that came, while the run was decided.
+                    match reconcile(&systems, &world).await {
+                        Ok(()) => put_off = 0,
+                        Err(cut) if cut.reason == "GATEWAY_UNAVAILABLE" && put_off < 5 => {
+                            put_off += 1;
+                            continue;
+                        }
+                        Err(cut) if is_silence(&cut) => {
+                            runs.fetch_add(1, Ordering::Relaxed);
+                            return;
+                        }
                         Err(refused) => panic!("a day is not reconciled: {refused}"),
                     }
+                    runs.fetch_add(1, Ordering::Relaxed);
+                    tokio::time::sleep(Duration::from_millis(200)).await;
                 }
             })
         });
@@ -112,7 +120,7 @@ impl AtWork {
         }
     }
 
-    /// Returns when the day before was reconciled once more.
+    /// Returns when the day before was reconciled once more, or could not be.
     pub async fn reconciled(&self) {
         while self.runs.load(Ordering::Relaxed) == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
