@@ -13,7 +13,7 @@ use jjj_cli::client::Client;
 use jjj_cli::identity::Identity;
 use jjj_cli::sandbox::{SERVER_NAME, Sandbox};
 use jjj_cli::session::Session;
-use jjj_tests::world::{BEIJING, HEBEI, Systems, UNIONPAY, World};
+use jjj_tests::world::{BEIJING, CHEN, HEBEI, Systems, UNIONPAY, World};
 use jjj_token::SigningKey;
 use serde_json::Value;
 
@@ -178,7 +178,12 @@ impl Gateway {
 
     pub fn systems(&self) -> anyhow::Result<Systems> {
         let session = |actor| Ok::<_, anyhow::Error>(Session::new(self.client(actor)?));
-        Ok(Systems { beijing: session(BEIJING)?, hebei: session(HEBEI)?, unionpay: session(UNIONPAY)? })
+        Ok(Systems {
+            beijing: session(BEIJING)?,
+            hebei: session(HEBEI)?,
+            unionpay: session(UNIONPAY)?,
+            chen: session(CHEN)?,
+        })
     }
 
     /// Asks it to stop and waits until everything accepted is numbered and sealed.

@@ -1,57 +1,157 @@
 //! The load: clients that work until their gateway is gone, and go on with the next.
 
-use jjj_cli::session::Session;
+use std::collections::{BTreeMap, BTreeSet};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use jjj_cli::session::{CallError, Session};
+use jjj_domain::recon::file::{
+    ControlTotals, HEADER, LineKind, LineStatus, SettlementLine, render_line, render_trailer,
+};
+use jjj_domain::time::Timestamp;
 use serde_json::{Value, json};
 
 use crate::load::{Diary, Heard};
 use crate::world::{self, Days, PROGRAMME, Systems, World, int};
 
-/// A channel's client: authorises, then mostly confirms, part-payments of 1 yuan.
+/// A channel's client: part-payments of 1 yuan, each with a life of its own, drawn from a seed.
 pub struct Payer {
     pub diary: Diary,
     id: usize,
     sent: usize,
+    draw: fastrand::Rng,
 }
 
-/// What a payment comes to, by its number.
-enum End {
+/// What comes of a payment.
+#[derive(Clone, Copy)]
+enum Life {
     Confirm,
-    Reverse,
+    /// On the clearing date before, whose file and run come while the load goes on.
+    ConfirmYesterday,
     Leave,
+    Reverse,
+    Void,
+    Refund,
+    RefundWhole,
+    /// Reversed, and confirmed all the same.
+    Late,
+    /// Confirmed, then reversed: refused, and kept.
+    Contradict,
+    Advise,
+    InstructConfirm,
+    Reject,
+    Cancel,
+}
+
+impl Life {
+    /// Confirmations are the most frequent.
+    const DRAWN: [Self; 20] = [
+        Self::Confirm,
+        Self::Confirm,
+        Self::Confirm,
+        Self::Confirm,
+        Self::Confirm,
+        Self::ConfirmYesterday,
+        Self::ConfirmYesterday,
+        Self::ConfirmYesterday,
+        Self::Leave,
+        Self::Reverse,
+        Self::Reverse,
+        Self::Void,
+        Self::Refund,
+        Self::RefundWhole,
+        Self::Late,
+        Self::Contradict,
+        Self::Advise,
+        Self::InstructConfirm,
+        Self::Reject,
+        Self::Cancel,
+    ];
+
+    const fn is_instructed(self) -> bool {
+        matches!(self, Self::InstructConfirm | Self::Reject | Self::Cancel)
+    }
 }
 
 impl Payer {
     pub const AMOUNT_FEN: i64 = 100;
 
-    pub fn new(id: usize) -> Self {
-        Self { diary: Diary::default(), id, sent: 0 }
+    pub fn new(id: usize, seed: u64) -> Self {
+        let draw = fastrand::Rng::with_seed(seed.wrapping_mul(1_000_003).wrapping_add(id as u64));
+        Self { diary: Diary::default(), id, sent: 0, draw }
     }
 
     /// Pays until nothing is heard.
-    pub async fn work(&mut self, systems: &Systems, bills: &[String]) {
-        while self.diary.settle(systems).await && self.pay(&systems.unionpay, bills).await {}
+    pub async fn work(&mut self, systems: &Systems, world: &World) {
+        while self.diary.settle(systems).await && self.pay(systems, world).await.is_some() {}
     }
 
-    /// One payment from question to end; whether everything was answered.
-    async fn pay(&mut self, unionpay: &Session, bills: &[String]) -> bool {
+    /// One payment from its beginning to its end; `None` when something was not answered.
+    async fn pay(&mut self, systems: &Systems, world: &World) -> Option<()> {
         let number = self.sent;
         self.sent += 1;
         let order = format!("ORDER{:03}{number:06}", self.id);
-        let bill = &bills[(number * 7 + self.id) % bills.len()];
-        let ask = world::authorise(bill, Self::AMOUNT_FEN, &order, unionpay.client.now_us());
-        let Some(answer) = self.accepted(unionpay, "PaymentService/AuthorizePayment", ask).await else {
-            return false;
-        };
-        let payment = &answer["payment"]["name"];
-        let (method, request) = match end(number) {
-            End::Leave => return true,
-            End::Confirm => {
-                let request = json!({"payment": payment, "amount_fen": Self::AMOUNT_FEN.to_string()});
-                ("PaymentService/ConfirmPayment", request)
+        let elder = (number * 7 + self.id) % world.bills.len();
+        let life = Life::DRAWN[self.draw.usize(..Life::DRAWN.len())];
+        let (unionpay, beijing) = (&systems.unionpay, &systems.beijing);
+        let amount = Self::AMOUNT_FEN.to_string();
+        let ask = world::authorise(&world.bills[elder], Self::AMOUNT_FEN, &order, unionpay.client.now_us());
+        let begun = match life {
+            Life::Advise => {
+                let mut advice = ask;
+                advice.as_object_mut().expect("a request").remove("consent_sha256");
+                return self.accepted(unionpay, "PaymentService/AdvisePayment", advice).await.map(drop);
             }
-            End::Reverse => ("PaymentService/ReversePayment", json!({"payment": payment, "reason": "超时冲正"})),
+            _ if life.is_instructed() => {
+                let mandate = &world.mandates[elder];
+                let instruct = json!({"mandate": mandate, "bill": world.bills[elder], "fee_type": "FEE_TYPE_BED",
+                                      "amount_fen": amount});
+                self.accepted(beijing, "PaymentService/InstructPayment", instruct).await?
+            }
+            _ => self.accepted(unionpay, "PaymentService/AuthorizePayment", ask).await?,
         };
-        self.accepted(unionpay, method, request).await.is_some()
+        let payment = begun["payment"]["name"].clone();
+        let confirm = json!({"payment": payment, "amount_fen": amount});
+        let why = json!({"payment": payment, "reason": "超时冲正"});
+        let reverse = ("PaymentService/ReversePayment", why.clone());
+        match life {
+            Life::Leave | Life::Advise => return Some(()),
+            Life::Reverse => return self.accepted(unionpay, reverse.0, reverse.1).await.map(drop),
+            Life::Reject => return self.accepted(unionpay, "PaymentService/RejectInstruction", why).await.map(drop),
+            Life::Cancel => return self.accepted(beijing, "PaymentService/CancelInstruction", why).await.map(drop),
+            Life::Late => drop(self.accepted(unionpay, reverse.0, reverse.1.clone()).await?),
+            Life::Confirm
+            | Life::ConfirmYesterday
+            | Life::Void
+            | Life::Refund
+            | Life::RefundWhole
+            | Life::Contradict
+            | Life::InstructConfirm => {}
+        }
+        let confirm = match life {
+            Life::ConfirmYesterday => with(confirm, "clearing_date", json!(world.yesterday)),
+            Life::InstructConfirm => with(confirm, "transaction_time_us", json!(unionpay.client.now_us().to_string())),
+            _ => confirm,
+        };
+        self.accepted(unionpay, "PaymentService/ConfirmPayment", confirm).await?;
+        match life {
+            Life::Void => self.accepted(unionpay, "PaymentService/VoidPayment", why).await.map(drop),
+            Life::Refund | Life::RefundWhole => {
+                let part = if matches!(life, Life::Refund) { Self::AMOUNT_FEN / 4 } else { Self::AMOUNT_FEN };
+                let refund = json!({"payment": payment, "order_id": order.replace("ORDER", "REFUND"),
+                                    "amount_fen": part.to_string(),
+                                    "transaction_time_us": unionpay.client.now_us().to_string()});
+                self.accepted(unionpay, "PaymentService/RefundPayment", refund).await.map(drop)
+            }
+            Life::Contradict => {
+                match self.diary.send_refused(unionpay, reverse.0, reverse.1, "STATE_NOT_ALLOWED").await {
+                    Heard::Refused(reason) if reason == "STATE_NOT_ALLOWED" => Some(()),
+                    Heard::Nothing => None,
+                    Heard::Accepted(_) | Heard::Refused(_) => panic!("{payment} was reversed after its confirmation"),
+                }
+            }
+            _ => Some(()),
+        }
     }
 
     async fn accepted(&mut self, session: &Session, method: &str, request: Value) -> Option<Value> {
@@ -59,12 +159,9 @@ impl Payer {
     }
 }
 
-fn end(number: usize) -> End {
-    match number % 10 {
-        3 => End::Reverse,
-        7 => End::Leave,
-        _ => End::Confirm,
-    }
+fn with(mut request: Value, field: &str, value: Value) -> Value {
+    request[field] = value;
+    request
 }
 
 fn accepted(heard: Heard, method: &str) -> Option<Value> {
@@ -110,7 +207,15 @@ impl Registrar {
         let assessments = elders.iter().map(|name| world::assessment(name, &days)).collect();
         self.made(beijing, "AssessmentService/PublishAssessment", assessments, "assessment").await?;
         let grants = elders.iter().map(|name| world::grant(name, &days.month)).collect();
-        self.made(beijing, "EntitlementService/GrantEntitlement", grants, "grant").await?;
+        let grants = self.made(beijing, "EntitlementService/GrantEntitlement", grants, "grant").await?;
+        // The first one fails.
+        let report = |(n, grant): (usize, &String)| match n {
+            0 => json!({"grant": grant, "outcome": "CREDIT_OUTCOME_FAILED", "reason": "账户已销户"}),
+            _ => json!({"grant": grant, "outcome": "CREDIT_OUTCOME_CREDITED",
+                        "amount_fen": world::CREDITED_FEN.to_string()}),
+        };
+        let reports = grants.iter().enumerate().map(report).collect();
+        self.made(&systems.unionpay, "EntitlementService/ReportCredit", reports, "grant").await?;
         Some(())
     }
 
@@ -121,35 +226,99 @@ impl Registrar {
     }
 }
 
-/// What the book holds after the load, held against what the clients know.
+/// Delivers the file of the day before, with all that is known to be in it, and reconciles. What is
+/// cut short by the gateway's death is begun anew: a file on the way states nothing yet.
+pub async fn reconcile(systems: &Systems, world: &World) -> Result<(), CallError> {
+    let (unionpay, date) = (&systems.unionpay, &world.yesterday);
+    let filter = format!(r#"clearing_date = "{date}" AND state = "CONFIRMED""#);
+    let payments = unionpay.list("PaymentService/ListPayments", &filter, "payments").await?;
+    let (mut totals, mut text) = (ControlTotals::default(), format!("{}\n", HEADER.join(",")));
+    for payment in &payments {
+        let field = |name: &str| payment[name].as_str().unwrap_or_default().to_owned();
+        let line = SettlementLine {
+            line: 0,
+            byte_offset: 0,
+            kind: LineKind::Payment,
+            merchant_id: field("merchant_id"),
+            order_id: field("order_id"),
+            transaction_time: Timestamp(int(&payment["transaction_time_us"])),
+            amount_fen: int(&payment["amount_fen"]),
+            fee_fen: 0,
+            status: LineStatus::Success,
+            institution: field("institution").replace("institutions/", ""),
+            original_order_id: None,
+        };
+        totals.rows += 1;
+        totals.amount_fen += line.amount_fen;
+        text += &(render_line(&line).join(",") + "\n");
+    }
+    text += &(render_trailer(totals).join(",") + "\n");
+    let begin = json!({"clearing_date": date, "format": "FILE_FORMAT_CSV", "content": "FILE_CONTENT_SETTLEMENT",
+                       "file_name": "day.csv", "size_bytes": text.len().to_string(), "sha256": world::digest(&text)});
+    let file = unionpay.call("ChannelService/BeginUpload", begin).await?["file"]["name"].take();
+    let chunk = json!({"file": file, "offset": "0", "data": BASE64_STANDARD.encode(&text)});
+    unionpay.call("ChannelService/UploadChunk", chunk).await?;
+    unionpay.call("ChannelService/CompleteUpload", json!({"file": file})).await?;
+    let start = json!({"channel": world::UNIONPAY, "clearing_date": date});
+    systems.chen.call("ReconciliationService/StartRun", start).await.map(drop)
+}
+
+/// What the book holds after the load, held against what the clients know: each payment as its last
+/// answer has it.
 pub struct Totals {
-    pub authorised: usize,
-    pub confirmed_fen: i64,
-    pub reserved_fen: i64,
+    payments: BTreeMap<String, Known>,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+struct Known {
+    state: String,
+    refunded_fen: i64,
 }
 
 impl Totals {
     /// What the diaries of settled payers come to.
     pub fn of(payers: &[Payer]) -> Self {
-        let calls = || payers.iter().flat_map(|payer| &payer.diary.calls);
-        let count = |name: &str| calls().filter(|call| call.method.name == name).count();
-        let (authorised, confirmed) = (count("AuthorizePayment"), count("ConfirmPayment"));
-        let reserved = authorised - confirmed - count("ReversePayment");
-        let fen = |payments: usize| payments as i64 * Payer::AMOUNT_FEN;
-        Self { authorised, confirmed_fen: fen(confirmed), reserved_fen: fen(reserved) }
+        let mut payments: BTreeMap<String, Known> = BTreeMap::new();
+        for call in payers.iter().flat_map(|payer| &payer.diary.calls) {
+            let answer = call.shown();
+            match answer.get("refund") {
+                Some(refund) => {
+                    let of = refund["payment"].as_str().expect("a payment");
+                    let known = payments.get_mut(of).expect("refunded after it was confirmed");
+                    known.refunded_fen += int(&refund["amount_fen"]);
+                }
+                None => {
+                    let payment = &answer["payment"];
+                    let state = payment["state"].as_str().expect("a state").to_owned();
+                    let name = payment["name"].as_str().expect("a name").to_owned();
+                    let refunded_fen = payments.get(&name).map_or(0, |known| known.refunded_fen);
+                    payments.insert(name, Known { state, refunded_fen });
+                }
+            }
+        }
+        Self { payments }
     }
 
-    /// Each order has one payment; balances, trial balance and payments agree with the clients.
+    /// Each order has one payment, as its client knows it; balances and trial balance agree with them.
     pub async fn check(&self, systems: &Systems, world: &World) {
         let payments = systems.unionpay.list("PaymentService/ListPayments", "", "payments").await.expect("payments");
-        let orders: std::collections::BTreeSet<_> = payments.iter().map(|p| p["order_id"].to_string()).collect();
-        assert_eq!((payments.len(), orders.len()), (self.authorised, self.authorised), "one payment for each order");
-        let in_state = |state: &str| -> i64 {
-            payments.iter().filter(|payment| payment["state"] == state).map(|payment| int(&payment["amount_fen"])).sum()
+        let orders: BTreeSet<_> = payments.iter().map(|p| p["order_id"].to_string()).collect();
+        assert_eq!(orders.len(), payments.len(), "one payment for each order");
+        let known = |p: &Value| {
+            let refunded_fen = p["refunded_fen"].as_str().map_or(0, |_| int(&p["refunded_fen"]));
+            let state = p["state"].as_str().expect("a state").to_owned();
+            (p["name"].as_str().expect("a name").to_owned(), Known { state, refunded_fen })
         };
-        assert_eq!(self.confirmed_fen, in_state("PAYMENT_STATE_CONFIRMED"));
-        assert_eq!(self.reserved_fen, in_state("PAYMENT_STATE_RESERVED"));
+        let recorded: BTreeMap<String, Known> = payments.iter().map(known).collect();
+        for (name, known) in &self.payments {
+            assert_eq!(recorded.get(name), Some(known), "{name} as its client knows it");
+        }
+        assert_eq!(recorded.len(), self.payments.len(), "payments that no client made");
 
+        let of = |state: &'static str| self.payments.values().filter(move |p| p.state.ends_with(state));
+        let fen = |count: usize| count as i64 * Payer::AMOUNT_FEN;
+        let confirmed_fen: i64 = of("CONFIRMED").map(|p| Payer::AMOUNT_FEN - p.refunded_fen).sum();
+        let (reserved_fen, late_fen) = (fen(of("RESERVED").count()), fen(of("LATE").count()));
         let mut balances = (0, 0);
         for elder in &world.elders {
             let request =
@@ -159,13 +328,30 @@ impl Totals {
             balances.1 += int(&balance["available_fen"]);
         }
         let credited = world::CREDITED_FEN * world.elders.len() as i64;
-        assert_eq!(balances.0, credited - self.confirmed_fen, "posted on the elders' accounts");
-        assert_eq!(balances.1, credited - self.confirmed_fen - self.reserved_fen, "available to the elders");
+        assert_eq!(balances.0, credited - confirmed_fen, "posted on the elders' accounts");
+        // What was confirmed late is kept for it.
+        assert_eq!(balances.1, credited - confirmed_fen - reserved_fen - late_fen, "available to the elders");
 
         let trial = world::done(&systems.beijing, "LedgerService/GetTrialBalance", json!({"book": world::BOOK})).await;
         assert_eq!(trial["debit_fen"], trial["credit_fen"], "{trial}");
         let lines = trial["lines"].as_array().expect("lines");
-        let clearing = lines.iter().find(|line| line["kind"] == "clearing").expect("a clearing account");
-        assert_eq!(int(&clearing["balance_fen"]).abs(), self.confirmed_fen, "{clearing}");
+        let balance = |kind: &str| -> i64 {
+            lines.iter().filter(|line| line["kind"] == kind).map(|line| int(&line["balance_fen"]).abs()).sum()
+        };
+        assert_eq!(balance("clearing") + balance("payable"), confirmed_fen + late_fen, "{trial}");
+        assert_eq!(balance("suspense"), late_fen, "{trial}");
+        let states: BTreeMap<&str, usize> = self.payments.values().fold(BTreeMap::new(), |mut counts, p| {
+            *counts.entry(&p.state[..]).or_default() += 1;
+            counts
+        });
+        let due: Vec<_> = payments
+            .iter()
+            .filter(|p| p["clearing_date"] == world.yesterday[..] && p["state"] == "PAYMENT_STATE_CONFIRMED")
+            .collect();
+        let rows: BTreeSet<_> =
+            due.iter().filter_map(|p| p["matched_by"].as_str().filter(|row| !row.is_empty())).collect();
+        assert_eq!(rows.len(), due.len(), "each payment of a reconciled day is matched by a row of its own");
+        let runs = systems.chen.list("ReconciliationService/ListRuns", "", "runs").await.expect("runs");
+        println!("{} payments: {states:?}; {} matched in {} runs", self.payments.len(), due.len(), runs.len());
     }
 }

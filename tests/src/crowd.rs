@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use jjj_cli::session::CallError;
+use tokio::task::{JoinHandle, JoinSet};
 
-use crate::clients::{Payer, Registrar, Totals};
+use crate::clients::{Payer, Registrar, Totals, reconcile};
 use crate::events::{Subscriber, all_events};
 use crate::gateway::{Gateway, Site};
 use crate::load::{Kept, check_receipts, repeat_all};
@@ -22,6 +23,8 @@ pub struct Crowd {
     registrars: Vec<Registrar>,
     /// One of each of [`FOLLOWED`].
     subscribers: Vec<Subscriber>,
+    /// Whether somebody delivers files and reconciles meanwhile: one crowd's of a world.
+    reconciles: bool,
 }
 
 /// Clients at work with one gateway.
@@ -29,29 +32,32 @@ pub struct AtWork {
     payers: JoinSet<Payer>,
     registrars: JoinSet<Registrar>,
     subscribers: JoinSet<(usize, Subscriber)>,
+    reconciler: Option<JoinHandle<()>>,
     answers: Arc<AtomicUsize>,
+    runs: Arc<AtomicUsize>,
 }
 
 impl Crowd {
     /// The `n`th crowd of a world: its orders, institutions and elders are no other's.
-    pub fn new(n: usize, payers: usize, world: &World) -> Self {
+    pub fn new(n: usize, payers: usize, world: &World, seed: u64) -> Self {
         let first = |registrar| world.elders.len().max(world.institutions.len()) + (n * 2 + registrar) * 5_000;
         Self {
-            payers: (0..payers).map(|i| Payer::new(n * payers + i)).collect(),
+            payers: (0..payers).map(|i| Payer::new(n * payers + i, seed)).collect(),
             registrars: [0, 1].map(|registrar| Registrar::new(first(registrar))).into(),
             subscribers: FOLLOWED.map(|_| Subscriber::default()).into(),
+            reconciles: n == 0,
         }
     }
 
     /// Sets everybody to work with a gateway, over a connection each, until it is gone.
-    pub fn start(self, gateway: &Gateway, world: &World) -> AtWork {
+    pub fn start(self, gateway: &Gateway, world: &Arc<World>) -> AtWork {
         let (mut payers, mut registrars, mut subscribers) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
-        let answers = Arc::<AtomicUsize>::default();
+        let (answers, runs) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
         for mut payer in self.payers {
-            let (systems, bills) = (Systems::of(gateway), world.bills.clone());
+            let (systems, world) = (Systems::of(gateway), world.clone());
             payer.diary.answers = answers.clone();
             payers.spawn(async move {
-                payer.work(&systems, &bills).await;
+                payer.work(&systems, &world).await;
                 payer
             });
         }
@@ -70,7 +76,30 @@ impl Crowd {
                 (i, subscriber)
             });
         }
-        AtWork { payers, registrars, subscribers, answers }
+        let reconciler = self.reconciles.then(|| {
+            let (systems, world, runs) = (Systems::of(gateway), world.clone(), runs.clone());
+            tokio::spawn(async move {
+                // Under load a run may lose against payments again and again, and is asked to come back.
+                let mut put_off = 0;
+                loop {
+                    match reconcile(&systems, &world).await {
+                        Ok(()) => put_off = 0,
+                        Err(cut) if cut.reason == "GATEWAY_UNAVAILABLE" && put_off < 5 => {
+                            put_off += 1;
+                            continue;
+                        }
+                        Err(cut) if is_silence(&cut) => {
+                            runs.fetch_add(1, Ordering::Relaxed);
+                            return;
+                        }
+                        Err(refused) => panic!("a day is not reconciled: {refused}"),
+                    }
+                    runs.fetch_add(1, Ordering::Relaxed);
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+            })
+        });
+        AtWork { payers, registrars, subscribers, reconciler, answers, runs }
     }
 
     pub fn in_doubt(&self) -> usize {
@@ -91,16 +120,33 @@ impl AtWork {
         }
     }
 
+    /// Returns when the day before was reconciled once more, or could not be.
+    pub async fn reconciled(&self) {
+        while self.runs.load(Ordering::Relaxed) == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     /// Everybody, after the gateway is gone.
     pub async fn stop(self) -> Crowd {
         let mut subscribers = self.subscribers.join_all().await;
         subscribers.sort_by_key(|(i, _)| *i);
+        let reconciles = self.reconciler.is_some();
+        if let Some(reconciler) = self.reconciler {
+            reconciler.await.expect("the reconciler");
+        }
         Crowd {
+            reconciles,
             payers: self.payers.join_all().await,
             registrars: self.registrars.join_all().await,
             subscribers: subscribers.into_iter().map(|(_, subscriber)| subscriber).collect(),
         }
     }
+}
+
+/// Whether the gateway said nothing, or only to ask again.
+fn is_silence(error: &CallError) -> bool {
+    matches!(error.reason.as_str(), "" | "GATEWAY_UNAVAILABLE" | "GATEWAY_STOPPING" | "GATEWAY_BUSY")
 }
 
 /// What was promised to crowds stands: every acknowledged call once and with its first answer, the
@@ -120,6 +166,8 @@ pub async fn check(site: &Site, gateway: Gateway, world: &World, crowds: Vec<Cro
     }
     let calls: Vec<Kept> = everybody.calls().cloned().collect();
     repeat_all(&systems, &calls).await;
+    // A last run: what was confirmed on the day before is in its file, each payment by a row of its own.
+    reconcile(&systems, world).await.unwrap_or_else(|refused| panic!("a day is not reconciled: {refused}"));
     Totals::of(&everybody.payers).check(&systems, world).await;
     let promised = check_receipts(&calls, site.gateway_key().verifying_key());
     let distinct: BTreeSet<_> = promised.iter().collect();

@@ -119,6 +119,15 @@ impl Site {
         }
     }
 
+    /// Sets the clock of gateways started from now on, so many seconds ahead of the real one.
+    pub fn set_clock(&self, ahead_s: i64) {
+        let path = self.sandbox.config_path();
+        let config = std::fs::read_to_string(&path).expect("the configuration");
+        let others = config.lines().filter(|line| !line.starts_with("clock_offset_s"));
+        let text: String = others.map(|line| format!("{line}\n")).collect();
+        std::fs::write(&path, format!("clock_offset_s = {ahead_s}\n{text}")).expect("the configuration");
+    }
+
     /// What gateways of this sandbox have logged so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("gateway.log")).unwrap_or_default()

@@ -16,7 +16,7 @@ use jjj_wire::pb;
 use jjj_wire::pb::batch_mutate_result::Outcome;
 use prost::Message;
 use serde_json::Value;
-use tonic::Status;
+use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use crate::world::Systems;
@@ -30,6 +30,8 @@ pub struct Kept {
     pub request: Bytes,
     /// `None`: in doubt. It was sent, and nothing was heard.
     pub answer: Option<Bytes>,
+    /// The reason with which it is refused, if it is to be.
+    refused: Option<&'static str>,
 }
 
 /// All calls of one client, in the order in which they were sent.
@@ -55,7 +57,20 @@ impl Diary {
     pub async fn send(&mut self, session: &Session, method: &str, request: Value) -> Heard {
         let method = find(method).expect("a method of the API");
         let request = session.encode(method, request).expect("a request of the method");
-        self.deliver(session, method, request).await
+        self.deliver(session, method, request, None).await
+    }
+
+    /// Sends a mutation that is to be refused, with this reason.
+    pub async fn send_refused(
+        &mut self,
+        session: &Session,
+        method: &str,
+        request: Value,
+        reason: &'static str,
+    ) -> Heard {
+        let method = find(method).expect("a method of the API");
+        let request = session.encode(method, request).expect("a request of the method");
+        self.deliver(session, method, request, Some(reason)).await
     }
 
     /// Sends a batch of a single method's requests and keeps it as one call.
@@ -64,13 +79,20 @@ impl Diary {
         let batch = METHODS.iter().find(|m| m.item == Some(single.path)).expect("it has a batch method");
         let items = requests.into_iter().map(|r| session.encode(single, r).expect("a request of the method"));
         let request = pb::BatchMutateRequest { items: items.collect() };
-        self.deliver(session, batch, request.encode_to_vec().into()).await
+        self.deliver(session, batch, request.encode_to_vec().into(), None).await
     }
 
-    async fn deliver(&mut self, session: &Session, method: &'static Method, request: Bytes) -> Heard {
+    async fn deliver(
+        &mut self,
+        session: &Session,
+        method: &'static Method,
+        request: Bytes,
+        refused: Option<&'static str>,
+    ) -> Heard {
         let actor = session.client.actor().to_owned();
         let answered = session.client.call_bytes(method.path, request.clone()).await;
         let (answer, heard) = match answered {
+            Ok(bytes) if is_cut_short(method, &bytes) => (None, Heard::Nothing),
             Ok(bytes) => {
                 self.answers.fetch_add(1, Ordering::Relaxed);
                 (Some(bytes.clone()), Heard::Accepted(show(method, &bytes)))
@@ -80,22 +102,29 @@ impl Diary {
                 None => (None, Heard::Nothing),
             },
         };
-        self.calls.push(Kept { actor, method, request, answer });
+        self.calls.push(Kept { actor, method, request, answer, refused });
         heard
     }
 
     /// Sends what is in doubt once more, the same bytes, and keeps the answers. Whether everything
     /// was answered.
     pub async fn settle(&mut self, systems: &Systems) -> bool {
-        for call in self.calls.iter_mut().filter(|call| call.answer.is_none()) {
+        // What was refused is not kept.
+        let mut refused = Vec::new();
+        for (at, call) in self.calls.iter_mut().enumerate().filter(|(_, call)| call.answer.is_none()) {
             let client = &systems.session(&call.actor).client;
             match client.call_bytes(call.method.path, call.request.clone()).await {
+                Ok(bytes) if is_cut_short(call.method, &bytes) => return false,
                 Ok(bytes) => call.answer = Some(bytes),
                 Err(status) => match refusal(&status) {
+                    Some(reason) if call.refused == Some(&reason) => refused.push(at),
                     Some(reason) => panic!("{} in doubt, sent again: {reason}", call.method.path),
                     None => return false,
                 },
             }
+        }
+        for at in refused.into_iter().rev() {
+            self.calls.remove(at);
         }
         true
     }
@@ -120,6 +149,16 @@ fn batch_items(answer: &Bytes) -> Vec<Bytes> {
     accepted.collect()
 }
 
+/// Whether a batch's answer says of some item to send the same again.
+fn is_cut_short(method: &Method, answer: &Bytes) -> bool {
+    let again = |outcome: &Option<Outcome>| match outcome {
+        Some(Outcome::Status(bytes)) => refusal(&Status::with_details(Code::Unknown, "", bytes.clone())).is_none(),
+        Some(Outcome::Response(_)) | None => false,
+    };
+    let response = method.batch.then(|| pb::BatchMutateResponse::decode(answer.clone()).expect("a batch's answer"));
+    response.is_some_and(|response| response.results.iter().any(|result| again(&result.outcome)))
+}
+
 /// The gateway's reason; `None` when it said nothing, or said to send the same again.
 fn refusal(status: &Status) -> Option<String> {
     let reason = status.get_error_details().error_info().map(|info| info.reason.clone())?;
@@ -138,6 +177,11 @@ struct WithReceipt {
 }
 
 impl Kept {
+    /// The answer as JSON.
+    pub fn shown(&self) -> Value {
+        show(self.method, self.answer.as_ref().expect("an answered call"))
+    }
+
     /// The receipts of the answer.
     pub fn receipts(&self) -> Vec<Receipt> {
         let answer = self.answer.as_ref().expect("an answered call");

@@ -221,7 +221,12 @@ impl PrivateCluster {
         // Backends notice their postmaster's death and leave; a new one waits for that.
     }
 
-    /// Stops the server at once, cutting all connections.
+    /// Stops the server without a checkpoint, as `pg_ctl stop -m immediate`: it recovers at its next start.
+    pub fn stop_at_once(&mut self) {
+        self.signal("-QUIT");
+    }
+
+    /// Stops the server, cutting all connections, as `pg_ctl stop -m fast`.
     pub fn stop(&mut self) {
         self.signal("-INT");
     }

@@ -15,6 +15,7 @@ pub const BEIJING: &str = "regions/110000";
 pub const TIANJIN: &str = "regions/120000";
 pub const HEBEI: &str = "regions/130000";
 pub const UNIONPAY: &str = "channels/unionpay";
+pub const CHEN: &str = "regions/110000/admins/chen";
 pub const PROGRAMME: &str = "care_subsidy";
 pub const BOOK: &str = "110000/care_subsidy";
 /// Haidian, the elders' household district.
@@ -30,11 +31,14 @@ pub struct Systems {
     pub beijing: Session,
     pub hebei: Session,
     pub unionpay: Session,
+    /// An administrator of Beijing's.
+    pub chen: Session,
 }
 
 impl Systems {
     pub fn of(gateway: &Gateway) -> Self {
-        Self { beijing: gateway.session(BEIJING), hebei: gateway.session(HEBEI), unionpay: gateway.session(UNIONPAY) }
+        let session = |actor| gateway.session(actor);
+        Self { beijing: session(BEIJING), hebei: session(HEBEI), unionpay: session(UNIONPAY), chen: session(CHEN) }
     }
 
     pub fn session(&self, participant: &str) -> &Session {
@@ -57,7 +61,11 @@ pub struct World {
     pub stays: Vec<String>,
     pub bills: Vec<String>,
     pub grants: Vec<String>,
+    /// One of each elder.
+    pub mandates: Vec<String>,
     pub month: String,
+    /// The clearing date before that of the beginning.
+    pub yesterday: String,
 }
 
 impl World {
@@ -75,7 +83,11 @@ impl World {
         let assessments = names(&systems.beijing, "AssessmentService/PublishAssessment", assess, "assessment").await;
         let [contracts, stays, bills] = care(systems, &institutions, &elders, &days).await;
         let grants = money(systems, &elders, &days).await;
-        Self { institutions, ratings, elders, assessments, contracts, stays, bills, grants, month: days.month }
+        let consent = elders.iter().zip(&contracts).map(|(elder, contract)| mandate(elder, contract, &days)).collect();
+        let mandates = names(&systems.beijing, "MandateService/CreateMandate", consent, "mandate").await;
+        let yesterday = Timestamp(systems.unionpay.client.now_us()).clearing_date().plus_days(-1).to_string();
+        let month = days.month;
+        Self { institutions, ratings, elders, assessments, contracts, stays, bills, grants, mandates, month, yesterday }
     }
 }
 
@@ -222,6 +234,13 @@ pub fn signature(signer: &str, elder: &str, signed_at_us: i64) -> Value {
 /// A grant of a month's care subsidy.
 pub fn grant(elder: &str, month: &str) -> Value {
     json!({"elder": elder, "programme": PROGRAMME, "month": month, "channel": UNIONPAY})
+}
+
+/// The elder's consent to be instructed for, as much as is credited.
+pub fn mandate(elder: &str, contract: &str, days: &Days) -> Value {
+    json!({"programme": PROGRAMME, "elder": elder, "contract": contract, "channel": UNIONPAY,
+           "fee_types": ["FEE_TYPE_BED"], "monthly_cap_fen": CREDITED_FEN.to_string(),
+           "valid_from": days.month_begins, "valid_until": days.in_a_year(), "consent_sha256": digest(elder)})
 }
 
 /// A request to authorise a part of a bill's bed fee.

@@ -3,9 +3,11 @@
 use std::process::Command;
 
 use insta::assert_snapshot;
+use jjj_tests::clients::reconcile;
 use jjj_tests::gateway::{Gateway, Site, binary};
 use jjj_tests::postgres::TestDatabase;
-use jjj_tests::world::Days;
+use jjj_tests::world::{self, Days, Systems, World, done};
+use serde_json::json;
 
 const CHEN: &str = "regions/110000/admins/chen";
 const BEIJING: &str = "regions/110000";
@@ -169,6 +171,43 @@ async fn calls_and_ledger() {
     assert!(proof.contains("\"leaf_index\"") && proof.contains("\"path\""), "{proof}");
     let evidence = terminal.jjj(&["ledger", "evidence", "regions/110000", "1", "--as", "gateway/admins/li"]);
     assert!(evidence.contains("ParticipantService/CreateParticipant"), "{evidence}");
+    assert!(gateway.stop().success());
+    site.verify();
+}
+
+/// A day of one payment: run, signed by a region that does not agree and by one that does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reconciliation() {
+    let db = TestDatabase::sqlite();
+    let site = Site::init(db.url());
+    let gateway = site.serve();
+    let systems = Systems::of(&gateway);
+    let world = World::build(&systems, 1, 1).await;
+    let ask = world::authorise(&world.bills[0], 10_000, "TRANSCRIPT1", systems.unionpay.client.now_us());
+    let payment = &done(&systems.unionpay, "PaymentService/AuthorizePayment", ask).await["payment"]["name"];
+    let confirm = json!({"payment": payment, "amount_fen": "10000", "clearing_date": world.yesterday});
+    done(&systems.unionpay, "PaymentService/ConfirmPayment", confirm).await;
+
+    let (date, compact) = (&world.yesterday, world.yesterday.replace('-', ""));
+    let mut terminal = Terminal::beside(&site, &gateway);
+    terminal.words.splice(0..0, [(date.clone(), "DATE"), (compact.clone(), "DATE")]);
+    terminal.jjj(&["recon", "run", "channels/unionpay", date, "--as", CHEN]);
+    reconcile(&systems, &world).await.expect("a run");
+    let run = &format!("runs/unionpay-{compact}-1");
+    let (sun, ma) = ("regions/110000/admins/sun", "regions/130000/admins/ma");
+    terminal.jjj(&["recon", "runs", "--as", CHEN]);
+    // Who ran it does not sign it.
+    terminal.jjj(&["recon", "sign", run, "--as", CHEN]);
+    let disputed = terminal.jjj(&["recon", "sign", run, "--dispute", "少一笔退款", "--as", sun]);
+    assert!(disputed.contains("DISPUTED"), "{}", terminal.transcript);
+    let agreed = terminal.jjj(&["recon", "sign", run, "--as", ma]);
+    assert!(agreed.contains("AGREED"), "{}", terminal.transcript);
+    terminal.jjj(&["recon", "sign", run, "--view", "110000", "--as", ma]);
+    assert_snapshot!(steady(&terminal.transcript));
+    // The dispute says why.
+    let view = json!({"name": format!("{run}/views/110000")});
+    let view = done(&gateway.session(sun), "ReconciliationService/GetView", view).await.to_string();
+    assert!(view.contains("VIEW_STATE_DISPUTED") && view.contains("少一笔退款"), "{view}");
     assert!(gateway.stop().success());
     site.verify();
 }

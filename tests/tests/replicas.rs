@@ -2,9 +2,11 @@
 //! is asked of both at once.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jjj_cli::session::{CallError, Session, find};
+use jjj_tests::campaign::seed;
 use jjj_tests::crowd::{Crowd, check};
 use jjj_tests::events::all_events;
 use jjj_tests::gateway::Site;
@@ -17,9 +19,9 @@ async fn one_of_two_dies_under_load() {
     let db = TestDatabase::postgres();
     let site = Site::init(db.url());
     let (lasting, mut mortal) = (site.serve(), site.serve());
-    let world = World::build(&Systems::of(&lasting), 4, 100).await;
-    let first = Crowd::new(0, 3, &world).start(&lasting, &world);
-    let mut second = Crowd::new(1, 3, &world);
+    let (world, seed) = (Arc::new(World::build(&Systems::of(&lasting), 4, 100).await), seed());
+    let first = Crowd::new(0, 3, &world, seed).start(&lasting, &world);
+    let mut second = Crowd::new(1, 3, &world, seed);
     for answers in [80, 25, 60] {
         let at_work = second.start(&mortal, &world);
         at_work.heard(answers).await;

@@ -12,6 +12,8 @@ pub mod guard;
 pub mod id;
 pub mod institution;
 pub mod ledger;
+#[cfg(test)]
+mod lives;
 pub mod names;
 pub mod participant;
 pub mod payment;

@@ -75,7 +75,7 @@ pub struct Keys {
     pub master: PathBuf,
 }
 
-/// Bounds of the write path.
+/// Bounds of the write path, and of streams.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
@@ -85,11 +85,13 @@ pub struct Limits {
     pub batch_items: usize,
     /// Transactions at once on PostgreSQL; SQLite has one writer. 1 to 8, default 2.
     pub writers: usize,
+    /// Seconds that a delivery stream lives; its client resumes at the cursor. 1 to 86,400, default 900.
+    pub stream_s: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { queue_items: 8_192, batch_items: 512, writers: 2 }
+        Self { queue_items: 8_192, batch_items: 512, writers: 2, stream_s: 900 }
     }
 }
 
@@ -155,11 +157,12 @@ impl Config {
         {
             return Err(fault("metrics.listen", "must be a loopback address"));
         }
-        let Limits { queue_items, batch_items, writers } = self.limits;
+        let Limits { queue_items, batch_items, writers, stream_s } = self.limits;
         for (member, value, range) in [
             ("limits.queue_items", queue_items, 1_000..=1_000_000),
             ("limits.batch_items", batch_items, 1..=10_000),
             ("limits.writers", writers, 1..=8),
+            ("limits.stream_s", usize::try_from(stream_s).unwrap_or(usize::MAX), 1..=86_400),
         ] {
             if !range.contains(&value) {
                 return Err(fault(member, format!("must be {} to {}", range.start(), range.end())));
@@ -206,6 +209,7 @@ mod tests {
             (format!("grace = 1\n{GOOD}"), "grace"),
             (format!("clock_offset_s = 5\n{GOOD}"), "clock_offset_s"),
             (format!("{GOOD}\n[limits]\nqueue_items = 10"), "limits.queue_items"),
+            (format!("{GOOD}\n[limits]\nstream_s = 0"), "limits.stream_s"),
             (format!("{GOOD}\n[metrics]\nlisten = \"0.0.0.0:9\""), "metrics.listen"),
             (GOOD.replace("127.0.0.1:0", "here"), "listen"),
             (format!("public_url = \"http://here\"\n{GOOD}"), "public_url"),

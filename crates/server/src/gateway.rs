@@ -32,6 +32,8 @@ pub struct Gateway {
     pub origin: String,
     /// URL of the public listener, without a slash at the end.
     pub public_base: String,
+    /// How long a delivery stream lives; its client resumes at the cursor.
+    pub stream_life: std::time::Duration,
     log: LogWatch,
     stop: Stop,
 }
@@ -116,6 +118,7 @@ pub async fn run(
         keys,
         origin: config.origin.clone(),
         public_base: config.public_url.clone().unwrap_or_else(|| format!("https://{}", config.origin)),
+        stream_life: std::time::Duration::from_secs(config.limits.stream_s),
         log,
         stop: stop.clone(),
     });
@@ -212,5 +215,6 @@ async fn stop_in_order(
     workers.finish().await;
     seal_stop.send_replace(true);
     let _ = sealing.await;
-    gateway.store.close().await;
+    // Everything is durable: a connection on which the database has fallen silent is not waited for.
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(5), gateway.store.close()).await;
 }

@@ -16,8 +16,6 @@ use crate::gateway::Gateway;
 use crate::identity::Refusal;
 use crate::status::{self, Refused};
 
-/// A stream ends after this time; its client resumes at the cursor.
-const LIFE: Duration = Duration::from_secs(15 * 60);
 /// How long what another replica numbered may go unseen.
 const POLL: Duration = Duration::from_millis(200);
 const PAGE: i64 = 256;
@@ -39,7 +37,8 @@ pub struct Subscription {
     pub follow: bool,
 }
 
-/// Starts a stream. It ends at once when the participant is suspended or the gateway stops.
+/// Starts a stream. It ends after its life, its client resuming at the cursor, and at once when the
+/// participant is suspended or the gateway stops.
 pub fn deliver(gateway: &Arc<Gateway>, subscription: Subscription) -> Deliveries {
     let (sender, receiver) = mpsc::channel(AHEAD);
     let gateway = gateway.clone();
@@ -48,7 +47,7 @@ pub fn deliver(gateway: &Arc<Gateway>, subscription: Subscription) -> Deliveries
         let ended = tokio::select! {
             ended = run(&gateway, subscription, &sender) => ended,
             // Of a stream that was to end by itself, an early end must not look like its end.
-            () = tokio::time::sleep(LIFE) => if follow { Ok(()) } else { Err(Refused::Unavailable.into()) },
+            () = tokio::time::sleep(gateway.stream_life) => if follow { Ok(()) } else { Err(Refused::Unavailable.into()) },
             () = gateway.stopping() => Err(Refused::Stopping.into()),
             () = sender.closed() => return,
         };

@@ -13,6 +13,8 @@ RUN, PROPOSE, DECIDE = (f"ReconciliationService/{m}" for m in ("StartRun", "Prop
 RESOLUTIONS = {
     "DUPLICATE": "REPAY", "CHANNEL_ONLY": "REPAY", "AMOUNT_MISMATCH": "RELEASE", "FEE_MISMATCH": "INSTITUTION_BEARS",
     "LATE_CONFIRMATION": "ACCEPT", "CONDITION_UNMET": "JUSTIFIED", "OVERSPENT": "JUSTIFIED", "CREDIT_FAILED": "JUSTIFIED",
+    # Reversed after its confirmation: refused, and kept.
+    "CONTRADICTION": "JUSTIFIED",
 }
 
 

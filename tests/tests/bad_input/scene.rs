@@ -35,7 +35,12 @@ impl Scene {
     pub async fn set(database: TestDatabase) -> Self {
         let stage = Stage::open(database).await;
         let session = |actor| stage.as_(actor).clone();
-        let systems = Systems { beijing: session(BEIJING), hebei: session(HEBEI), unionpay: session(UNIONPAY) };
+        let systems = Systems {
+            beijing: session(BEIJING),
+            hebei: session(HEBEI),
+            unionpay: session(UNIONPAY),
+            chen: session(CHEN),
+        };
         let world = World::build(&systems, 3, 9).await;
         drop(systems);
         stage.sleep_days(74).await;

@@ -98,7 +98,7 @@ impl Command for ReportClawbackReturn {
 }
 
 /// The expense of the grant's year; in a closed year, that year's prior-year adjustment.
-fn cost_account(book: &Book, grant: &GrantRow, call: &Call) -> Account {
+pub(super) fn cost_account(book: &Book, grant: &GrantRow, call: &Call) -> Account {
     let year = grant.month.year();
     if year < call.now.month().year() {
         Account::appropriation(book, &grant.funder_division, format!("{year}-prior-year-adjustment"))

@@ -1,5 +1,6 @@
 //! Confirmation: the channel moved money, in time or late.
 
+use super::contradiction::Said;
 use super::end::payment_of_channel;
 use super::order::happened;
 use super::{Origin, PaymentRow, PaymentState};
@@ -47,8 +48,8 @@ impl Command for ConfirmPayment {
             PaymentState::Reversed | PaymentState::Rejected | PaymentState::Cancelled | PaymentState::Expired => {
                 late(snapshot, call, row)
             }
-            state @ (PaymentState::Confirmed | PaymentState::Voided | PaymentState::Late) => {
-                Err(guard::wrong_state(state, PaymentState::Reserved, "payment", &self.payment).into())
+            PaymentState::Confirmed | PaymentState::Voided | PaymentState::Late => {
+                Said::Confirmed.unfit(snapshot, call, &payment)
             }
         }
     }

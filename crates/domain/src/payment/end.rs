@@ -1,6 +1,7 @@
 //! What ends a payment without keeping the money: reversal, rejection,
 //! cancellation of a reservation, and the void of a confirmed payment.
 
+use super::contradiction::Said;
 use super::{Origin, PaymentRow, PaymentState};
 use crate::decision::{Call, Command, Decision};
 use crate::guard::{self, found, wrong_state};
@@ -55,7 +56,15 @@ impl Command for EndReservation {
         if self.end != ReservationEnd::Reversed && payment.origin != Origin::Instructed {
             return Err(wrong_state(payment.origin, Origin::Instructed, "payment", &self.payment).into());
         }
-        guard::state(payment.state, &[PaymentState::Reserved], "payment", &self.payment)?;
+        match self.end {
+            _ if payment.state == PaymentState::Reserved => {}
+            ReservationEnd::Reversed => return Said::Reversed.unfit(snapshot, call, &payment),
+            ReservationEnd::Rejected => return Said::Rejected.unfit(snapshot, call, &payment),
+            // A wish, not a fact.
+            ReservationEnd::Cancelled => {
+                return Err(wrong_state(payment.state, PaymentState::Reserved, "payment", &self.payment).into());
+            }
+        }
         let book = payment.book()?;
         let row = PaymentRow { state, reason: self.reason.clone(), ..payment.next(call) };
         let line = payment.line_moved(snapshot, -payment.amount_fen, 0)?;
@@ -82,7 +91,9 @@ impl Command for VoidPayment {
     fn decide(&self, snapshot: &Snapshot, call: &Call) -> Result<Decision, Stop> {
         guard::text("reason", &self.reason, 200)?;
         let payment = payment_of_channel(snapshot, call, &self.payment)?;
-        guard::state(payment.state, &[PaymentState::Confirmed], "payment", &self.payment)?;
+        if payment.state != PaymentState::Confirmed {
+            return Said::Voided.unfit(snapshot, call, &payment);
+        }
         if payment.refunded_fen > 0 || payment.matched_by.is_some() {
             let state = if payment.refunded_fen > 0 { "REFUNDED" } else { "MATCHED" };
             return Err(wrong_state(state, PaymentState::Confirmed, "payment", &self.payment).into());

@@ -1,22 +1,14 @@
 //! Payments: one decision for every origin.
 //!
-//! States and what moves them. A command that a state does not allow answers
-//! `STATE_NOT_ALLOWED` and changes nothing; a repeated request gets its first answer.
-//!
-//! | State | confirm | reverse | reject¹ | cancel¹ | void | refund | the run |
-//! |---|---|---|---|---|---|---|---|
-//! | `RESERVED` | `CONFIRMED` | `REVERSED` | `REJECTED` | `CANCELLED` | | | `EXPIRED`, or `CONFIRMED` from the file |
-//! | `CONFIRMED` | | | | | `VOIDED`² | stays, refunded more | matched, or `REVERSED` by a resolution |
-//! | `REVERSED` `REJECTED` `CANCELLED` `EXPIRED` | `LATE` | | | | | | |
-//! | `LATE` | | | | | | | resolved by a break |
-//! | `VOIDED` | | | | | | | |
-//!
-//! ¹ of an instructed payment. ² on its clearing date, before any refund and before it is
-//! matched. An advice begins as `CONFIRMED`. While `RESERVED`, the channel is queried, which moves nothing.
+//! What every command does in every state is `docs/payments.md`, written by the test in
+//! `crate::lives`. A message that a state does not allow answers `STATE_NOT_ALLOWED`; one that
+//! contradicts what the ledger has is kept as a finding. A repeated request gets its first answer.
+//! While a payment is reserved, the channel is queried, which moves nothing.
 
 mod advise;
 mod authorise;
 mod confirm;
+mod contradiction;
 mod end;
 mod gate;
 mod instruct;
@@ -33,6 +25,7 @@ pub(crate) mod world;
 pub use advise::AdvisePayment;
 pub use authorise::AuthorizePayment;
 pub use confirm::ConfirmPayment;
+pub use contradiction::{CONTRADICTED, Said, refusal as refusal_of_contradiction};
 pub use end::{EndReservation, ReservationEnd, VoidPayment};
 pub use gate::{Ask, Judged, Judgement, judge};
 pub use instruct::InstructPayment;

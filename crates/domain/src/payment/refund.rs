@@ -1,5 +1,6 @@
 //! Refunds (退货): up to eleven months, partial allowed, back to the same restricted account.
 
+use super::contradiction::Said;
 use super::end::payment_of_channel;
 use super::order::{happened, take_order};
 use super::{PaymentRow, PaymentState, RefundRow, RefundState};
@@ -33,7 +34,9 @@ impl Command for RefundPayment {
         guard::optional_text("reason", &self.reason, 200)?;
         happened(self.transaction_time, call)?;
         let payment = payment_of_channel(snapshot, call, &self.payment)?;
-        guard::state(payment.state, &[PaymentState::Confirmed], "payment", &self.payment)?;
+        if payment.state != PaymentState::Confirmed {
+            return Said::Refunded.unfit(snapshot, call, &payment);
+        }
         let name = Name::created(Collection::Refund, call.request_id);
         let order = take_order(snapshot, call.participant(), &self.order_id, &name)?;
         let date = self.date(snapshot, call, &payment)?;

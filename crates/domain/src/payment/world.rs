@@ -2,6 +2,7 @@
 //! money begin with.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{AuthorizePayment, PaymentRow, PaymentState};
 use crate::care::bill::{BillLineRow, BillRow, BillState, FeeType};
@@ -20,6 +21,9 @@ use crate::participant::{ParticipantRow, Standing};
 use crate::payment::Ask;
 use crate::person::{PersonKind, PersonRow, PersonState};
 use crate::policy::{Mode, PolicyKind, SetPolicy};
+use crate::recon::RunRow;
+use crate::recon::file::{LineKind, LineStatus, ParsedFile, SettlementLine};
+use crate::recon::run::{RunFile, StartRun};
 use crate::record::{RecognitionRow, RecognitionState, RecordKind, RecordRow};
 use crate::rejection::{Reason, Rejection};
 use crate::rules::mapping::MappingQuality;
@@ -212,6 +216,33 @@ impl World {
         self.payment(&decision.record())
     }
 
+    /// Reconciles a clearing date of UnionPay's with one complete file of these lines.
+    pub fn run(&mut self, date: Date, lines: Vec<SettlementLine>) -> Result<Decision, Rejection> {
+        self.run_of(UNIONPAY, date, lines)
+    }
+
+    pub fn run_of(&mut self, channel: &str, date: Date, lines: Vec<SettlementLine>) -> Result<Decision, Rejection> {
+        let mut parsed = ParsedFile { lines, ..ParsedFile::default() };
+        parsed.trailer = Some(parsed.totals());
+        // The day's file; a later one of the same day corrects it.
+        let file = format!("files/{date}");
+        let start = StartRun {
+            channel: who(channel),
+            clearing_date: date,
+            allow_missing_files: false,
+            files: vec![RunFile { file, sha256: "00".repeat(32), supersedes: vec![], parsed: Arc::new(parsed) }],
+            cut: 1,
+            fee: None,
+            default_book: Some(book()),
+        };
+        let decision = self.execute("gateway/admins/setup", &start)?;
+        let run: RunRow = self.sim.get(key![decision.leaves[0].record.clone()]).unwrap();
+        for identity in &run.identities.0 {
+            assert!(identity.holds, "{identity:?}");
+        }
+        Ok(decision)
+    }
+
     pub fn payment(&self, name: &Name) -> PaymentRow {
         self.sim.get(key![name.to_string()]).unwrap()
     }
@@ -320,6 +351,23 @@ pub fn authorise(now: Timestamp, order: &str, amount_fen: i64) -> AuthorizePayme
         order_id: order.parse().unwrap(),
         transaction_time: now,
         consent: "ab".repeat(32).parse().unwrap(),
+    }
+}
+
+/// The line of a settlement file that states a payment as the ledger has it.
+pub fn line_of(payment: &PaymentRow) -> SettlementLine {
+    SettlementLine {
+        line: 2,
+        byte_offset: 100,
+        kind: LineKind::Payment,
+        merchant_id: payment.merchant_id.clone(),
+        order_id: payment.order_id.clone(),
+        transaction_time: payment.transaction_time_us,
+        amount_fen: payment.amount_fen,
+        fee_fen: 80,
+        status: LineStatus::Success,
+        institution: name(&payment.institution).id().to_owned(),
+        original_order_id: None,
     }
 }
 

@@ -214,8 +214,12 @@ pub fn plan(unit: &Unit, rows: &[LedgerRow], place: &Place, booked_rows: usize, 
         },
         rows => rows.iter().filter(|r| r.standing() == Standing::Posted).for_each(|row| planner.left_in_clearing(row)),
     }
-    for line in lines.into_iter().skip(booked_rows) {
-        planner.row_into_suspense(line);
+    // Without a ledger row the first is what the channel alone has; the others repeat it.
+    let first = usize::from(rows.is_empty());
+    for (at, line) in lines.into_iter().enumerate().skip(booked_rows) {
+        let repeats = unit.difference == Some(BreakClass::Duplicate) && at >= first;
+        planner
+            .row_into_suspense(line, if repeats { StakeKind::DuplicateInSuspense } else { StakeKind::RowInSuspense });
     }
     planner.plan
 }
@@ -281,7 +285,7 @@ impl Planner<'_> {
     /// A ledger row with the line that moved its money.
     fn matched(&mut self, row: &LedgerRow, line: &FileLine) {
         match (row, row.standing()) {
-            (_, Standing::Gone) => self.row_into_suspense(line),
+            (_, Standing::Gone) => self.row_into_suspense(line, StakeKind::RowInSuspense),
             (LedgerRow::Payment(p), Standing::Held) => {
                 let confirmed = self.confirm_from_file(p);
                 self.payment_in_file(confirmed, line);
@@ -418,11 +422,11 @@ impl Planner<'_> {
         self.put_at_stake(Stake { record: Some(row.record().to_owned()), ..stake });
     }
 
-    /// The file states it, the ledger has nothing for it: cause not known yet.
-    fn row_into_suspense(&mut self, line: &FileLine) {
+    /// The file states it, the ledger has nothing for it: cause not known yet. `payment` is the kind of a payment row.
+    fn row_into_suspense(&mut self, line: &FileLine, payment: StakeKind) {
         let (stated, date) = (&line.line, self.terms.clearing_date);
         let kind = match stated.kind {
-            LineKind::Payment => StakeKind::RowInSuspense,
+            LineKind::Payment => payment,
             LineKind::Refund => StakeKind::RefundInSuspense,
             LineKind::OperatingSubsidy => StakeKind::StatementInSuspense,
         };

@@ -30,7 +30,8 @@ impl BreakClass {
             | Self::Overspent
             | Self::BillExceeded
             | Self::GrantWithoutBasis
-            | Self::CreditFailed => BreakCategory::Finding,
+            | Self::CreditFailed
+            | Self::Contradiction => BreakCategory::Finding,
             Self::FileMissing | Self::ControlTotal | Self::BalanceMismatch | Self::MissingField => {
                 BreakCategory::FileFault
             }
@@ -49,6 +50,7 @@ impl BreakClass {
             | Self::PaidAfterRevocation
             | Self::PaidWithoutContract
             | Self::LateConfirmation
+            | Self::Contradiction
             | Self::MissingField => 2,
             Self::RefundOrphan
             | Self::RegionOnly

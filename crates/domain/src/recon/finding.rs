@@ -7,13 +7,14 @@ use std::sync::Arc;
 use super::breaks;
 use super::rows::{BreakClass, BreakRow, FieldDifference};
 use super::stake::{Stake, StakeKind};
-use crate::care::bill::{BillLineRow, BillRow};
+use crate::care::bill::{BillLineRow, BillRow, BillState};
 use crate::care::contract::{ContractRow, ContractState};
 use crate::care::stay::StayRow;
+use crate::decision::Call;
 use crate::entitlement::{GrantRow, GrantState};
 use crate::key;
 use crate::ledger::{Account, AccountRow};
-use crate::payment::{PaymentRow, PaymentState, StandsOn};
+use crate::payment::{PaymentRow, PaymentState, Said, StandsOn};
 use crate::policy::Condition;
 use crate::record::{RecognitionRow, RecordRow};
 use crate::rejection::Rejection;
@@ -48,6 +49,27 @@ impl Finding {
 
     pub fn break_name(&self) -> String {
         breaks::finding_name(self.class, self.condition, &self.subject)
+    }
+
+    /// The break of a finding about a grant.
+    pub fn of_grant(self, grant: &GrantRow, call: &Call) -> BreakRow {
+        BreakRow {
+            priority: breaks::priority(self.class, self.amount_fen),
+            channel: Some(grant.channel.clone()),
+            region: Some(grant.region.clone()),
+            programme: Some(grant.programme.clone()),
+            person: Some(grant.person.clone()),
+            fields: Json(self.detail),
+            rule: self.class.to_string(),
+            amount_fen: self.amount_fen,
+            ..breaks::open(
+                breaks::finding_name(self.class, self.condition, &self.subject),
+                self.class,
+                &self.subject,
+                call.now.clearing_date(),
+                call.now,
+            )
+        }
     }
 
     /// The break of a finding about a payment.
@@ -192,8 +214,7 @@ fn grants(snapshot: &Snapshot, payment: &PaymentRow) -> Result<Vec<Arc<GrantRow>
 pub fn of_grant(snapshot: &Snapshot, grant: &GrantRow) -> Result<Vec<Finding>, Stop> {
     let mut found = Vec::new();
     if grant.state == GrantState::CreditFailed {
-        let left = grant.amount_fen - grant.credited_fen;
-        found.push(Finding::new(BreakClass::CreditFailed, &grant.grant, left));
+        found.push(credit_failed(grant));
     }
     let first_day = grant.month.first_day();
     let void = match grant.basis.split_once('/').map(|(collection, _)| collection) {
@@ -235,8 +256,12 @@ pub fn account_subject(account: &str) -> String {
 }
 
 fn bill_exceeded(snapshot: &Snapshot, payment: &PaymentRow) -> Result<Option<Finding>, Stop> {
-    let line = snapshot.get::<BillLineRow>(key![payment.bill.clone(), payment.fee_type])?;
-    Ok(line.filter(|line| line.open_fen() < 0).map(|line| {
+    let line = snapshot.get::<BillLineRow>(key![payment.bill.clone(), payment.fee_type]);
+    let bill = snapshot.get::<BillRow>(key![payment.bill.clone()])?;
+    // Of a void bill nothing is due: a late confirmation may have been accepted on it.
+    let is_void = bill.is_some_and(|bill| bill.state == BillState::Voided);
+    let line = line?.map(|line| BillLineRow { due_fen: if is_void { 0 } else { line.due_fen }, ..(*line).clone() });
+    Ok(line.filter(|line| line.open_fen() < 0 && line.through_gateway_fen() > 0).map(|line| {
         let subject = bill_line_subject(&line);
         let paid = line.posted_fen + line.held_fen + line.paid_elsewhere_fen;
         Finding::new(BreakClass::BillExceeded, &subject, -line.open_fen()).with("due_fen", line.due_fen, paid)
@@ -246,6 +271,16 @@ fn bill_exceeded(snapshot: &Snapshot, payment: &PaymentRow) -> Result<Option<Fin
 /// A bill line, as a finding names it: `{bill}#{fee type}`.
 pub fn bill_line_subject(line: &BillLineRow) -> String {
     format!("{}#{}", line.bill, line.fee_type)
+}
+
+/// The channel says of a record what its state does not allow, and what the ledger does not have.
+pub fn contradiction(record: &str, amount_fen: i64, state: &str, said: Said) -> Finding {
+    Finding::new(BreakClass::Contradiction, record, amount_fen).with("state", state, said)
+}
+
+/// The channel could not credit a grant.
+pub fn credit_failed(grant: &GrantRow) -> Finding {
+    Finding::new(BreakClass::CreditFailed, &grant.grant, grant.amount_fen - grant.credited_fen)
 }
 
 /// Confirmed when nothing was held any more: the amount is in suspense, part of it may be kept.

@@ -327,6 +327,7 @@ pub const fn class_title(class: BreakClass, language: Language) -> &'static str 
         BreakClass::BillExceeded => ("超出账单", "bill exceeded"),
         BreakClass::GrantWithoutBasis => ("发放无依据", "grant without basis"),
         BreakClass::CreditFailed => ("入账失败", "credit failed"),
+        BreakClass::Contradiction => ("消息矛盾", "contradiction"),
         BreakClass::FileMissing => ("文件缺失", "file missing"),
         BreakClass::ControlTotal => ("合计不符", "control total"),
         BreakClass::BalanceMismatch => ("余额不符", "balance mismatch"),

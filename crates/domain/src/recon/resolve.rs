@@ -48,6 +48,7 @@ pub const fn allowed(class: BreakClass) -> &'static [Resolution] {
         | BreakClass::BillExceeded
         | BreakClass::GrantWithoutBasis
         | BreakClass::CreditFailed
+        | BreakClass::Contradiction
         | BreakClass::FileMissing
         | BreakClass::ControlTotal
         | BreakClass::BalanceMismatch
@@ -65,7 +66,9 @@ const fn treats(kind: StakeKind, class: BreakClass, resolution: Resolution) -> b
             Release => ambiguous,
             _ => false,
         },
-        StakeKind::AmountInSuspense | StakeKind::Late => matches!(resolution, Accept | Repay | WriteOff),
+        StakeKind::DuplicateInSuspense | StakeKind::AmountInSuspense | StakeKind::Late => {
+            matches!(resolution, Accept | Repay | WriteOff)
+        }
         StakeKind::RefundInSuspense => match resolution {
             Accept | Repay => true,
             Release => ambiguous,
@@ -381,8 +384,13 @@ impl<'a> Booked<'a> {
             (StakeKind::RefundInClearing, Accept) => {
                 self.post(stake, EntryKind::RefundInFile, self.suspense(stake), self.clearing(stake))
             }
-            (StakeKind::RowInSuspense | StakeKind::AmountInSuspense, Accept) => self.accept_row(stake),
-            (StakeKind::RowInSuspense | StakeKind::AmountInSuspense, Repay | Release) => self.repaid_in_file(stake),
+            (StakeKind::RowInSuspense | StakeKind::DuplicateInSuspense | StakeKind::AmountInSuspense, Accept) => {
+                self.accept_row(stake)
+            }
+            (
+                StakeKind::RowInSuspense | StakeKind::DuplicateInSuspense | StakeKind::AmountInSuspense,
+                Repay | Release,
+            ) => self.repaid_in_file(stake),
             (StakeKind::Late, Accept) => self.accept_late(stake),
             (StakeKind::Late, Repay) => self.repay_late(stake),
             (StakeKind::Late, _) => self.write_off_late(stake),
@@ -395,6 +403,7 @@ impl<'a> Booked<'a> {
             }
             (
                 StakeKind::RowInSuspense
+                | StakeKind::DuplicateInSuspense
                 | StakeKind::AmountInSuspense
                 | StakeKind::StatementInSuspense
                 | StakeKind::FeeInSuspense,
@@ -421,7 +430,10 @@ impl<'a> Booked<'a> {
             (StakeKind::ClaimInClearing, _) => self.release_claim(stake),
             // `check_allowed` lets no other pair through.
             (
-                StakeKind::RowInSuspense | StakeKind::AmountInSuspense | StakeKind::StatementInSuspense,
+                StakeKind::RowInSuspense
+                | StakeKind::DuplicateInSuspense
+                | StakeKind::AmountInSuspense
+                | StakeKind::StatementInSuspense,
                 Resolution::InstitutionBears | Resolution::CorrectRecord | Resolution::Justified | Resolution::Cleared,
             )
             | (StakeKind::StatementInSuspense, Accept | Release) => Ok(()),

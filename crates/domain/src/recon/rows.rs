@@ -260,6 +260,7 @@ text_enum! {
         BillExceeded = "BILL_EXCEEDED",
         GrantWithoutBasis = "GRANT_WITHOUT_BASIS",
         CreditFailed = "CREDIT_FAILED",
+        Contradiction = "CONTRADICTION",
         FileMissing = "FILE_MISSING",
         ControlTotal = "CONTROL_TOTAL",
         BalanceMismatch = "BALANCE_MISMATCH",

@@ -14,6 +14,8 @@ text_enum! {
     pub enum StakeKind {
         /// A payment row of the file without a payment: suspense → payable is booked.
         RowInSuspense = "ROW_IN_SUSPENSE",
+        /// A further row of a payment that is in the file already: suspense → payable is booked.
+        DuplicateInSuspense = "DUPLICATE_IN_SUSPENSE",
         /// The file has more than the payment: the difference, suspense → payable, is booked.
         AmountInSuspense = "AMOUNT_IN_SUSPENSE",
         /// The agreed fee is less than the file's: the difference, suspense → fee payable, is booked.
@@ -68,6 +70,7 @@ impl Stake {
         let fee_payable = Account::fee_payable(&self.book, channel);
         match self.kind {
             StakeKind::RowInSuspense => Some((EntryKind::ChannelOnly, suspense, payable)),
+            StakeKind::DuplicateInSuspense => Some((EntryKind::Duplicate, suspense, payable)),
             StakeKind::AmountInSuspense => Some((EntryKind::AmountFileMore, suspense, payable)),
             StakeKind::FeeInSuspense => Some((EntryKind::FeeFileMore, suspense, fee_payable)),
             StakeKind::RefundInSuspense => Some((EntryKind::RefundOrphan, payable, suspense)),
@@ -85,6 +88,7 @@ impl Stake {
     pub fn suspense_fen(&self) -> i64 {
         match self.kind {
             StakeKind::RowInSuspense
+            | StakeKind::DuplicateInSuspense
             | StakeKind::AmountInSuspense
             | StakeKind::FeeInSuspense
             | StakeKind::StatementInSuspense

@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use jjj_store::{ConflictKind, StoreError};
@@ -18,8 +18,10 @@ use crate::status::Refused;
 
 /// How often a batch that lost against another one is decided anew before it is divided.
 const TRIES: u32 = 4;
+/// … and for how long: an absent database has then been waited for, and callers are told to ask again.
+const TRY_WITHIN: Duration = Duration::from_secs(10);
 /// How long a batch in doubt is looked up before its callers are told to ask again.
-const DOUBT_TRIES: u32 = 40;
+const DOUBT_WITHIN: Duration = Duration::from_secs(30);
 const DOUBT_PAUSE: Duration = Duration::from_millis(250);
 
 pub(super) struct Worker {
@@ -92,7 +94,7 @@ impl Worker {
 
     /// One batch until it is committed, refused, or must be divided.
     async fn see_through(&self, jobs: &[&Job]) -> Result<Done, BatchError> {
-        let mut tries = 0;
+        let (mut tries, began) = (0, Instant::now());
         loop {
             let error = match self.writer.attempt(jobs).await {
                 Ok(Attempt::Done(done)) => return Ok(done),
@@ -104,7 +106,7 @@ impl Worker {
                 Err(error) => error,
             };
             tries += 1;
-            let again = error.retryable() && tries < TRIES;
+            let again = error.retryable() && tries < TRIES && began.elapsed() < TRY_WITHIN;
             if !again {
                 return Err(error);
             }
@@ -117,7 +119,8 @@ impl Worker {
     async fn resolve(&self, doubt: InDoubt) -> Result<Option<Done>, StoreError> {
         let InDoubt { done, leaf, error } = doubt;
         tracing::warn!(cause = crate::status::chain(&error), "a commit was not answered; looking it up");
-        for _ in 0..DOUBT_TRIES {
+        let began = Instant::now();
+        while began.elapsed() < DOUBT_WITHIN {
             tokio::time::sleep(DOUBT_PAUSE).await;
             match self.is_recorded(&leaf).await {
                 Ok(true) => return Ok(Some(done)),

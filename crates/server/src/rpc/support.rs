@@ -3,6 +3,8 @@
 
 use jjj_domain::decision::Command;
 use jjj_domain::names::RequestId;
+use jjj_domain::payment::{CONTRADICTED, refusal_of_contradiction};
+use jjj_domain::recon::BreakRow;
 use jjj_domain::rejection::{Reason, Rejection};
 use jjj_domain::row::StoredFault;
 use jjj_wire::pb;
@@ -156,6 +158,18 @@ fn answer<A>(
     accepted: &Accepted,
     render: &impl Fn(&LeafView, pb::Receipt) -> Result<A, StoredFault>,
 ) -> Result<A, Status> {
+    if accepted.leaf.kind == CONTRADICTED {
+        return Err(contradicted(&accepted.leaf));
+    }
     let receipt = accepted.receipt.as_deref().map(receipt::to_wire).unwrap_or_default();
     render(&accepted.leaf, receipt).map_err(|fault| Refused::internal("rendering", &fault).into())
+}
+
+/// A message that was kept and is refused all the same: the refusal, as its leaf has it.
+fn contradicted(leaf: &LeafView) -> Status {
+    match leaf.row::<BreakRow>().map(|row| refusal_of_contradiction(&row)) {
+        Ok(Some(rejection)) => super::read::refuse(rejection),
+        Ok(None) => Refused::Internal.into(),
+        Err(fault) => Refused::internal("rendering", &fault).into(),
+    }
 }

@@ -233,11 +233,17 @@ impl World {
 
     /// One more gateway on the same database.
     pub async fn replica(&self) -> (Handle, oneshot::Sender<()>) {
+        self.replica_with(self.config.limits).await
+    }
+
+    /// One with other limits.
+    pub async fn replica_with(&self, limits: Limits) -> (Handle, oneshot::Sender<()>) {
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async move {
             let _ = stopped.await;
         };
-        (jjj_server::run(self.config.clone(), self.clock.clone(), shutdown).await.unwrap(), stop)
+        let config = Config { limits, ..self.config.clone() };
+        (jjj_server::run(config, self.clock.clone(), shutdown).await.unwrap(), stop)
     }
 
     /// The same actor, calling another gateway.

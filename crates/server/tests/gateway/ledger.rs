@@ -1,5 +1,8 @@
 //! The ledger and the log, read and proven over the wire; streams.
 
+use std::time::{Duration, Instant};
+
+use jjj_server::config::Limits;
 use jjj_tests::both_databases;
 use jjj_tests::postgres::TestDatabase;
 use jjj_token::Hash;
@@ -20,6 +23,7 @@ both_databases!(
     leaves_are_proven_to_be_in_the_log,
     evidence_goes_to_those_concerned,
     events_are_streamed_in_order_and_acknowledged,
+    a_stream_ends_after_its_life_and_resumes_at_its_cursor,
 );
 
 macro_rules! service {
@@ -303,5 +307,35 @@ async fn events_are_streamed_in_order_and_acknowledged(database: TestDatabase) {
     world.suspend("channels/unionpay").await;
     let ended = tokio::time::timeout(std::time::Duration::from_secs(5), stream.message()).await.unwrap();
     assert_eq!(reason(&ended.unwrap_err()), "PARTICIPANT_SUSPENDED");
+    world.stop().await;
+}
+
+async fn a_stream_ends_after_its_life_and_resumes_at_its_cursor(database: TestDatabase) {
+    let mut world = World::start(database).await;
+    let pay = |order: &str| Payments { date: past_date(&world), orders: orders(&[order]) };
+    decide(&world, "gateway", pay("ORDER0001")).await;
+    let (handle, stop) = world.replica_with(Limits { stream_s: 2, ..Limits::default() }).await;
+    let hebei = world.reconnect(&world.hebei, &world.hebei_ca, &handle);
+    let follow = async |cursor: i64| {
+        let path = "/jjj.gateway.v1.EventService/StreamEvents";
+        let request = signed(&world, &hebei, path, pb::StreamEventsRequest { cursor, follow: true });
+        let began = Instant::now();
+        let client = EventServiceClient::new(hebei.channel.clone()).stream_events(request).await;
+        let (mut stream, mut events) = (client.unwrap().into_inner(), Vec::new());
+        // Its end is no error.
+        while let Some(event) = stream.message().await.unwrap() {
+            events.push(event);
+        }
+        let lived = began.elapsed();
+        assert!(lived >= Duration::from_secs(2) && lived < Duration::from_secs(15), "{lived:?}");
+        events
+    };
+    let first = follow(0).await;
+    assert_eq!(first.last().unwrap().record, "payments/ORDER0001");
+    decide(&world, "gateway", pay("ORDER0002")).await;
+    let next: Vec<String> = follow(first.last().unwrap().cursor).await.into_iter().map(|e| e.record).collect();
+    assert_eq!(next, ["payments/ORDER0002"]);
+    drop(stop);
+    handle.join().await;
     world.stop().await;
 }

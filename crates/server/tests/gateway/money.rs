@@ -33,6 +33,7 @@ use crate::harness::{Client, INSTITUTION, World, reason};
 both_databases!(
     from_budget_to_refund,
     a_batch_answers_item_by_item,
+    a_contradictory_message_is_refused_and_kept,
     the_eligibility_list_says_who_may_pay_how_much,
     an_operating_subsidy_is_claimed_paid_and_returned,
     two_gateways_never_both_win,
@@ -445,6 +446,55 @@ async fn a_batch_answers_item_by_item(database: TestDatabase) {
     let held = balance(&world, &world.unionpay).await.unwrap();
     assert_eq!((held.held_fen, held.available_fen), (45_000, 15_000));
     world.stop().await;
+}
+
+/// Reversed after it was confirmed, alone, again and in bulk: each refused, each in the log with its
+/// evidence, one finding about the payment.
+async fn a_contradictory_message_is_refused_and_kept(database: TestDatabase) {
+    let mut world = start(database).await;
+    fund(&world).await;
+    let authorize = authorize(&world, "ORDER0001", 40_000);
+    let path = path!("PaymentService", "AuthorizePayment");
+    let answer: pb::AuthorizePaymentResponse = call(&world, &world.unionpay, path, &authorize).await.unwrap();
+    let payment = answer.payment.unwrap().name;
+    let confirm = pb::ConfirmPaymentRequest {
+        request_id: id(&world),
+        payment: payment.clone(),
+        amount_fen: 40_000,
+        ..Default::default()
+    };
+    let path = path!("PaymentService", "ConfirmPayment");
+    let _: pb::ConfirmPaymentResponse = call(&world, &world.unionpay, path, &confirm).await.unwrap();
+    let before = (world.leaves().await, balance(&world, &world.unionpay).await.unwrap());
+
+    let reverse =
+        || pb::ReversePaymentRequest {
+            request_id: id(&world), payment: payment.clone(), reason: "超时冲正".into()
+        };
+    let (path, first) = (path!("PaymentService", "ReversePayment"), reverse());
+    let refused = call::<pb::ReversePaymentResponse>(&world, &world.unionpay, path, &first).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "STATE_NOT_ALLOWED"));
+    assert!(refused.message().contains("is CONFIRMED; this needs RESERVED"), "{refused:?}");
+    // The same request has the same answer, and leaves nothing more.
+    let again = call::<pb::ReversePaymentResponse>(&world, &world.unionpay, path, &first).await.unwrap_err();
+    assert_eq!((again.code(), again.message(), reason(&again)), (refused.code(), refused.message(), reason(&refused)));
+    assert_eq!(world.leaves().await, before.0 + 1);
+    let items = [reverse().encode_to_vec()];
+    let path = path!("PaymentService", "BatchReversePayments");
+    let answer = world.unionpay.call_batch(path, &items, world.now_s()).await.unwrap();
+    let Some(Outcome::Status(bytes)) = &answer.results[0].outcome else { panic!("{answer:?}") };
+    assert_eq!(reason(&Status::with_details(Code::Unknown, "", bytes.clone())), "STATE_NOT_ALLOWED");
+
+    let after = balance(&world, &world.unionpay).await.unwrap();
+    assert_eq!((after.posted_fen, after.held_fen), (before.1.posted_fen, before.1.held_fen), "nothing moved");
+    let path = path!("ReconciliationService", "ListBreaks");
+    let found: pb::ListBreaksResponse =
+        call(&world, &world.beijing, path, &pb::ListBreaksRequest::default()).await.unwrap();
+    let [kept] = &found.breaks[..] else { panic!("{found:?}") };
+    assert_eq!((kept.break_class(), kept.state()), (pb::BreakClass::Contradiction, pb::BreakState::New));
+    assert_eq!((kept.subject.as_str(), kept.amount_fen, kept.version), (payment.as_str(), 40_000, 2));
+    world.stop().await;
+    world.verify().await;
 }
 
 async fn the_eligibility_list_says_who_may_pay_how_much(database: TestDatabase) {

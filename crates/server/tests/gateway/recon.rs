@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use jjj_tests::both_databases;
+use jjj_tests::campaign::sized;
 use jjj_tests::postgres::TestDatabase;
 use jjj_token::merkle::{leaf_hash, root};
 use jjj_wire::pb;
@@ -314,7 +315,6 @@ async fn a_large_day_is_one_run(database: TestDatabase) {
     world.verify().await;
 }
 
-/// `JJJ_RUN_ROWS` in campaigns.
 fn rows() -> i64 {
-    std::env::var("JJJ_RUN_ROWS").ok().and_then(|text| text.parse().ok()).unwrap_or(1_500)
+    sized(1_500, 20_000) as i64
 }

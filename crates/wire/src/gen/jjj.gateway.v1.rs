@@ -10073,8 +10073,9 @@ pub mod entitlement_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// The channel reports that a grant was credited, or could not be. STATE_NOT_ALLOWED,
-        /// AMOUNT_MISMATCH.
+        /// The channel reports that a grant was credited, or could not be: a finding CREDIT_FAILED until it
+        /// is. Credited although taken back, the grant is CLAWBACK_REQUESTED. STATE_NOT_ALLOWED (a failure
+        /// after a credit is kept as a finding CONTRADICTION), AMOUNT_MISMATCH.
         pub async fn report_credit(
             &mut self,
             request: impl tonic::IntoRequest<super::ReportCreditRequest>,
@@ -10472,8 +10473,9 @@ pub mod entitlement_service_server {
             tonic::Response<super::BatchMutateResponse>,
             tonic::Status,
         >;
-        /// The channel reports that a grant was credited, or could not be. STATE_NOT_ALLOWED,
-        /// AMOUNT_MISMATCH.
+        /// The channel reports that a grant was credited, or could not be: a finding CREDIT_FAILED until it
+        /// is. Credited although taken back, the grant is CLAWBACK_REQUESTED. STATE_NOT_ALLOWED (a failure
+        /// after a credit is kept as a finding CONTRADICTION), AMOUNT_MISMATCH.
         async fn report_credit(
             &self,
             request: tonic::Request<super::ReportCreditRequest>,
@@ -20138,7 +20140,9 @@ pub mod payment_service_client {
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
     /// Payments. Authorised, confirmed and reversed by channels; instructed and cancelled by paying
-    /// regions. Reported facts are always booked and judged as findings.
+    /// regions. Reported facts are always booked and judged as findings. What a channel says of a payment
+    /// and its state does not allow is STATE_NOT_ALLOWED; unless it repeats what the ledger has, it is
+    /// kept as a finding CONTRADICTION. docs/payments.md has every command in every state.
     #[derive(Debug, Clone)]
     pub struct PaymentServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -20400,7 +20404,8 @@ pub mod payment_service_client {
         }
         /// The channel did not debit, or undid it before confirming: the reservation ends.
         /// RECORD_NOT_FOUND when the authorisation never arrived: nothing is reserved, and the call may be
-        /// repeated. STATE_NOT_ALLOWED after a confirmation: void or refund instead.
+        /// repeated. STATE_NOT_ALLOWED after a confirmation, kept as a finding CONTRADICTION: void or refund
+        /// instead.
         pub async fn reverse_payment(
             &mut self,
             request: impl tonic::IntoRequest<super::ReversePaymentRequest>,
@@ -20979,7 +20984,8 @@ pub mod payment_service_server {
         >;
         /// The channel did not debit, or undid it before confirming: the reservation ends.
         /// RECORD_NOT_FOUND when the authorisation never arrived: nothing is reserved, and the call may be
-        /// repeated. STATE_NOT_ALLOWED after a confirmation: void or refund instead.
+        /// repeated. STATE_NOT_ALLOWED after a confirmation, kept as a finding CONTRADICTION: void or refund
+        /// instead.
         async fn reverse_payment(
             &self,
             request: tonic::Request<super::ReversePaymentRequest>,
@@ -21132,7 +21138,9 @@ pub mod payment_service_server {
         >;
     }
     /// Payments. Authorised, confirmed and reversed by channels; instructed and cancelled by paying
-    /// regions. Reported facts are always booked and judged as findings.
+    /// regions. Reported facts are always booked and judged as findings. What a channel says of a payment
+    /// and its state does not allow is STATE_NOT_ALLOWED; unless it repeats what the ledger has, it is
+    /// kept as a finding CONTRADICTION. docs/payments.md has every command in every state.
     #[derive(Debug)]
     pub struct PaymentServiceServer<T> {
         inner: Arc<T>,
@@ -25340,6 +25348,8 @@ pub enum BreakClass {
     BalanceMismatch = 23,
     /// File fault: a row lacks a field.
     MissingField = 24,
+    /// Finding: the channel's message was refused and contradicts what the ledger has.
+    Contradiction = 25,
 }
 impl BreakClass {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -25373,6 +25383,7 @@ impl BreakClass {
             Self::ControlTotal => "BREAK_CLASS_CONTROL_TOTAL",
             Self::BalanceMismatch => "BREAK_CLASS_BALANCE_MISMATCH",
             Self::MissingField => "BREAK_CLASS_MISSING_FIELD",
+            Self::Contradiction => "BREAK_CLASS_CONTRADICTION",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -25403,6 +25414,7 @@ impl BreakClass {
             "BREAK_CLASS_CONTROL_TOTAL" => Some(Self::ControlTotal),
             "BREAK_CLASS_BALANCE_MISMATCH" => Some(Self::BalanceMismatch),
             "BREAK_CLASS_MISSING_FIELD" => Some(Self::MissingField),
+            "BREAK_CLASS_CONTRADICTION" => Some(Self::Contradiction),
             _ => None,
         }
     }

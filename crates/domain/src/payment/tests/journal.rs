@@ -13,7 +13,7 @@ const TODAYS: &str = "clearing[unionpay, 2026-11-20]";
 const TOMORROWS: &str = "clearing[unionpay, 2026-11-21]";
 const SUSPENSE: &str = "suspense[unionpay]";
 
-fn confirm(payment: &PaymentRow) -> ConfirmPayment {
+pub fn confirm(payment: &PaymentRow) -> ConfirmPayment {
     ConfirmPayment {
         payment: name(&payment.payment),
         amount_fen: payment.amount_fen,
@@ -22,12 +22,12 @@ fn confirm(payment: &PaymentRow) -> ConfirmPayment {
     }
 }
 
-fn end(payment: &PaymentRow, end: ReservationEnd) -> EndReservation {
+pub fn end(payment: &PaymentRow, end: ReservationEnd) -> EndReservation {
     EndReservation { payment: name(&payment.payment), end, reason: "declined".into() }
 }
 
 /// An authorised payment of 400 yuan, confirmed.
-fn confirmed(world: &mut World) -> PaymentRow {
+pub fn confirmed(world: &mut World) -> PaymentRow {
     let payment = world.authorised("ORDER0001", 40_000);
     world.execute(UNIONPAY, &confirm(&payment)).unwrap();
     world.payment(&name(&payment.payment))
@@ -66,7 +66,7 @@ fn rejected_reversed_cancelled() {
     }
 }
 
-fn instructed(world: &mut World) -> PaymentRow {
+pub fn instructed(world: &mut World) -> PaymentRow {
     let command =
         InstructPayment { mandate: name(MANDATE), bill: name(BILL), fee_type: FeeType::Bed, amount_fen: 40_000 };
     let decision = world.execute(BEIJING, &command).unwrap();

@@ -136,6 +136,9 @@ proptest! {
             let before = world.sim.transfers.len();
             match world.execute(caller, command.as_ref()) {
                 Err(_) => prop_assert_eq!(world.sim.transfers.len(), before, "a refusal changes nothing"),
+                Ok(decision) if decision.leaves[0].kind == CONTRADICTED => {
+                    prop_assert_eq!(world.sim.transfers.len(), before, "a contradiction moves nothing");
+                }
                 Ok(decision) => {
                     if reserves {
                         // Identities 3 and 7, at every authorisation.

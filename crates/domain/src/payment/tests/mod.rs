@@ -6,3 +6,4 @@ mod laws;
 mod queries;
 mod refusals;
 mod states;
+mod stories;
