@@ -517,6 +517,24 @@ CREATE TABLE payment_queries (
     PRIMARY KEY (payment)
 );
 
+-- How much of a channel's daily limit is leased.
+CREATE TABLE channel_days (
+    channel TEXT COLLATE "C" NOT NULL,
+    clearing_date TEXT COLLATE "C" NOT NULL,
+    leased_fen BIGINT NOT NULL,
+    PRIMARY KEY (channel, clearing_date)
+);
+
+-- A lane's lease of a channel's daily limit, and what it has drawn.
+CREATE TABLE quotas (
+    channel TEXT COLLATE "C" NOT NULL,
+    clearing_date TEXT COLLATE "C" NOT NULL,
+    lane BIGINT NOT NULL,
+    leased_fen BIGINT NOT NULL,
+    used_fen BIGINT NOT NULL,
+    PRIMARY KEY (channel, clearing_date, lane)
+);
+
 -- Refunds (退货) of confirmed payments, partial or full.
 CREATE TABLE refunds (
     refund TEXT COLLATE "C" NOT NULL,

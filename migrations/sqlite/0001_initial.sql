@@ -516,6 +516,24 @@ CREATE TABLE payment_queries (
     PRIMARY KEY (payment)
 ) STRICT, WITHOUT ROWID;
 
+-- How much of a channel's daily limit is leased.
+CREATE TABLE channel_days (
+    channel TEXT NOT NULL,
+    clearing_date TEXT NOT NULL,
+    leased_fen INTEGER NOT NULL,
+    PRIMARY KEY (channel, clearing_date)
+) STRICT, WITHOUT ROWID;
+
+-- A lane's lease of a channel's daily limit, and what it has drawn.
+CREATE TABLE quotas (
+    channel TEXT NOT NULL,
+    clearing_date TEXT NOT NULL,
+    lane INTEGER NOT NULL,
+    leased_fen INTEGER NOT NULL,
+    used_fen INTEGER NOT NULL,
+    PRIMARY KEY (channel, clearing_date, lane)
+) STRICT, WITHOUT ROWID;
+
 -- Refunds (退货) of confirmed payments, partial or full.
 CREATE TABLE refunds (
     refund TEXT NOT NULL,

@@ -6,7 +6,9 @@ use jjj_domain::names::Actor;
 use jjj_domain::participant::{KeyRow, KeyState};
 use jjj_domain::row::Row;
 use jjj_domain::time::Timestamp;
+use jjj_domain::value::{Column, Value};
 use jjj_server::verify::{Check, NoticeKind, UNPROTECTED, VerifyOptions, VerifyReport, verify};
+use jjj_store::Packed;
 use jjj_store::log_tables::CheckpointRow;
 use jjj_tests::both_databases;
 use jjj_tests::postgres::TestDatabase;
@@ -125,10 +127,11 @@ async fn a_rewritten_leaf_does_not_open_the_tree(db: TestDatabase) {
     let body = leaf.body.replace("tests/1", "tests/7");
     let hash: String = jjj_token::merkle::leaf_hash(body.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
     let mut database = Raw::open(&db).await;
+    let Value::Bytes(packed) = Packed::from(body).to_value() else { panic!("stored as bytes") };
+    let packed = database.bytes(&packed);
     database
         .run(&format!(
-            "UPDATE leaves SET body = '{}', record = 'tests/7', leaf_hash = '{hash}' WHERE leaf_id = '{}'",
-            body.replace('\'', "''"),
+            "UPDATE leaves SET body = {packed}, record = 'tests/7', leaf_hash = '{hash}' WHERE leaf_id = '{}'",
             leaf.leaf_id
         ))
         .await;
@@ -204,6 +207,15 @@ impl Raw {
             raw.run(&format!("DROP TRIGGER {name}")).await;
         }
         raw
+    }
+
+    /// Bytes as this database spells them.
+    fn bytes(&self, bytes: &[u8]) -> String {
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        match self {
+            Self::Sqlite(_) => format!("X'{hex}'"),
+            Self::Postgres(_) => format!("'\\x{hex}'::bytea"),
+        }
     }
 
     async fn run(&mut self, sql: &str) {

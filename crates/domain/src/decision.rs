@@ -35,6 +35,9 @@ pub struct Call {
     pub actor: Actor,
     pub request_id: RequestId,
     pub now: Timestamp,
+    /// Which of the gateway's writers decides, from 0: rows that all of them would write are kept
+    /// once a lane, so that none waits for another. Says nothing about the caller.
+    pub lane: i64,
 }
 
 impl Call {

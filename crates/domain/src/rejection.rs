@@ -188,6 +188,7 @@ reasons! {
     RefundTooLate "REFUND_TOO_LATE" Precondition "refunds end {months} months after the payment" "付款 {months} 个月后不能退款"
     ClearingDatePassed "CLEARING_DATE_PASSED" Precondition "the clearing date {date} has passed; refund instead" "清算日 {date} 已过，请使用退款"
     MandateCapExceeded "MANDATE_CAP_EXCEEDED" Precondition "{open} fen of the month's mandate are left" "本月委托额度剩余 {open} 分"
+    ChannelLimitExceeded "CHANNEL_LIMIT_EXCEEDED" Precondition "{open} fen of the channel's limit for the day are left" "该渠道当日限额剩余 {open} 分"
     // Policy
     PolicyKindUnknown "POLICY_KIND_UNKNOWN" Invalid "there is no policy kind {kind}" "没有策略类别 {kind}"
     PolicyBodyInvalid "POLICY_BODY_INVALID" Invalid "the policy body cannot be read: {problem}" "策略内容无法解析：{problem}"

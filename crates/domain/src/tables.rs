@@ -32,6 +32,8 @@ pub fn all() -> Vec<&'static TableSpec> {
         payment::OrderRow::spec(),
         payment::PaymentRow::spec(),
         payment::PaymentQueryRow::spec(),
+        payment::quota::ChannelDayRow::spec(),
+        payment::quota::QuotaRow::spec(),
         payment::RefundRow::spec(),
         subsidy::ClaimRow::spec(),
         ledger::AccountRow::spec(),

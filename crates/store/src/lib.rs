@@ -28,6 +28,7 @@ pub use condition::Condition;
 pub use entries::{EntryField, EntryQuery, LedgerEntry};
 pub use error::{ConflictKind, StoreError};
 pub use log::Delivery;
+pub use packed::Packed;
 pub use read::{ListQuery, Op, Predicate, TrialBalanceRow};
 pub use reserved::{RESERVED_AFTER, Reserved};
 pub use sequence::{Fold, LogState, LogStep, SealState, Sequenced};

@@ -2,6 +2,7 @@
 //! here are all that touches the two drivers' types.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jjj_domain::value::{ColumnType, Value};
 use sqlx::pool::PoolConnection;
@@ -12,6 +13,24 @@ use sqlx::{Arguments, AssertSqlSafe, ColumnIndex, Decode, Postgres, Sqlite, Tran
 use crate::Result;
 use crate::dialect::Dialect;
 use crate::error::StoreError;
+
+/// A statement that is not answered in this time never will be: the server, or the way to it, is gone
+/// without a word. Longer than the largest statement of a reconciliation run takes.
+pub(crate) const STATEMENT_WITHIN: Duration = Duration::from_secs(120);
+
+/// Waits for the driver, but not for ever. Giving up before the commit is a rollback.
+pub(crate) async fn within<T>(
+    patience: Option<Duration>,
+    asked: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T> {
+    match patience {
+        None => Ok(asked.await?),
+        Some(patience) => match tokio::time::timeout(patience, asked).await {
+            Ok(answered) => Ok(answered?),
+            Err(_) => Err(StoreError::timed_out()),
+        },
+    }
+}
 
 /// A connection for reading; its methods are in [`crate::read`] and [`crate::log`].
 pub struct Session {
@@ -76,7 +95,8 @@ impl Session {
         types: &[ColumnType],
     ) -> Result<Vec<Vec<Value>>> {
         let started = !std::mem::replace(&mut self.failed, true);
-        let rows = fetch(&mut self.inner, sql, args, types).await?;
+        let away = self.patience();
+        let rows = within(away, fetch(&mut self.inner, sql, args, types)).await?;
         self.failed = !started;
         Ok(rows)
     }
@@ -84,9 +104,15 @@ impl Session {
     /// Runs a statement for its effect; the number of rows it touched.
     pub(crate) async fn execute(&mut self, sql: Arc<str>, args: Args<'_>) -> Result<u64> {
         let started = !std::mem::replace(&mut self.failed, true);
-        let count = execute(&mut self.inner, sql, args).await?;
+        let away = self.patience();
+        let count = within(away, execute(&mut self.inner, sql, args)).await?;
         self.failed = !started;
         Ok(count)
+    }
+
+    /// A statement on the embedded database cannot be lost on its way.
+    fn patience(&self) -> Option<Duration> {
+        (self.dialect() == Dialect::Postgres).then_some(STATEMENT_WITHIN)
     }
 
     /// Runs several statements without placeholders: migrations.

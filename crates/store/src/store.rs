@@ -9,13 +9,14 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 use crate::Result;
 use crate::dialect::Dialect;
 use crate::error::StoreError;
-use crate::session::{Inner, Session};
+use crate::session::{Inner, STATEMENT_WITHIN, Session, within};
 use crate::write::WriteTx;
 
 /// Generated statements are few per table; none should be prepared twice.
 const STATEMENTS: usize = 512;
 const READERS: u32 = 8;
 const WRITERS: u32 = 8;
+const AWAY: Option<Duration> = Some(STATEMENT_WITHIN);
 /// The oldest PostgreSQL we run on.
 const OLDEST_POSTGRES: i64 = 150_000;
 
@@ -84,7 +85,7 @@ impl Store {
         let inner = match &self.pools {
             Pools::Sqlite { writer, .. } => Inner::SqliteTx(writer.begin_with("BEGIN IMMEDIATE").await?),
             Pools::Postgres { writers, .. } => {
-                Inner::PostgresTx(writers.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?)
+                Inner::PostgresTx(within(AWAY, writers.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED")).await?)
             }
         };
         Ok(WriteTx::new(Session::new(inner)))
@@ -96,7 +97,7 @@ impl Store {
         match &self.pools {
             Pools::Sqlite { .. } => self.begin_write().await,
             Pools::Postgres { writers, .. } => {
-                let tx = writers.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
+                let tx = within(AWAY, writers.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ")).await?;
                 Ok(WriteTx::new(Session::new(Inner::PostgresTx(tx))))
             }
         }
@@ -115,9 +116,9 @@ impl Store {
     pub async fn read_at_once(&self) -> Result<Session> {
         let inner = match &self.pools {
             Pools::Sqlite { readers, .. } => Inner::SqliteTx(readers.begin_with("BEGIN").await?),
-            Pools::Postgres { readers, .. } => {
-                Inner::PostgresTx(readers.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
-            }
+            Pools::Postgres { readers, .. } => Inner::PostgresTx(
+                within(AWAY, readers.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")).await?,
+            ),
         };
         Ok(Session::new(inner))
     }

@@ -234,14 +234,16 @@ impl From<&RefundRow> for pb::Refund {
 }
 
 /// How a payment was judged; `amount_fen` of the question is 0 for as much as possible.
-pub fn judgement(judgement: &Judgement, amount_fen: i64) -> pb::CheckPaymentResponse {
-    let payable_fen = judgement.payable_fen();
+/// `channel_open_fen` is what the channel's limit of the day leaves.
+pub fn judgement(judgement: &Judgement, amount_fen: i64, channel_open_fen: Option<i64>) -> pb::CheckPaymentResponse {
+    let payable_fen = judgement.payable_fen().min(channel_open_fen.unwrap_or(i64::MAX));
     pb::CheckPaymentResponse {
         approvable: payable_fen > 0 && amount_fen <= payable_fen,
         payable_fen,
         open_fen: judgement.open_fen,
         available_fen: judgement.available_fen,
         conditions: judgement.conditions.iter().map(pb::ConditionResult::from).collect(),
+        channel_open_fen,
     }
 }
 

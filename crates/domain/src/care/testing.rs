@@ -82,7 +82,7 @@ impl World {
         let mut random = [0; 10];
         random[2..].copy_from_slice(&self.calls.to_be_bytes());
         let uuid = uuid::Builder::from_unix_timestamp_millis(self.now.0 as u64 / 1_000, &random).into_uuid();
-        Call { actor: actor(who), request_id: RequestId::new(uuid).unwrap(), now: self.now }
+        Call { actor: actor(who), request_id: RequestId::new(uuid).unwrap(), now: self.now, lane: 0 }
     }
 
     pub fn run(&mut self, who: &str, command: &dyn Command) -> Result<Decision, Rejection> {

@@ -2,7 +2,7 @@
 
 use super::gate::{Ask, Judgement, judge};
 use super::order::{is_now, merchant, take_order};
-use super::{Origin, PaymentRow, PaymentState};
+use super::{Origin, PaymentRow, PaymentState, quota};
 use crate::decision::{Call, Command, Decision};
 use crate::guard;
 use crate::id::{Digest, OrderId};
@@ -41,8 +41,9 @@ impl Command for AuthorizePayment {
             consent_sha256: Some(self.consent.to_string()),
             ..payment_row(call, &self.ask, &judgement)
         };
+        let drawn = quota::draw(snapshot, call, &row.channel, row.amount_fen)?;
         let mut decision = reserve(call, &judgement, row, "payment.authorised")?;
-        decision.leaves[0].put(&order);
+        drawn.put(decision.leaves[0].put(&order));
         Ok(decision)
     }
 }

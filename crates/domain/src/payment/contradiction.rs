@@ -45,14 +45,16 @@ impl Said {
         }
     }
 
-    /// Whether it says no more than the state does.
-    fn repeats(self, state: PaymentState) -> bool {
-        use PaymentState::{Cancelled, Confirmed, Expired, Late, Rejected, Reversed, Voided};
+    /// Whether it says no more than the state does, or may be in order soon: a void or refund that
+    /// overtakes its confirmation is sent again, under the same request id.
+    fn is_no_contradiction(self, state: PaymentState) -> bool {
+        use PaymentState::{Cancelled, Confirmed, Expired, Late, Rejected, Reserved, Reversed, Voided};
         match self {
             Self::Confirmed => matches!(state, Confirmed | Late),
             Self::Reversed | Self::Rejected => matches!(state, Reversed | Rejected | Cancelled | Expired | Voided),
-            Self::Voided => state == Voided,
-            Self::Refunded | Self::CreditFailed => false,
+            Self::Voided => matches!(state, Voided | Reserved),
+            Self::Refunded => state == Reserved,
+            Self::CreditFailed => false,
         }
     }
 
@@ -63,7 +65,7 @@ impl Said {
 
     /// Refuses a message that the payment's state does not allow, or keeps it.
     pub(super) fn unfit(self, snapshot: &Snapshot, call: &Call, payment: &PaymentRow) -> Result<Decision, Stop> {
-        if self.repeats(payment.state) {
+        if self.is_no_contradiction(payment.state) {
             return Err(self.refuse(payment.state.as_str(), &payment.payment).into());
         }
         let finding = finding::contradiction(&payment.payment, payment.amount_fen, payment.state.as_str(), self);

@@ -2,7 +2,7 @@
 //! cancellation of a reservation, and the void of a confirmed payment.
 
 use super::contradiction::Said;
-use super::{Origin, PaymentRow, PaymentState};
+use super::{Origin, PaymentRow, PaymentState, quota};
 use crate::decision::{Call, Command, Decision};
 use crate::guard::{self, found, wrong_state};
 use crate::key;
@@ -68,9 +68,10 @@ impl Command for EndReservation {
         let book = payment.book()?;
         let row = PaymentRow { state, reason: self.reason.clone(), ..payment.next(call) };
         let line = payment.line_moved(snapshot, -payment.amount_fen, 0)?;
+        let drawn = quota::give_back(snapshot, call, &payment.channel, payment.authorised_on, payment.amount_fen)?;
         let mut decision = Decision::new(call);
         let leaf = decision.leaf(kind, &self.payment, row.version);
-        leaf.put(&row).put(&line).book(payment.release(&book, call.now.month()));
+        drawn.put(leaf.put(&row).put(&line).book(payment.release(&book, call.now.month())));
         row.tell(leaf);
         if self.end == ReservationEnd::Cancelled {
             leaf.instruct(&row.channel);
@@ -104,10 +105,11 @@ impl Command for VoidPayment {
         let (book, month) = (payment.book()?, call.now.month());
         let row = PaymentRow { state: PaymentState::Voided, reason: self.reason.clone(), ..payment.next(call) };
         let line = payment.line_moved(snapshot, 0, -payment.amount_fen)?;
+        let drawn = quota::give_back(snapshot, call, &payment.channel, payment.authorised_on, payment.amount_fen)?;
         let back = payment.give_back(&book, EntryKind::Voided, payment.amount_fen, payment.clearing_date, month);
         let mut decision = Decision::new(call);
         let leaf = decision.leaf("payment.voided", &self.payment, row.version);
-        leaf.put(&row).put(&line).book(back);
+        drawn.put(leaf.put(&row).put(&line).book(back));
         row.tell(leaf);
         Ok(decision)
     }

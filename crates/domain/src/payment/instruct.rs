@@ -3,7 +3,7 @@
 use super::authorise::{payment_row, reserve};
 use super::gate::{Ask, judge};
 use super::order::take_order;
-use super::{Origin, PaymentRow, PaymentState, StandsOn};
+use super::{Origin, PaymentRow, PaymentState, StandsOn, quota};
 use crate::care::bill::{BillRow, FeeType};
 use crate::care::mandate::{MandateRow, MandateState};
 use crate::decision::{Call, Command, Decision};
@@ -62,10 +62,12 @@ impl Command for InstructPayment {
             ..payment_row(call, &ask, &judgement)
         };
         row.stands_on.0.push(StandsOn { record: mandate.mandate.clone(), version: mandate.version });
+        let drawn = quota::draw(snapshot, call, &row.channel, row.amount_fen)?;
         let mut decision = reserve(call, &judgement, row, "payment.instructed")?;
         let leaf = &mut decision.leaves[0];
         // The cap is a sum over the mandate's payments: rivals meet at the mandate.
-        leaf.put(&order).instruct(&mandate.channel).guard::<MandateRow>(key![mandate.mandate.clone()]);
+        drawn.put(leaf.put(&order));
+        leaf.instruct(&mandate.channel).guard::<MandateRow>(key![mandate.mandate.clone()]);
         Ok(decision)
     }
 }

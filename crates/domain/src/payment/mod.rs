@@ -16,6 +16,7 @@ mod lack;
 mod order;
 mod post;
 mod query;
+pub mod quota;
 mod refund;
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{PolicyBody, PolicyKind};
 use crate::care::bill::FeeType;
 use crate::care::contract::ContractEvidence;
+use crate::guard::MAX_PROGRAMME_FEN;
 use crate::rules::assessment::LevelChangeReason;
 use crate::rules::disability::DisabilityCategory;
 use crate::rules::mapping::{MappingQuality, RecognizedLevels};
@@ -276,6 +277,10 @@ pub struct ChannelPolicy {
     /// When it is asked about reservations that it leaves unanswered.
     #[serde(default)]
     pub queries: QueryPolicy,
+    /// Most that may be reserved through it on a clearing date, fen; absent: no limit. What was
+    /// reserved and given back on the same date does not count. Reported facts are not refused.
+    #[serde(default)]
+    pub daily_limit_fen: Option<i64>,
 }
 
 /// Queries of a reservation: the first after `first_s`, each next one after twice the time, at
@@ -323,6 +328,9 @@ impl PolicyBody for ChannelPolicy {
         within("expected_files", self.expected_files, 0..=100)?;
         within("first_s", self.queries.first_s, 1..=DAY_S)?;
         within("most_s", self.queries.most_s, self.queries.first_s..=DAY_S)?;
+        if let Some(limit_fen) = self.daily_limit_fen {
+            within("daily_limit_fen", limit_fen, 1..=MAX_PROGRAMME_FEN)?;
+        }
         let Some(fee) = &self.agreed_fee else { return Ok(()) };
         within("basis_points", fee.basis_points, 0..=10_000)?;
         within("min_fen", fee.min_fen, MONEY_FEN)?;

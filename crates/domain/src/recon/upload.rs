@@ -185,6 +185,7 @@ mod tests {
             actor: "channels/unionpay".parse().unwrap(),
             request_id: format!("01980000-0000-7000-8000-{n:012x}").parse().unwrap(),
             now: Timestamp(1_795_000_000_000_000),
+            lane: 0,
         }
     }
 

@@ -60,7 +60,7 @@ impl World {
         self.calls += 1;
         let id = uuid::Uuid::from_u128(0x0193_0000_0000_7000_8000_0000_0000_0000 + self.calls);
         let actor: Actor = actor.parse().unwrap();
-        Call { actor, request_id: RequestId::new(id).unwrap(), now: self.now }
+        Call { actor, request_id: RequestId::new(id).unwrap(), now: self.now, lane: 0 }
     }
 
     fn pass_days(&mut self, days: i64) -> &mut Self {

@@ -22,7 +22,7 @@ use jjj_store::{Claim, RequestClaim, Store, StoreError, WriteTx};
 
 use super::decide::{Verdict, explore, in_order};
 use super::effects::{Accepting, EffectsError, prepare};
-use super::job::{Accepted, Job, Outcome};
+use super::job::{Accepted, Job, Moment, Outcome};
 use super::leaf::LeafView;
 use super::locks::Locks;
 use crate::clock::Clock;
@@ -100,7 +100,7 @@ pub(super) enum Attempt {
 }
 
 impl Writer {
-    pub async fn attempt(&self, jobs: &[&Job]) -> Result<Attempt, BatchError> {
+    pub async fn attempt(&self, jobs: &[&Job], lane: i64) -> Result<Attempt, BatchError> {
         let alone = jobs.iter().any(|job| job.alone);
         let mut tx = if alone { self.store.begin_write_at_once().await? } else { self.store.begin_write().await? };
         let claims: Vec<RequestClaim> = jobs.iter().map(|job| job.claim()).collect();
@@ -109,7 +109,7 @@ impl Writer {
         let new: Vec<&Job> = (0..jobs.len()).filter(is_new).map(|at| jobs[at]).collect();
         let digests = (0..jobs.len()).filter(is_new).map(|at| claims[at].content_digest.as_str());
 
-        let Decided { verdicts, now, absent, changed } = self.decide(&mut tx, &new).await?;
+        let Decided { verdicts, now, absent, changed } = self.decide(&mut tx, &new, lane).await?;
         let mut pairs = Vec::new();
         let mut refused = Vec::new();
         for ((job, content_digest), verdict) in new.iter().zip(digests).zip(&verdicts) {
@@ -153,14 +153,14 @@ impl Writer {
     }
 
     /// Decides what is new, for good: locked where the database needs it.
-    async fn decide(&self, tx: &mut WriteTx, jobs: &[&Job]) -> Result<Decided, BatchError> {
+    async fn decide(&self, tx: &mut WriteTx, jobs: &[&Job], lane: i64) -> Result<Decided, BatchError> {
         if jobs.is_empty() {
             let (absent, changed) = (Absent::default(), Changed::default());
             return Ok(Decided { verdicts: Vec::new(), now: Timestamp(0), absent, changed });
         }
         let mut snapshot = Snapshot::default();
-        let mut now = self.now(tx).await?;
-        let mut explored = self.load_all(tx, &mut snapshot, jobs, now).await?;
+        let mut at = Moment { now: self.now(tx).await?, lane };
+        let mut explored = self.load_all(tx, &mut snapshot, jobs, at).await?;
         let is_locking = self.store.dialect() == Dialect::Postgres;
         let mut locks = Locks::default();
         for _ in 0..MAX_ROUNDS {
@@ -172,29 +172,29 @@ impl Writer {
                 }
                 // Read in statements that begin after the locks are held.
                 let loads = snapshot.loads().to_vec();
-                let absent = snapshot.absent().clone();
-                snapshot = self.fresh(tx, loads).await?;
-                now = self.now(tx).await?;
-                if locks.forget_appeared(&absent, snapshot.absent()) {
-                    explored = self.load_all(tx, &mut snapshot, jobs, now).await?;
+                let appeared = self.read_anew(tx, loads, &mut snapshot, &mut locks).await?;
+                at.now = self.now(tx).await?;
+                if appeared {
+                    explored = self.load_all(tx, &mut snapshot, jobs, at).await?;
                     continue;
                 }
             }
             let loads = snapshot.loads().to_vec();
-            match in_order(jobs, &mut snapshot, now)? {
+            match in_order(jobs, &mut snapshot, at)? {
                 Ok(verdicts) if !is_locking || locks.cover(&Locks::of(&loads, &verdicts)) => {
                     let (absent, changed) = (snapshot.absent().clone(), snapshot.changed().clone());
-                    return Ok(Decided { verdicts, now, absent, changed });
+                    return Ok(Decided { verdicts, now: at.now, absent, changed });
                 }
                 // What was decided under the locks writes other rows than what was explored before them.
                 Ok(verdicts) => {
                     explored = verdicts;
-                    snapshot = self.fresh(tx, loads).await?;
+                    self.read_anew(tx, loads, &mut snapshot, &mut locks).await?;
                 }
                 // A command reads something else because of what came before it in the batch.
                 Err(misses) => {
-                    snapshot = self.fresh(tx, loads.into_iter().chain(misses).collect()).await?;
-                    explored = self.load_all(tx, &mut snapshot, jobs, now).await?;
+                    let loads = loads.into_iter().chain(misses).collect();
+                    self.read_anew(tx, loads, &mut snapshot, &mut locks).await?;
+                    explored = self.load_all(tx, &mut snapshot, jobs, at).await?;
                 }
             }
         }
@@ -205,10 +205,20 @@ impl Writer {
         Ok(self.clock.shift(tx.now().await?))
     }
 
-    async fn fresh(&self, tx: &mut WriteTx, loads: Vec<Load>) -> Result<Snapshot, BatchError> {
-        let mut snapshot = Snapshot::default();
-        tx.load(&loads, &mut snapshot).await?;
-        Ok(snapshot)
+    /// Loads everything anew. A row that has appeared since the last time was not there to be locked:
+    /// its lock is to be taken again, and `true` says so.
+    async fn read_anew(
+        &self,
+        tx: &mut WriteTx,
+        loads: Vec<Load>,
+        snapshot: &mut Snapshot,
+        locks: &mut Locks,
+    ) -> Result<bool, BatchError> {
+        let mut fresh = Snapshot::default();
+        tx.load(&loads, &mut fresh).await?;
+        let appeared = locks.forget_appeared(snapshot.absent(), fresh.absent());
+        *snapshot = fresh;
+        Ok(appeared)
     }
 
     /// Loads until every command, decided by itself, comes to an end.
@@ -217,11 +227,11 @@ impl Writer {
         tx: &mut WriteTx,
         snapshot: &mut Snapshot,
         jobs: &[&Job],
-        now: Timestamp,
+        at: Moment,
     ) -> Result<Vec<Verdict>, BatchError> {
         let mut verdicts: Vec<Verdict> = jobs.iter().map(|_| Verdict::Missed).collect();
         for _ in 0..MAX_ROUNDS {
-            explore(jobs, &mut verdicts, snapshot, now);
+            explore(jobs, &mut verdicts, snapshot, at);
             let misses = snapshot.take_misses();
             if misses.is_empty() {
                 return Ok(verdicts);

@@ -8,10 +8,9 @@ use jjj_domain::participant::{AdministratorRow, KeyRow, KeyState, ParticipantRow
 use jjj_domain::person::PersonKeyRow;
 use jjj_domain::row::{Row, StoredFault};
 use jjj_domain::snapshot::{Load, Snapshot, Stop};
-use jjj_domain::time::Timestamp;
 use jjj_token::seal::SALT_LEN;
 
-use super::job::{Job, SealedFor};
+use super::job::{Job, Moment, SealedFor};
 use super::leaf::Salts;
 use crate::identity::Refusal;
 use crate::status::Refused;
@@ -34,10 +33,10 @@ pub(super) struct Ruling {
 
 /// Decides each command by itself, as if the others were not there: what does the batch read?
 /// Those that came to an end are left as they are: more rows change nothing for them.
-pub(super) fn explore(jobs: &[&Job], verdicts: &mut [Verdict], snapshot: &Snapshot, now: Timestamp) {
+pub(super) fn explore(jobs: &[&Job], verdicts: &mut [Verdict], snapshot: &Snapshot, at: Moment) {
     for (job, verdict) in jobs.iter().zip(verdicts) {
         if matches!(verdict, Verdict::Missed) {
-            *verdict = decide(job, snapshot, now);
+            *verdict = decide(job, snapshot, at);
         }
     }
 }
@@ -47,11 +46,11 @@ pub(super) fn explore(jobs: &[&Job], verdicts: &mut [Verdict], snapshot: &Snapsh
 pub(super) fn in_order(
     jobs: &[&Job],
     snapshot: &mut Snapshot,
-    now: Timestamp,
+    at: Moment,
 ) -> Result<Result<Vec<Verdict>, Vec<Load>>, StoredFault> {
     let mut verdicts = Vec::with_capacity(jobs.len());
     for job in jobs {
-        let verdict = decide(job, snapshot, now);
+        let verdict = decide(job, snapshot, at);
         if let Verdict::Accepted(ruling) = &verdict {
             snapshot.apply(&ruling.decision.leaves)?;
         }
@@ -61,9 +60,9 @@ pub(super) fn in_order(
     Ok(if misses.is_empty() { Ok(verdicts) } else { Err(misses) })
 }
 
-fn decide(job: &Job, snapshot: &Snapshot, now: Timestamp) -> Verdict {
+fn decide(job: &Job, snapshot: &Snapshot, at: Moment) -> Verdict {
     // A rule that panics is our bug. It must cost its own caller an answer, and nobody else.
-    let decided = catch_unwind(AssertUnwindSafe(|| rule(job, snapshot, now)));
+    let decided = catch_unwind(AssertUnwindSafe(|| rule(job, snapshot, at)));
     match decided {
         Ok(Ok(Ok(ruling))) => Verdict::Accepted(Box::new(ruling)),
         Ok(Ok(Err(refusal))) => Verdict::Refused(Refused::AtTheDoor(refusal)),
@@ -99,9 +98,9 @@ fn still_may(job: &Job, snapshot: &Snapshot) -> Result<Option<Refusal>, Stop> {
     })
 }
 
-fn rule(job: &Job, snapshot: &Snapshot, now: Timestamp) -> Result<Result<Ruling, Refusal>, Stop> {
+fn rule(job: &Job, snapshot: &Snapshot, at: Moment) -> Result<Result<Ruling, Refusal>, Stop> {
     let standing = still_may(job, snapshot);
-    let decision = job.command.decide(snapshot, &job.call(now));
+    let decision = job.command.decide(snapshot, &job.call(at));
     if let Some(refusal) = standing? {
         return Ok(Err(refusal));
     }

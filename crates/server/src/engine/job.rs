@@ -30,6 +30,14 @@ pub struct Job {
     pub completes_upload: Option<String>,
 }
 
+/// When a batch is decided, and by which of the writers.
+#[derive(Clone, Copy)]
+pub(super) struct Moment {
+    pub now: Timestamp,
+    /// [`Call::lane`]
+    pub lane: i64,
+}
+
 /// Where a mutation comes from.
 pub enum Origin {
     /// A signed call.
@@ -104,8 +112,8 @@ impl Evidence {
 }
 
 impl Job {
-    pub fn call(&self, now: Timestamp) -> Call {
-        Call { actor: self.actor.clone(), request_id: self.request_id, now }
+    pub(super) fn call(&self, Moment { now, lane }: Moment) -> Call {
+        Call { actor: self.actor.clone(), request_id: self.request_id, now, lane }
     }
 
     pub(super) fn claim(&self) -> RequestClaim {
@@ -113,7 +121,7 @@ impl Job {
             participant: self.actor.participant().clone(),
             request_id: self.request_id,
             content_digest: self.content_digest(),
-            leaf_id: self.call(Timestamp(0)).leaf_id(0),
+            leaf_id: self.call(Moment { now: Timestamp(0), lane: 0 }).leaf_id(0),
         }
     }
 

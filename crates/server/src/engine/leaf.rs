@@ -270,7 +270,7 @@ mod tests {
         let request_id = "01939d0c-5a00-7000-8000-000000000001".parse().unwrap();
         let now = Timestamp(1_763_700_000_000_000);
         let actor = Actor::system(Participant::gateway());
-        let call = Call { actor: actor.clone(), request_id, now };
+        let call = Call { actor: actor.clone(), request_id, now, lane: 0 };
         let command = policy::defaults().remove(0);
         let decision = Sim::default().execute(&call, &command as &dyn Command).unwrap();
         let salts = Salts::new();

@@ -35,6 +35,8 @@ use worker::Worker;
 
 /// Request ids older than this are refused: their partition may be gone.
 const MAX_AGE_US: i64 = 35 * jjj_domain::time::DAY_US;
+/// Lanes of all gateways on one database. Two writers in one lane wait for each other; nothing else.
+const LANES: i64 = 64;
 /// How far a client's clock may run ahead.
 const MAX_AHEAD_US: i64 = 5 * 60 * 1_000_000;
 
@@ -77,16 +79,23 @@ impl Engine {
     pub fn start(parts: Parts) -> (Self, Workers) {
         let Parts { store, clock, keys, origin, limits, registry, committed } = parts;
         let queue = Arc::new(Queue::new(limits.queue_items));
-        let writer = Writer { store: store.clone(), clock: clock.clone(), keys, origin };
-        let worker =
-            Arc::new(Worker { writer, queue: queue.clone(), batch_items: limits.batch_items, registry, committed });
+        let writer = Arc::new(Writer { store: store.clone(), clock: clock.clone(), keys, origin });
         let count = match store.dialect() {
             Dialect::Sqlite => 1,
             Dialect::Postgres => limits.writers,
         };
         let mut tasks = JoinSet::new();
-        for _ in 0..count {
-            tasks.spawn(worker.clone().run());
+        let [first_lane] = crate::keys::random::<1>().map(i64::from);
+        for n in 0..count {
+            let worker = Worker {
+                writer: writer.clone(),
+                lane: (first_lane + n as i64) % LANES,
+                queue: queue.clone(),
+                batch_items: limits.batch_items,
+                registry: registry.clone(),
+                committed: committed.clone(),
+            };
+            tasks.spawn(worker.run());
         }
         (Self { queue: queue.clone(), clock, store }, Workers { tasks, queue })
     }

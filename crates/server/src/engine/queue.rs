@@ -1,8 +1,8 @@
 //! What waits for the write path: bounded, and fair between participants.
 //!
 //! Each participant waits in a lane of its own. A lane may hold as many mutations as there is room
-//! left for everybody, so that a flood takes half of the queue at most and never the last place;
-//! beyond, it is refused with RESOURCE_EXHAUSTED and told when to come back. Lanes are served in
+//! left for everybody, so that a flood of calls takes half of the queue at most (a first call may be
+//! larger: it finds room as long as there is any); beyond, it is refused with RESOURCE_EXHAUSTED and told when to come back. Lanes are served in
 //! turn, by mutations rather than by calls: a batch call of a thousand waits for its share like a
 //! thousand single calls (deficit round robin, Shreedhar and Varghese 1995).
 
@@ -70,24 +70,27 @@ impl Queue {
     pub async fn take(&self, most_items: usize) -> Option<Vec<Group>> {
         loop {
             let changed = self.changed.notified();
-            let (taken, is_closed) = {
+            let (taken, is_closed, was_empty) = {
                 let mut lanes = self.lanes();
+                let was_empty = lanes.is_empty();
                 let taken = lanes.take(most_items);
                 if !lanes.is_empty() {
                     // For another writer.
                     self.changed.notify_one();
                 }
-                (taken, lanes.is_closed)
+                (taken, lanes.is_closed, was_empty)
             };
             // Callers who have gone are left out: nothing was begun for them.
             let taken: Vec<Group> = taken.into_iter().filter(|group| !group.answer.is_closed()).collect();
             if !taken.is_empty() {
                 return Some(taken);
             }
-            if is_closed && self.lanes().is_empty() {
-                return None;
+            match (is_closed, was_empty) {
+                (true, true) => return None,
+                // Nobody wakes a writer of a closed queue.
+                (true, false) => {}
+                (false, _) => changed.await,
             }
-            changed.await;
         }
     }
 

@@ -25,7 +25,9 @@ const DOUBT_WITHIN: Duration = Duration::from_secs(30);
 const DOUBT_PAUSE: Duration = Duration::from_millis(250);
 
 pub(super) struct Worker {
-    pub writer: Writer,
+    pub writer: Arc<Writer>,
+    /// [`jjj_domain::decision::Call::lane`]
+    pub lane: i64,
     pub queue: Arc<Queue>,
     pub batch_items: usize,
     pub registry: Option<Arc<Registry>>,
@@ -34,7 +36,7 @@ pub(super) struct Worker {
 
 impl Worker {
     /// Works until the queue is closed and empty.
-    pub async fn run(self: Arc<Self>) {
+    pub async fn run(self) {
         while let Some(groups) = self.queue.take(self.batch_items).await {
             let jobs: Vec<&Job> = groups.iter().flat_map(|group| &group.jobs).collect();
             // A bug of ours must cost this batch its answers, never the gateway its writer.
@@ -94,13 +96,17 @@ impl Worker {
 
     /// One batch until it is committed, refused, or must be divided.
     async fn see_through(&self, jobs: &[&Job]) -> Result<Done, BatchError> {
-        let (mut tries, began) = (0, Instant::now());
+        let (mut tries, mut began) = (0, Instant::now());
         loop {
-            let error = match self.writer.attempt(jobs).await {
+            let error = match self.writer.attempt(jobs, self.lane).await {
                 Ok(Attempt::Done(done)) => return Ok(done),
                 Ok(Attempt::InDoubt(doubt)) => match self.resolve(*doubt).await {
                     Ok(Some(done)) => return Ok(done),
-                    Ok(None) => BatchError::NotRecorded,
+                    Ok(None) => {
+                        // The database is back: what it was waited for does not count.
+                        began = Instant::now();
+                        BatchError::NotRecorded
+                    }
                     Err(error) => return Err(error.into()),
                 },
                 Err(error) => error,

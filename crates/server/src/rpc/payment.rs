@@ -6,10 +6,11 @@ use jjj_domain::id::OrderId;
 use jjj_domain::key;
 use jjj_domain::names::{Collection, ParticipantKind};
 use jjj_domain::payment::{
-    Ask, ConfirmPayment, InstructPayment, Judgement, PaymentRow, RefundPayment, RefundRow, VoidPayment, judge,
+    Ask, ConfirmPayment, InstructPayment, Judgement, PaymentRow, RefundPayment, RefundRow, VoidPayment, judge, quota,
 };
 use jjj_domain::rejection::Reason;
 use jjj_domain::row::{Row, StoredFault};
+use jjj_domain::snapshot::Snapshot;
 use jjj_domain::value::Column;
 use jjj_store::{ListQuery, Op};
 use jjj_wire::pb;
@@ -68,11 +69,15 @@ impl PaymentService for PaymentApi {
     ) -> Result<Response<pb::CheckPaymentResponse>, Status> {
         let caller = caller(&request)?;
         let ask = jjj_wire::payment::check(request.get_ref(), caller.participant()).map_err(refuse)?;
-        let judgement = self.0.engine.read(|snapshot, now| judge(snapshot, &ask, now)).await?;
+        let look = |snapshot: &Snapshot, now| {
+            let open = quota::open_fen(snapshot, &ask.channel, now);
+            Ok((judge(snapshot, &ask, now)?, open?))
+        };
+        let (judgement, channel_open_fen) = self.0.engine.read(look).await?;
         if !is_concerned(&judgement, &ask, &caller) {
             return Err(refuse(Reason::RecordNotFound.field("bill").var("name", &ask.bill)));
         }
-        Ok(Response::new(jjj_wire::payment::judgement(&judgement, ask.amount_fen)))
+        Ok(Response::new(jjj_wire::payment::judgement(&judgement, ask.amount_fen, channel_open_fen)))
     }
 
     async fn list_eligibility(

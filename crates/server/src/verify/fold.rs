@@ -15,7 +15,7 @@ use super::body::Body;
 use super::digest::{Id, key_id, row_hash};
 use super::order::{NOWHERE, Order, Place};
 use super::report::{Check, Findings, quote};
-use super::scan::{Scan, row_key_text};
+use super::scan::{Scan, leaf_of, row_key_text};
 
 /// The last that leaves say about a row.
 struct Said {
@@ -147,6 +147,6 @@ async fn expected_at(
 /// The body of the leaf at a place, read again.
 pub async fn body_at(session: &mut Session, order: &Order, place: Place) -> Result<Option<Body>, StoreError> {
     let Some(leaf_id) = order.leaf_id(session, place).await? else { return Ok(None) };
-    let leaf = session.leaf(&leaf_id).await?;
+    let leaf = leaf_of(session, &leaf_id).await?.flatten();
     Ok(leaf.and_then(|leaf| Body::parse(&leaf.body).ok()))
 }

@@ -19,7 +19,7 @@ use super::ledger::Ledger;
 use super::order::{NOWHERE, Order, Place};
 use super::private::Private;
 use super::report::{Check, Findings};
-use super::scan::Scan;
+use super::scan::{Scan, leaf_of, read_leaf};
 
 /// Leaves checked at once by one thread.
 const PAGE: i64 = 256;
@@ -134,7 +134,7 @@ impl AllLeaves {
             let place = place as Place;
             let leaf_id = order.leaf_id(session, place).await?.unwrap_or_default();
             // A leaf that is there and cannot be read has been named already.
-            if session.leaf(&leaf_id).await?.is_some() {
+            if leaf_of(session, &leaf_id).await?.is_some() {
                 continue;
             }
             findings.row(Check::Order, "leaves", &leaf_id, "is missing");
@@ -239,7 +239,7 @@ impl Pages {
         }
         let rows = self.leaves.page(session).await?.unwrap_or_default();
         self.done = rows.is_empty();
-        let leaves = rows.into_iter().map(LeafRow::from_values).collect::<Result<Vec<_>, _>>()?;
+        let leaves = rows.into_iter().map(read_leaf).collect::<Result<Vec<_>, _>>()?;
         let until = leaves.last().map(|leaf| Value::Text(leaf.leaf_id.clone()));
         // After the last leaf: evidence of no leaf.
         let evidence = self.evidence(session, until.clone()).await?;

@@ -11,6 +11,7 @@ mod money;
 mod person;
 mod policy;
 mod queries;
+mod quotas;
 mod rating;
 mod recognition;
 mod recon;

@@ -41,7 +41,7 @@ both_databases!(
 
 const ELDER: &str = "elders/01980000-0000-7000-8000-0000000000e1";
 const REGION: &str = "regions/110000";
-const PROGRAMME: &str = "care_subsidy";
+pub const PROGRAMME: &str = "care_subsidy";
 
 /// Rows straight into the database, by a leaf of their own.
 struct Given<F>(&'static str, F);

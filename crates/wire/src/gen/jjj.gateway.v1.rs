@@ -19698,6 +19698,9 @@ pub struct CheckPaymentResponse {
     /// Every condition, in the order in which they are judged.
     #[prost(message, repeated, tag = "5")]
     pub conditions: ::prost::alloc::vec::Vec<ConditionResult>,
+    /// Open of the channel's limit for the day, fen; absent where it has none.
+    #[prost(int64, optional, tag = "6")]
+    pub channel_open_fen: ::core::option::Option<i64>,
 }
 /// Request for a page of the eligibility list.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -20282,7 +20285,7 @@ pub mod payment_service_client {
         /// Decides a payment and reserves its amount. No answer means no money: the channel declines, and
         /// reverses what may have been approved by the payment's name, which it knows from its request id.
         /// Idempotent by request id. CONDITION_UNMET (metadata `condition`), INSUFFICIENT_FUNDS,
-        /// BILL_LINE_EXCEEDED, ORDER_ID_TAKEN, PERSON_DECEASED.
+        /// BILL_LINE_EXCEEDED, CHANNEL_LIMIT_EXCEEDED, ORDER_ID_TAKEN, PERSON_DECEASED.
         pub async fn authorize_payment(
             &mut self,
             request: impl tonic::IntoRequest<super::AuthorizePaymentRequest>,
@@ -20598,7 +20601,8 @@ pub mod payment_service_client {
         }
         /// The paying region instructs a transfer under a mandate; decided like an authorisation,
         /// reserved, sent to the channel's stream. MANDATE_CAP_EXCEEDED, CONDITION_UNMET,
-        /// INSUFFICIENT_FUNDS, BILL_LINE_EXCEEDED, STATE_NOT_ALLOWED.
+        /// INSUFFICIENT_FUNDS, BILL_LINE_EXCEEDED, CHANNEL_LIMIT_EXCEEDED,
+        /// STATE_NOT_ALLOWED.
         pub async fn instruct_payment(
             &mut self,
             request: impl tonic::IntoRequest<super::InstructPaymentRequest>,
@@ -20944,7 +20948,7 @@ pub mod payment_service_server {
         /// Decides a payment and reserves its amount. No answer means no money: the channel declines, and
         /// reverses what may have been approved by the payment's name, which it knows from its request id.
         /// Idempotent by request id. CONDITION_UNMET (metadata `condition`), INSUFFICIENT_FUNDS,
-        /// BILL_LINE_EXCEEDED, ORDER_ID_TAKEN, PERSON_DECEASED.
+        /// BILL_LINE_EXCEEDED, CHANNEL_LIMIT_EXCEEDED, ORDER_ID_TAKEN, PERSON_DECEASED.
         async fn authorize_payment(
             &self,
             request: tonic::Request<super::AuthorizePaymentRequest>,
@@ -21043,7 +21047,8 @@ pub mod payment_service_server {
         >;
         /// The paying region instructs a transfer under a mandate; decided like an authorisation,
         /// reserved, sent to the channel's stream. MANDATE_CAP_EXCEEDED, CONDITION_UNMET,
-        /// INSUFFICIENT_FUNDS, BILL_LINE_EXCEEDED, STATE_NOT_ALLOWED.
+        /// INSUFFICIENT_FUNDS, BILL_LINE_EXCEEDED, CHANNEL_LIMIT_EXCEEDED,
+        /// STATE_NOT_ALLOWED.
         async fn instruct_payment(
             &self,
             request: tonic::Request<super::InstructPaymentRequest>,

@@ -4,6 +4,7 @@ mod gate;
 mod journal;
 mod laws;
 mod queries;
+mod quota;
 mod refusals;
 mod states;
 mod stories;

@@ -100,7 +100,7 @@ impl World {
     fn call(&mut self, actor: &str) -> Call {
         self.calls += 1;
         let request_id: RequestId = format!("01980000-0000-7000-8000-{:012x}", self.calls).parse().unwrap();
-        Call { actor: actor.parse().unwrap(), request_id, now: self.now }
+        Call { actor: actor.parse().unwrap(), request_id, now: self.now, lane: 0 }
     }
 
     fn execute(&mut self, actor: &str, command: &dyn Command) -> Result<Decision, Rejection> {
