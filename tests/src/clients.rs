@@ -300,7 +300,8 @@ impl Totals {
     }
 
     /// Each order has one payment, as its client knows it; balances and trial balance agree with them.
-    pub async fn check(&self, systems: &Systems, world: &World) {
+    /// Tells how many payments the reconciled day matched.
+    pub async fn check(&self, systems: &Systems, world: &World) -> usize {
         let payments = systems.unionpay.list("PaymentService/ListPayments", "", "payments").await.expect("payments");
         let orders: BTreeSet<_> = payments.iter().map(|p| p["order_id"].to_string()).collect();
         assert_eq!(orders.len(), payments.len(), "one payment for each order");
@@ -353,5 +354,6 @@ impl Totals {
         assert_eq!(rows.len(), due.len(), "each payment of a reconciled day is matched by a row of its own");
         let runs = systems.chen.list("ReconciliationService/ListRuns", "", "runs").await.expect("runs");
         println!("{} payments: {states:?}; {} matched in {} runs", self.payments.len(), due.len(), runs.len());
+        due.len()
     }
 }

@@ -151,8 +151,8 @@ fn is_silence(error: &CallError) -> bool {
 
 /// What was promised to crowds stands: every acknowledged call once and with its first answer, the
 /// book agrees with what the clients know, receipts hold, and no subscriber missed an event.
-/// Stops the gateway and verifies the database.
-pub async fn check(site: &Site, gateway: Gateway, world: &World, crowds: Vec<Crowd>) {
+/// Stops the gateway and verifies the database; tells how many payments the reconciled day matched.
+pub async fn check(site: &Site, gateway: Gateway, world: &World, crowds: Vec<Crowd>) -> usize {
     let systems = Systems::of(&gateway);
     let mut everybody = Crowd::default();
     for crowd in crowds {
@@ -168,7 +168,7 @@ pub async fn check(site: &Site, gateway: Gateway, world: &World, crowds: Vec<Cro
     repeat_all(&systems, &calls).await;
     // A last run: what was confirmed on the day before is in its file, each payment by a row of its own.
     reconcile(&systems, world).await.unwrap_or_else(|refused| panic!("a day is not reconciled: {refused}"));
-    Totals::of(&everybody.payers).check(&systems, world).await;
+    let matched = Totals::of(&everybody.payers).check(&systems, world).await;
     let promised = check_receipts(&calls, site.gateway_key().verifying_key());
     let distinct: BTreeSet<_> = promised.iter().collect();
     assert_eq!(distinct.len(), promised.len(), "each mutation has its own leaf");
@@ -189,4 +189,5 @@ pub async fn check(site: &Site, gateway: Gateway, world: &World, crowds: Vec<Cro
     println!("{} calls acknowledged, {} leaves promised", calls.len(), promised.len());
     assert!(gateway.stop().success());
     site.verify();
+    matched
 }

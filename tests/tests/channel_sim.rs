@@ -5,14 +5,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jjj_tests::both_databases;
 use jjj_tests::gateway::{Gateway, Site, binary};
 use jjj_tests::postgres::TestDatabase;
 use jjj_tests::world::{
-    BEIJING, CREDITED_FEN, Days, HEBEI, PROGRAMME, Systems, UNIONPAY, World, assessment, digest, done, elder, grant,
-    int, names,
+    BEIJING, CREDITED_FEN, Days, HEBEI, PROGRAMME, Systems, UNIONPAY, World, assessment, done, elder, grant, int, names,
 };
 use jjj_wire::pb;
 use serde_json::{Value, json};
@@ -34,7 +33,6 @@ struct Stage {
     gateway: Gateway,
     systems: Systems,
     world: World,
-    mandates: Vec<String>,
     /// Payments by state, number and fen, as all runs so far add up.
     payments: BTreeMap<String, (i64, i64)>,
     runs: usize,
@@ -47,13 +45,6 @@ impl Stage {
         let systems = Systems::of(&gateway);
         let world = World::build(&systems, 2, EACH as usize).await;
         let days = Days::now(&systems.beijing);
-        let mandate = |i: usize| {
-            json!({"programme": PROGRAMME, "elder": world.elders[i], "contract": world.contracts[i], "channel": UNIONPAY,
-                   "fee_types": ["FEE_TYPE_BED"], "monthly_cap_fen": "50000", "valid_from": days.today,
-                   "valid_until": days.today, "consent_sha256": digest("consent")})
-        };
-        let mandates = (0..world.elders.len()).map(mandate).collect();
-        let mandates = names(&systems.beijing, "MandateService/CreateMandate", mandates, "mandate").await;
         let li = gateway.session("gateway/admins/li");
         for channel in ["unionpay", "bank"] {
             let scope = json!({"name": format!("policies/channel/{channel}")});
@@ -64,7 +55,7 @@ impl Stage {
                              "body": body.to_string(), "reason": "测试"});
             done(&li, "PolicyService/SetPolicy", set).await;
         }
-        let stage = Self { site, gateway, systems, world, mandates, payments: BTreeMap::new(), runs: 0 };
+        let stage = Self { site, gateway, systems, world, payments: BTreeMap::new(), runs: 0 };
         // What the world was built with is done.
         stage.acknowledge_all().await;
         stage
@@ -93,8 +84,8 @@ impl Stage {
     /// Instructs as many payments of 2 yuan, over all mandates.
     async fn instruct(&self, count: u64) -> Vec<String> {
         let instruct = |i: u64| {
-            let at = i as usize % self.mandates.len();
-            json!({"mandate": self.mandates[at], "bill": self.world.bills[at], "fee_type": "FEE_TYPE_BED", "amount_fen": "200"})
+            let at = i as usize % self.world.mandates.len();
+            json!({"mandate": self.world.mandates[at], "bill": self.world.bills[at], "fee_type": "FEE_TYPE_BED", "amount_fen": "200"})
         };
         let requests = (0..count).map(instruct).collect();
         names(&self.systems.beijing, "PaymentService/InstructPayment", requests, "payment").await
@@ -125,7 +116,7 @@ impl Stage {
     /// Plays a channel to its end on work of its own; its summary.
     async fn run(&mut self, options: &str) -> Value {
         self.instruct(EACH).await;
-        let options = format!("--ask {EACH} --ask-per-s 50 --until-idle 2600 {options}");
+        let options = format!("--ask {EACH} --ask-per-s 50 --until-idle-ms 2600 {options}");
         let child = self.start(UNIONPAY, self.runs, &options);
         let summary = ended(child).await;
         self.runs += 1;
@@ -277,8 +268,8 @@ async fn credits_returns_and_transfers(db: TestDatabase) {
     names(beijing, "EntitlementService/GrantEntitlement", of_bank.collect(), "grant").await;
     let claim = claim(&stage, &month).await;
 
-    let unionpay = stage.start(UNIONPAY, 0, "--until-idle 1500 --credit-fails 1000 --late-ms 300");
-    let bank = stage.start("channels/bank", 1, "--until-idle 1500 --duplicates 1000");
+    let unionpay = stage.start(UNIONPAY, 0, "--until-idle-ms 1500 --credit-fails 1000 --late-ms 300");
+    let bank = stage.start("channels/bank", 1, "--until-idle-ms 1500 --duplicates 1000");
     let (unionpay, bank) = (ended(unionpay).await, ended(bank).await);
     let all = EACH as i64 * CREDITED_FEN;
     assert_eq!(unionpay["grants"], json!({"CREDITED": {"count": EACH, "amount_fen": all}}), "{unionpay:#}");
@@ -292,8 +283,8 @@ async fn credits_returns_and_transfers(db: TestDatabase) {
     done(beijing, "EntitlementService/ClawBackGrant", back).await;
     let returned = json!({"claim": claim["name"], "reason": "账户已销"});
     done(&stage.gateway.session("channels/bank"), "OperatingSubsidyService/ReturnPayout", returned).await;
-    let unionpay = ended(stage.start(UNIONPAY, 0, "--until-idle 1500 --wrong-amount 1000")).await;
-    let bank = ended(stage.start("channels/bank", 1, "--until-idle 1500 --wrong-amount 1000")).await;
+    let unionpay = ended(stage.start(UNIONPAY, 0, "--until-idle-ms 1500 --wrong-amount 1000")).await;
+    let bank = ended(stage.start("channels/bank", 1, "--until-idle-ms 1500 --wrong-amount 1000")).await;
     assert_eq!(unionpay["grants"]["CLAWED_BACK"]["count"], 1, "{unionpay:#}");
     assert_eq!(unionpay["grants"]["CREDITED"]["count"], EACH - 1);
     assert_eq!(refusals(&unionpay), [("FIELD_OUT_OF_RANGE", 1)].into(), "it may return no more than was credited");
@@ -330,7 +321,7 @@ async fn channels_that_are_slow_away_or_killed(db: TestDatabase) {
     let mut stage = Stage::open(&db).await;
     // Away for a while, and back at an older cursor: told again what it has done, which it does not do again.
     stage.instruct(6).await;
-    let away = stage.start(UNIONPAY, 0, "--until-idle 2000 --away-after 5 --away-ms 1500 --rewind 3");
+    let away = stage.start(UNIONPAY, 0, "--until-idle-ms 2000 --away-after 5 --away-ms 1500 --rewind 3");
     tokio::time::sleep(Duration::from_millis(900)).await;
     stage.instruct(6).await;
     let away = ended(away).await;
@@ -339,7 +330,7 @@ async fn channels_that_are_slow_away_or_killed(db: TestDatabase) {
     assert_eq!((away["redelivered"].as_u64(), refusals(&away)), (Some(3), [].into()), "{away:#}");
 
     stage.instruct(12).await;
-    let mut slow = stage.start(UNIONPAY, 1, "--until-idle 2000 --slow-ms 100 --late 500 --late-ms 300");
+    let mut slow = stage.start(UNIONPAY, 1, "--until-idle-ms 2000 --slow-ms 100 --late 500 --late-ms 300");
     tokio::time::sleep(Duration::from_millis(700)).await;
     // Killed in the middle, it goes on with its books, its requests under the ids they had.
     slow.kill().expect("our child");
@@ -349,7 +340,7 @@ async fn channels_that_are_slow_away_or_killed(db: TestDatabase) {
         let cancel = json!({"payment": payment, "reason": "退住"});
         done(&stage.systems.beijing, "PaymentService/CancelInstruction", cancel).await;
     }
-    let again = ended(stage.start(UNIONPAY, 1, "--until-idle 2000 --slow-ms 20 --late 1000 --late-ms 3000")).await;
+    let again = ended(stage.start(UNIONPAY, 1, "--until-idle-ms 2000 --slow-ms 20 --late 1000 --late-ms 3000")).await;
     stage.check(&again).await;
     assert_eq!(payments(&again), [("CANCELLED", 2), ("CONFIRMED", 12)].into(), "{again:#}");
     assert_eq!(refusals(&again), [].into(), "{again:#}");
@@ -357,14 +348,17 @@ async fn channels_that_are_slow_away_or_killed(db: TestDatabase) {
 
     // A channel that has lost its books says of what is still reserved that there was no payment.
     let forgotten = stage.instruct(3).await;
+    let began = Instant::now();
     loop {
         let told = stage.instructions(UNIONPAY).await;
         if forgotten.iter().all(|payment| told.iter().any(|told| told.record == *payment)) {
             break;
         }
+        assert!(began.elapsed() < Duration::from_secs(30), "instructions do not come");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     stage.acknowledge_all().await;
-    let lost = ended(stage.start(UNIONPAY, 2, "--until-idle 4000")).await;
+    let lost = ended(stage.start(UNIONPAY, 2, "--until-idle-ms 4000")).await;
     stage.check(&lost).await;
     assert_eq!(payments(&lost), [("REVERSED", 3)].into(), "{lost:#}");
     assert_eq!(lost["orders"], json!({"UNKNOWN": {"PLAIN": 3}}));
@@ -375,7 +369,7 @@ async fn an_unanswered_reservation_stays_reserved_and_is_asked_about(db: TestDat
     let mut stage = Stage::open(&db).await;
     stage.instruct(EACH).await;
     let options = format!("--ask {EACH} --silent 1000 --answers-at 4");
-    let silent = ended(stage.start(UNIONPAY, 0, &format!("{options} --for-seconds 2"))).await;
+    let silent = ended(stage.start(UNIONPAY, 0, &format!("{options} --for-s 2"))).await;
     assert_eq!(payments(&silent), [("RESERVED", 2 * EACH)].into(), "{silent:#}");
     assert_eq!(silent["unanswered"], 2 * EACH);
     stage.payments.insert("RESERVED".into(), (2 * EACH as i64, EACH as i64 * 300));
@@ -387,7 +381,7 @@ async fn an_unanswered_reservation_stays_reserved_and_is_asked_about(db: TestDat
     let asked = told.iter().filter(|told| told.kind() == pb::InstructionKind::Query).count() as u64;
     assert!(asked >= 2 * 2 * EACH, "{asked} queries");
     stage.payments.clear();
-    let answered = ended(stage.start(UNIONPAY, 0, &format!("{options} --until-idle 2600"))).await;
+    let answered = ended(stage.start(UNIONPAY, 0, &format!("{options} --until-idle-ms 2600"))).await;
     stage.check(&answered).await;
     assert!(!payments(&answered).contains_key("RESERVED"), "{answered:#}");
     let regions = stage.gateway.session(HEBEI);

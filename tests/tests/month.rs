@@ -397,7 +397,6 @@ async fn a_folder_is_one_job_of_one_process(db: TestDatabase) {
     // A plan that was not finished: nothing was sent, and it is made anew.
     let ended = scene.done(BEIJING, &grant);
     assert_eq!(ended["accepted"]["granted"]["count"], 6);
-    let answers = fs::read(folder.join("answers.jsonl")).expect("a journal");
     for unfinished in ["plan.json", "answers.jsonl", "refused.csv"] {
         fs::remove_file(folder.join(unfinished)).expect("a file");
     }
@@ -435,8 +434,6 @@ async fn a_folder_is_one_job_of_one_process(db: TestDatabase) {
         assert!(said_now.contains(said), "{said_now}");
         assert_eq!(fs::read_to_string(&journal).expect("a journal"), damage, "nothing is lost of what there is");
     }
-    // The first job's answers, which its grants can be read from, are of the plan that is gone.
-    assert_eq!(accepted_in(&answers), 6);
 
     // A file of elders with something else in it.
     let list = scene.path("elders.txt");
@@ -447,8 +444,4 @@ async fn a_folder_is_one_job_of_one_process(db: TestDatabase) {
     assert_eq!(scene.grants().await.len(), 6);
     assert!(scene.gateway.stop().success());
     scene.site.verify();
-}
-
-fn accepted_in(journal: &[u8]) -> usize {
-    String::from_utf8_lossy(journal).matches("\"became\":\"granted\"").count()
 }

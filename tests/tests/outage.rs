@@ -37,6 +37,7 @@ async fn postgres_stops_and_starts_under_load() {
     let gateway = site.serve();
     let world = Arc::new(World::build(&Systems::of(&gateway), 4, 50).await);
     let mut crowd = Crowd::new(0, 6, &world, seed);
+    let mut in_doubt = 0;
     for round in 0..sized(3, 30) {
         let at_work = crowd.start(&gateway, &world);
         at_work.heard(draw.usize(10..60)).await;
@@ -46,11 +47,13 @@ async fn postgres_stops_and_starts_under_load() {
             _ => cluster.kill(),
         }
         crowd = at_work.stop().await;
+        in_doubt += crowd.in_doubt();
         let refused = any_read(&gateway).await.expect_err("there is no database");
         assert_eq!((refused.code.as_str(), refused.reason.as_str()), ("UNAVAILABLE", "GATEWAY_UNAVAILABLE"));
         cluster.restart();
         recovered(&gateway).await;
     }
+    assert!(in_doubt > 0, "no call was under way when the database went");
     check(&site, gateway, &world, vec![crowd]).await;
 }
 

@@ -25,6 +25,14 @@ fn the_committed_migration_is_the_generated_one() {
     }
 }
 
+/// A column's position is a bit of a `ColumnSet`.
+#[test]
+fn no_table_has_more_columns_than_a_set_holds() {
+    for spec in tables() {
+        assert!(spec.columns.len() <= 64, "{}", spec.name);
+    }
+}
+
 both_databases!(
     the_migrated_schema_is_the_declared_one,
     migrating_twice_changes_nothing,

@@ -60,6 +60,11 @@ impl Client {
         &self.identity.actor
     }
 
+    /// For whom it signs: a person for their participant, a system for itself.
+    pub fn participant(&self) -> &str {
+        self.actor().split("/admins/").next().unwrap_or_default()
+    }
+
     /// The origin of the gateway that this client signs for.
     pub fn audience(&self) -> &str {
         &self.audience

@@ -132,8 +132,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         What::Approve { name, reason } => show(&decide(&session, &name, true, &reason).await?, BREAK),
         What::Decline { name, reason } => show(&decide(&session, &name, false, &reason).await?, BREAK),
         What::Sign { run, dispute, view } => {
-            let own = session.client.actor().split("/admins/").next().unwrap_or_default().to_owned();
-            let view = view.unwrap_or_else(|| own.rsplit('/').next().unwrap_or_default().to_owned());
+            let own = session.client.participant().rsplit('/').next().unwrap_or_default();
+            let view = view.unwrap_or_else(|| own.to_owned());
             let answer = sign_view(&session, &format!("{run}/views/{view}"), dispute.as_deref()).await?;
             show(&answer, &["name", "state", "rows", "signed_by"]);
         }

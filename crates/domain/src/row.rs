@@ -16,7 +16,7 @@ pub struct ColumnSpec {
     pub choices: &'static [&'static str],
 }
 
-/// Some of a table's columns, by their positions.
+/// Some of the columns of a table of at most 64 columns, by their positions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ColumnSet(u64);
 

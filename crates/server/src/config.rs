@@ -79,7 +79,8 @@ pub struct Keys {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Mutations waiting or under way; beyond, RESOURCE_EXHAUSTED. 1,000 to 1,000,000, default 8,192.
+    /// Mutations waiting or under way, of all participants; one of them may hold as many as are left for
+    /// the others. Beyond, RESOURCE_EXHAUSTED. 1,000 to 1,000,000, default 8,192.
     pub queue_items: usize,
     /// Mutations in one transaction, unless one batch call has more. 1 to 10,000, default 512.
     pub batch_items: usize,

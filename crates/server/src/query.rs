@@ -30,7 +30,7 @@ pub(crate) async fn run(gateway: Arc<Gateway>, mut stop: Stop) {
             () = stopped(&mut stop) => return,
         }
         if let Err(refused) = walk.step(&gateway).await {
-            tracing::warn!(?refused, "queries wait");
+            tracing::warn!(?refused, "due queries could not be asked; the next step tries again");
         }
     }
 }

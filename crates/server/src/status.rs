@@ -24,7 +24,7 @@ pub enum Refused {
     Rejected(Box<Rejection>),
     /// Its signer was in force at the door and is not any more.
     AtTheDoor(Refusal),
-    /// The write path is full.
+    /// The write path is full, or the caller's share of it.
     Busy,
     /// The database is not there, or it is not known whether the call was recorded.
     Unavailable,
@@ -85,8 +85,8 @@ impl From<Refused> for Status {
             Refused::Busy => worded(
                 Code::ResourceExhausted,
                 "GATEWAY_BUSY",
-                "the gateway has as much work as it can take",
-                "网关繁忙，请稍后重试",
+                "the gateway has as much work as it can take, from you or from all",
+                "网关繁忙，或贵方排队已满，请稍后重试",
                 vec![retry()],
             ),
             Refused::Unavailable => worded(

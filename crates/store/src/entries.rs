@@ -82,7 +82,12 @@ fn statement(columns: &[&str], query: &EntryQuery<'_>) -> (String, Vec<Value>) {
     };
     let mut conditions = Vec::new();
     for (field, op, value) in &query.conditions {
-        let (op_sql, value) = (op.sql(), bind(value.clone()));
+        // The index is compared as it is stored, so that it bounds what is read.
+        let value = match (field, value) {
+            (EntryField::LedgerNumber, Value::Int(number)) => Value::Int(number.saturating_sub(1)),
+            (_, value) => value.clone(),
+        };
+        let (op_sql, value) = (op.sql(), bind(value));
         let column = match field {
             EntryField::Account => {
                 // Not on one side is on neither.
@@ -96,7 +101,7 @@ fn statement(columns: &[&str], query: &EntryQuery<'_>) -> (String, Vec<Value>) {
             EntryField::Record => "l.record",
             EntryField::ClearingDate => "t.clearing_date",
             EntryField::BookingMonth => "t.booking_month",
-            EntryField::LedgerNumber => "o.leaf_index + 1",
+            EntryField::LedgerNumber => "o.leaf_index",
         };
         conditions.push(format!("{column} {op_sql} {value}"));
     }

@@ -101,7 +101,7 @@ impl Journal {
         let context = || format!("the state file {}", path.display());
         let options = OpenOptions::new().create(true).append(true).read(true).open(path);
         let file = options.with_context(context)?;
-        let text = std::fs::read_to_string(path).with_context(context)?;
+        let bytes = std::fs::read(path).with_context(context)?;
         let mut journal = Self {
             file,
             orders: BTreeMap::new(),
@@ -110,10 +110,11 @@ impl Journal {
             redelivered: 0,
             numbers: BTreeMap::new(),
         };
-        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        // A torn line may end inside a character, so it is cut off before anything is decoded.
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
         journal.file.set_len(whole as u64).with_context(context)?;
-        for line in text[..whole].lines() {
-            match serde_json::from_str(line).with_context(context)? {
+        for line in bytes[..whole].split_inclusive(|byte| *byte == b'\n') {
+            match serde_json::from_slice(line).with_context(context)? {
                 Line::Order(order) => journal.enter(order),
                 Line::Told { cursor, kind } => journal.count(cursor, kind),
             }
@@ -195,8 +196,9 @@ mod tests {
         for cursor in [5, 9, 5] {
             journal.told(cursor, "PAY".into()).unwrap();
         }
-        journal.file.write_all(b"{\"order\":{\"key\":\"pay").unwrap();
-        for _ in 0..2 {
+        for torn in [&b"{\"order\":{\"key\":\"pay"[..], "{\"told\":{\"kind\":\"付".as_bytes(), &"付".as_bytes()[..2]]
+        {
+            journal.file.write_all(torn).unwrap();
             let mut again = Journal::open(&path).unwrap();
             assert_eq!((again.cursor(), again.cursors.len(), again.redelivered), (9, 2, 1));
             assert_eq!(again.told["PAY"], 2);

@@ -32,12 +32,12 @@ pub struct Args {
     /// Decides which order goes wrong how: the same seed, the same orders, the same misbehaviour.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Ends after so many seconds; else at SIGINT, or as --until-idle says.
+    /// Ends after so many seconds; else at SIGINT, or as --until-idle-ms says.
     #[arg(long, value_name = "S")]
-    for_seconds: Option<u64>,
+    for_s: Option<u64>,
     /// Ends when so many milliseconds no instruction came and there was nothing to do but wait for one.
     #[arg(long, value_name = "MS")]
-    until_idle: Option<u64>,
+    until_idle_ms: Option<u64>,
     /// Asks by itself: authorises and ends so many payments of people on the eligibility list.
     #[arg(long, value_name = "N", default_value_t = 0)]
     ask: u64,

@@ -70,7 +70,7 @@ impl Player {
     /// Plays until a signal, the end of its time, or idleness.
     pub async fn play(&mut self) -> anyhow::Result<()> {
         let started = Instant::now();
-        let end = self.args.for_seconds.map(|seconds| started + Duration::from_secs(seconds));
+        let end = self.args.for_s.map(|seconds| started + Duration::from_secs(seconds));
         let mut stream = None;
         let signal = signal();
         tokio::pin!(signal);
@@ -111,7 +111,7 @@ impl Player {
     /// When there will have been nothing to do for long enough; `None` while there is something, or
     /// when that ends nothing.
     fn idle_at(&self) -> Option<Instant> {
-        let wait = Duration::from_millis(self.args.until_idle?);
+        let wait = Duration::from_millis(self.args.until_idle_ms?);
         let is_busy = !self.due.is_empty() || self.is_asking() || self.is_away;
         (!is_busy).then(|| self.busy.max(self.next_read) + wait)
     }

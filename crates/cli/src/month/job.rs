@@ -104,8 +104,7 @@ impl Job {
         {
             return Err(error).with_context(|| format!("making {}", dir.display()));
         }
-        // A folder is durable when the one it is in is.
-        File::open(dir.canonicalize()?.parent().unwrap_or(Path::new("/")))?.sync_all()?;
+        sync_dir(dir.canonicalize()?.parent().unwrap_or(Path::new("/")))?;
         let lock = File::options().create(true).append(true).open(dir.join(LOCK))?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -121,7 +120,11 @@ impl Job {
                 serde_json::to_string(&terms)?
             ),
             None => {
-                let others = fs::read_dir(dir)?.filter_map(Result::ok).any(|entry| entry.file_name() != LOCK);
+                // Killed here before, it leaves what it had begun to write.
+                let own = [LOCK.to_owned(), new(JOB)];
+                let others = fs::read_dir(dir)?
+                    .filter_map(Result::ok)
+                    .any(|entry| own.iter().all(|name| entry.file_name() != name.as_str()));
                 ensure!(!others, "{} is not empty and no job; name a new folder", dir.display());
                 write_whole(dir, JOB, &json_line(&terms)?)?;
             }
@@ -145,6 +148,8 @@ impl Job {
 
     /// Reads the answers so far, cutting off a torn last line.
     pub fn resume(&mut self, plan: &Plan) -> anyhow::Result<Tally> {
+        // The plan may have been renamed just before the machine went; nothing is sent before its name is durable.
+        sync_dir(&self.dir)?;
         let path = self.dir.join(ANSWERS);
         let mut file = File::options().create(true).read(true).append(true).open(&path)?;
         let (mut tally, mut answered) = (Tally::default(), vec![false; plan.calls]);
@@ -186,7 +191,7 @@ impl Job {
     pub fn finish(&self, plan: &Plan) -> anyhow::Result<PathBuf> {
         let answers = self.answers.as_ref().context("answers are kept after resuming")?;
         answers.sync_all()?;
-        let name = format!("{REFUSED}.new");
+        let name = new(REFUSED);
         let mut refused = csv::Writer::from_writer(BufWriter::new(File::create(self.dir.join(&name))?));
         refused.write_record([self.terms.task.subject(), "reason", "text"])?;
         read_answers(&File::open(self.dir.join(ANSWERS))?, plan, |answer| {
@@ -328,7 +333,7 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<Option<T>> {
 
 /// Writes a file so that it is there whole, and durable, or not at all.
 fn write_whole(dir: &Path, name: &str, content: &[u8]) -> anyhow::Result<()> {
-    let new = format!("{name}.new");
+    let new = new(name);
     let mut file = File::create(dir.join(&new)).with_context(|| format!("writing {}", dir.join(&new).display()))?;
     file.write_all(content)?;
     file.sync_all()?;
@@ -337,8 +342,17 @@ fn write_whole(dir: &Path, name: &str, content: &[u8]) -> anyhow::Result<()> {
 
 fn rename(dir: &Path, from: &str, to: &str) -> anyhow::Result<()> {
     fs::rename(dir.join(from), dir.join(to))?;
-    // The name is durable when its folder is.
-    Ok(File::open(dir)?.sync_all()?)
+    sync_dir(dir)
+}
+
+/// The names in a folder are durable when it is.
+fn sync_dir(dir: &Path) -> anyhow::Result<()> {
+    File::open(dir).and_then(|dir| dir.sync_all()).with_context(|| format!("syncing {}", dir.display()))
+}
+
+/// A file on its way.
+fn new(name: &str) -> String {
+    format!("{name}.new")
 }
 
 #[cfg(test)]
@@ -453,6 +467,11 @@ mod tests {
         drop(job);
         assert!(said(Job::open(dir.path(), terms("2026-11"))).contains("another job"));
         assert!(Standing::of(dir.path()).unwrap().plan.is_none());
+        // Killed before its terms were whole.
+        let begun = tempfile::tempdir().unwrap();
+        fs::write(begun.path().join("job.json.new"), "{\"lay").unwrap();
+        drop(Job::open(begun.path(), terms("2026-12")).unwrap());
+        assert_eq!(Standing::of(begun.path()).unwrap().terms, terms("2026-12"));
         let strange = tempfile::tempdir().unwrap();
         fs::write(strange.path().join("mine"), "").unwrap();
         assert!(said(Job::open(strange.path(), terms("2026-12"))).contains("no job"));

@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter};
 use std::path::Path;
+use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use jjj_domain::entitlement::{Funding, GrantState};
 use jjj_domain::ledger::Book;
 use jjj_domain::names::{Collection, Name, Participant};
@@ -18,6 +19,12 @@ use super::send::Caller;
 use super::task::Task;
 
 const PAGE: i32 = 1_000;
+/// How often the books are read for a funding before it is refused.
+const READINGS: u32 = 5;
+/// Longer than the newest checkpoint is behind the log.
+const BETWEEN_READINGS: Duration = Duration::from_secs(2);
+/// Longer than what is booked waits for its number.
+const NUMBERED: Duration = Duration::from_millis(200);
 
 /// Plans a job: every request has its id and is on disk before the first is sent.
 pub async fn make(job: &Job, caller: &Caller, per_call: u64) -> anyhow::Result<Plan> {
@@ -92,25 +99,23 @@ async fn from_register(
     month: &str,
     mut each: impl FnMut(String) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let region = participant(caller);
+    let region = caller.client.participant();
     let first_day = month.parse::<Month>()?.first_day();
     for state in ["state = \"ACTIVE\"".to_owned(), format!("state = \"DECEASED\" AND died_on >= \"{first_day}\"")] {
         let filter = format!("household_region = \"{region}\" AND {state}");
-        let mut page_token = String::new();
-        loop {
+        pages(async |page_token| {
             let request = pb::ListEldersRequest { filter: filter.clone(), page_size: PAGE, page_token };
             let page: pb::ListEldersResponse = caller.read("ElderService/ListElders", &request).await?;
             page.elders.into_iter().try_for_each(|elder| each(elder.name))?;
-            page_token = page.next_page_token;
-            if page_token.is_empty() {
-                break;
-            }
-        }
+            Ok(page.next_page_token)
+        })
+        .await?;
     }
     Ok(())
 }
 
-/// What a channel needs for the grants of these months, by the ledger.
+/// What a channel needs for the grants of these months, by the ledger: read page by page, so it counts only when
+/// nothing that it adds up moved meanwhile.
 pub async fn funding(
     caller: &Caller,
     programme: &str,
@@ -119,40 +124,70 @@ pub async fn funding(
     channel: &Participant,
 ) -> anyhow::Result<Funding> {
     ensure!(since <= month, "--since {since} is after {month}");
-    let region: Participant = participant(caller).parse().context("funding is the paying region's")?;
-    let mut funding = Funding::default();
-    let months = (0..=month.months_since(since)).map(|after| since.plus(after));
-    for month in months {
-        for state in [GrantState::Granted, GrantState::CreditFailed] {
-            let filter = grant_filter(&region, programme, month, channel, state);
+    let region: Participant = caller.client.participant().parse().context("funding is the paying region's")?;
+    let book = Book::new(region.clone(), programme).context("--programme")?;
+    let uncredited = async |funding: &mut Funding, state| -> anyhow::Result<()> {
+        for after in 0..=month.months_since(since) {
+            let filter = grant_filter(&region, programme, since.plus(after), channel, state);
             grants(caller, filter, |grant| {
                 funding.grant(state, grant.amount_fen);
                 Ok(())
             })
             .await?;
         }
+        Ok(())
+    };
+    for attempt in 0..READINGS {
+        if attempt > 0 {
+            caller.bar.set_message("the books moved; reading them again");
+            tokio::time::sleep(BETWEEN_READINGS).await;
+        }
+        let sealed: pb::Checkpoint =
+            caller.read("LedgerService/GetCheckpoint", &pb::GetCheckpointRequest::default()).await?;
+        // A credit that fails books nothing: a grant may pass from one list to the other, and shows in this one.
+        let mut funding = Funding::default();
+        uncredited(&mut funding, GrantState::CreditFailed).await?;
+        let failed_fen = funding.uncredited_fen;
+        uncredited(&mut funding, GrantState::Granted).await?;
+        accounts(caller, &book, channel, &mut funding).await?;
+        let mut failed = Funding::default();
+        uncredited(&mut failed, GrantState::CreditFailed).await?;
+        // What was booked last has its number by then.
+        tokio::time::sleep(NUMBERED).await;
+        if failed.uncredited_fen == failed_fen && is_at_rest(caller, &book, sealed.tree_size).await? {
+            return Ok(funding);
+        }
     }
-    let book = Book::new(region, programme).context("--programme")?;
+    bail!("the books are moving: fund when the channel is quiet")
+}
+
+/// Every account of the book that counts.
+async fn accounts(caller: &Caller, book: &Book, channel: &Participant, funding: &mut Funding) -> anyhow::Result<()> {
     for kind in Funding::KINDS {
-        let mut page_token = String::new();
-        loop {
-            let filter = format!("book = \"{book}\" AND kind = \"{kind}\"");
-            let request = pb::ListAccountsRequest { filter, page_size: PAGE, page_token };
+        let filter = format!("book = \"{book}\" AND kind = \"{kind}\"");
+        pages(async |page_token| {
+            let request = pb::ListAccountsRequest { filter: filter.clone(), page_size: PAGE, page_token };
             let page: pb::ListAccountsResponse = caller.read("LedgerService/ListAccounts", &request).await?;
             for account in page.accounts {
                 let name = account.name.strip_prefix("accounts/").unwrap_or(&account.name);
                 funding.account(channel.code(), &name.parse().context("an account's name")?, account.posted_fen);
             }
-            page_token = page.next_page_token;
-            if page_token.is_empty() {
-                break;
-            }
-        }
+            Ok(page.next_page_token)
+        })
+        .await?;
     }
-    Ok(funding)
+    Ok(())
 }
 
-/// Writes what is to be credited; the rows and their sum in fen. The file is there whole, or as it was.
+/// Whether nothing was booked since the log had a size.
+async fn is_at_rest(caller: &Caller, book: &Book, size: i64) -> anyhow::Result<bool> {
+    let filter = format!("book = \"{book}\" AND ledger_number > \"{size}\"");
+    let request = pb::ListEntriesRequest { filter, page_size: 1, page_token: String::new() };
+    let page: pb::ListEntriesResponse = caller.read("LedgerService/ListEntries", &request).await?;
+    Ok(page.entries.is_empty())
+}
+
+/// Writes what is to be credited; the rows and their sum in fen. The file is whole, or as it was before.
 pub async fn credits(
     caller: &Caller,
     region: &Participant,
@@ -161,7 +196,7 @@ pub async fn credits(
     with_failed: bool,
     out: &Path,
 ) -> anyhow::Result<(u64, i64)> {
-    let channel: Participant = participant(caller).parse().context("the file is for a channel")?;
+    let channel: Participant = caller.client.participant().parse().context("the file is for a channel")?;
     let new = out.with_added_extension("new");
     let file = BufWriter::new(File::create(&new).with_context(|| format!("writing {}", new.display()))?);
     let mut table = csv::Writer::from_writer(file);
@@ -189,12 +224,20 @@ async fn grants(
     filter: String,
     mut each: impl FnMut(pb::Grant) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let mut page_token = String::new();
-    loop {
+    pages(async |page_token| {
         let request = pb::ListGrantsRequest { filter: filter.clone(), page_size: PAGE, page_token };
         let page: pb::ListGrantsResponse = caller.read("EntitlementService/ListGrants", &request).await?;
         page.grants.into_iter().try_for_each(&mut each)?;
-        page_token = page.next_page_token;
+        Ok(page.next_page_token)
+    })
+    .await
+}
+
+/// Takes page after page by the token of the one before; the last has none.
+async fn pages(mut take: impl AsyncFnMut(String) -> anyhow::Result<String>) -> anyhow::Result<()> {
+    let mut page_token = String::new();
+    loop {
+        page_token = take(page_token).await?;
         if page_token.is_empty() {
             return Ok(());
         }
@@ -212,9 +255,4 @@ fn grant_filter(
         "region = \"{region}\" AND month = \"{month}\" AND programme = \"{}\" AND channel = \"{channel}\" AND state = \"{state}\"",
         programme.replace('\\', "\\\\").replace('"', "\\\"")
     )
-}
-
-/// The participant for which the caller acts.
-fn participant(caller: &Caller) -> &str {
-    caller.client.actor().split("/admins/").next().unwrap_or_default()
 }

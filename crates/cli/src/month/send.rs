@@ -10,7 +10,7 @@ use jjj_cli::session::{CallError, find, item_status};
 use jjj_wire::methods::{METHODS, Method};
 use prost::Message;
 use tokio::task::JoinSet;
-use tonic::Status;
+use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use super::job::{Answer, Job, Plan};
@@ -109,7 +109,8 @@ impl Caller {
                 Err(status) => status,
             };
             let Some(wanted) = retry_after(&status).filter(|_| started.elapsed() < self.patience) else {
-                return Err(CallError::from(status)).with_context(|| format!("{}; start the job again", method.name));
+                return Err(CallError::from(status))
+                    .with_context(|| format!("{}; give the command again", method.name));
             };
             self.bar.set_message(format!("waiting for the gateway: {}", status.message()));
             tokio::time::sleep(pause.max(wanted)).await;
@@ -124,20 +125,27 @@ fn retry_after(status: &Status) -> Option<Duration> {
     let details = status.get_error_details();
     match (details.retry_info(), details.error_info()) {
         (Some(retry), _) => Some(retry.retry_delay.unwrap_or_default()),
-        (None, None) if status.code() != tonic::Code::DataLoss => Some(Duration::ZERO),
+        (None, None) if status.code() != Code::DataLoss => Some(Duration::ZERO),
         (None, _) => None,
     }
 }
 
-/// Whether a request was refused by a rule, rather than not decided.
+/// Whether a request was refused by a rule, rather than not decided. What is refused at the door is about the
+/// caller, and an id's age about the day: the job can go on once that is mended, or be made anew.
 fn is_decided(status: &Status) -> bool {
     let details = status.get_error_details();
-    details.retry_info().is_none() && details.error_info().is_some_and(|info| info.reason != "INTERNAL")
+    let reason = details.error_info().map_or("", |info| &info.reason);
+    details.retry_info().is_none() && !reason.is_empty() && reason != "INTERNAL" && !is_of_the_door(status, reason)
+}
+
+/// A rule's own PERMISSION_DENIED is NOT_YOUR_RECORD and the like; whoever is not authenticated met no rule.
+fn is_of_the_door(status: &Status, reason: &str) -> bool {
+    const DENIED: [&str; 3] = ["PARTICIPANT_SUSPENDED", "ADMINISTRATOR_NOT_ACTIVE", "ROLE_NOT_ALLOWED"];
+    status.code() == Code::Unauthenticated || DENIED.contains(&reason) || reason == "REQUEST_ID_AGE"
 }
 
 #[cfg(test)]
 mod tests {
-    use tonic::Code;
     use tonic_types::{ErrorDetails, RetryInfo};
 
     use super::*;
@@ -163,6 +171,13 @@ mod tests {
             (status(Code::ResourceExhausted, Some("MESSAGE_TOO_LARGE"), None), None, true),
             (status(Code::FailedPrecondition, Some("NO_RATE"), None), None, true),
             (status(Code::AlreadyExists, Some("ALREADY_GRANTED"), None), None, true),
+            (status(Code::PermissionDenied, Some("NOT_YOUR_RECORD"), None), None, true),
+            (status(Code::Unauthenticated, Some("TOKEN_EXPIRED"), None), None, false),
+            (status(Code::Unauthenticated, Some("CERTIFICATE_NOT_IN_DATE"), None), None, false),
+            (status(Code::Unauthenticated, Some("KEY_NOT_IN_FORCE"), None), None, false),
+            (status(Code::PermissionDenied, Some("PARTICIPANT_SUSPENDED"), None), None, false),
+            (status(Code::PermissionDenied, Some("ROLE_NOT_ALLOWED"), None), None, false),
+            (status(Code::InvalidArgument, Some("REQUEST_ID_AGE"), None), None, false),
             (status(Code::Internal, Some("INTERNAL"), None), None, false),
             (Status::data_loss("short"), None, false),
         ] {

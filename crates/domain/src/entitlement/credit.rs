@@ -69,7 +69,7 @@ impl Command for ReportCredit {
             Some(known) if is_credited => ("break.cleared", breaks::clear(known, self.grant.as_str(), call.now)),
             None if !is_credited => {
                 let version = finding.map_or(0, |known| known.version) + 1;
-                ("break.opened", BreakRow { version, ..failed.of_grant(&row, call) })
+                ("break.opened", BreakRow { version, ..failed.about_grant(&row, call) })
             }
             Some(_) | None => return Ok(decision),
         };

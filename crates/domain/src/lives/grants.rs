@@ -1,7 +1,6 @@
 //! Grants × every command, and money events.
 
-use super::{Document, Outcome, Rows, outcome};
-use crate::decision::Command;
+use super::{Document, Outcome, Rows, accepted, outcome};
 use crate::entitlement::{
     AllotBudget, ClawBackGrant, CreditOutcome, FundChannel, GrantRow, MoneyEventRow, RecordRecovery,
     ReportClawbackReturn, ReportCredit, ReportEstatePayout, ReportOutsideSpending, Spending,
@@ -194,8 +193,4 @@ fn spending(world: &World, amount_fen: i64, reference: &str) -> Spending {
 
 fn recovery(amount_fen: i64) -> RecordRecovery {
     RecordRecovery { programme: "care_subsidy".into(), elder: name(ELDER), amount_fen, reference: "R1".into() }
-}
-
-fn accepted(world: &mut World, caller: &str, command: &dyn Command) -> Result<(), Rejection> {
-    world.execute(caller, command).map(drop)
 }

@@ -9,6 +9,7 @@ mod subsidies;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use crate::decision::Command;
 use crate::ledger::{EntryKind, Layer, TransferRow};
 use crate::payment::world::World;
 use crate::payment::{CONTRADICTED, refusal_of_contradiction};
@@ -74,6 +75,10 @@ fn outcome(
     }
     world.check_identities();
     Outcome { then, transfers: world.sim.transfers[booked..].to_vec() }
+}
+
+fn accepted(world: &mut World, caller: &str, command: &dyn Command) -> Result<(), Rejection> {
+    world.execute(caller, command).map(drop)
 }
 
 fn refused(refusal: &Rejection) -> String {

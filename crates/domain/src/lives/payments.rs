@@ -1,6 +1,6 @@
 //! Payments: every state and origin × every command.
 
-use super::{Document, Rows, outcome};
+use super::{Document, Rows, accepted, outcome};
 use crate::care::bill::FeeType;
 use crate::names::Name;
 use crate::payment::world::*;
@@ -221,10 +221,6 @@ fn refund(world: &mut World, payment: &PaymentRow, amount_fen: i64) -> Result<()
         reason: String::new(),
     };
     accepted(world, UNIONPAY, &command)
-}
-
-fn accepted(world: &mut World, caller: &str, command: &dyn crate::decision::Command) -> Result<(), Rejection> {
-    world.execute(caller, command).map(drop)
 }
 
 /// The line of the file that states the payment as the ledger has it.

@@ -1,7 +1,6 @@
 //! Operating subsidies: claims × every command, and the bank's statement.
 
-use super::{Document, Rows, outcome};
-use crate::decision::Command;
+use super::{Document, Rows, accepted, outcome};
 use crate::names::Name;
 use crate::payment::world::*;
 use crate::recon::file::{LineKind, SettlementLine};
@@ -128,8 +127,4 @@ fn stated(world: &World, claim: &Name, more_fen: i64) -> SettlementLine {
 fn statement(world: &mut World, days: i64, lines: Vec<SettlementLine>) -> Result<(), Rejection> {
     world.now = day(TODAY).plus_days(days).starts_at().plus_us(9 * HOUR_US);
     world.run_of(BANK, day(TODAY), lines).map(drop)
-}
-
-fn accepted(world: &mut World, caller: &str, command: &dyn Command) -> Result<(), Rejection> {
-    world.execute(caller, command).map(drop)
 }

@@ -7,7 +7,7 @@
 use super::{PaymentRow, PaymentState};
 use crate::decision::{Call, Decision};
 use crate::entitlement::{GrantRow, GrantState};
-use crate::guard::wrong_state;
+use crate::guard::{either, wrong_state};
 use crate::key;
 use crate::recon::{BreakClass, BreakRow, finding};
 use crate::rejection::Rejection;
@@ -37,11 +37,11 @@ text_enum! {
 
 impl Said {
     /// The state in which the message is in order.
-    const fn needs(self) -> &'static str {
+    fn needs(self) -> String {
         match self {
-            Self::Confirmed | Self::Reversed | Self::Rejected => PaymentState::Reserved.as_str(),
-            Self::Voided | Self::Refunded => PaymentState::Confirmed.as_str(),
-            Self::CreditFailed => GrantState::Granted.as_str(),
+            Self::Confirmed | Self::Reversed | Self::Rejected => PaymentState::Reserved.to_string(),
+            Self::Voided | Self::Refunded => PaymentState::Confirmed.to_string(),
+            Self::CreditFailed => either(&[GrantState::Granted, GrantState::CreditFailed]),
         }
     }
 
@@ -75,7 +75,7 @@ impl Said {
     /// Keeps a message that a grant's state does not allow.
     pub fn unfit_for(self, snapshot: &Snapshot, call: &Call, grant: &GrantRow) -> Result<Decision, Stop> {
         let finding = finding::contradiction(&grant.grant, grant.amount_fen, grant.state.as_str(), self);
-        keep(snapshot, call, finding.of_grant(grant, call))
+        keep(snapshot, call, finding.about_grant(grant, call))
     }
 }
 

@@ -52,7 +52,7 @@ impl Finding {
     }
 
     /// The break of a finding about a grant.
-    pub fn of_grant(self, grant: &GrantRow, call: &Call) -> BreakRow {
+    pub fn about_grant(self, grant: &GrantRow, call: &Call) -> BreakRow {
         BreakRow {
             priority: breaks::priority(self.class, self.amount_fen),
             channel: Some(grant.channel.clone()),

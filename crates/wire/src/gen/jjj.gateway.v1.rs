@@ -3097,7 +3097,8 @@ pub mod channel_service_client {
             self
         }
         /// The channel's instructions after a cursor, then new ones as they come; at least once, in order.
-        /// Ends after 15 minutes, or at once on suspension; resume at the cursor.
+        /// Ends after a while (15 minutes unless the gateway is configured otherwise), or at once on
+        /// suspension; resume at the cursor.
         pub async fn stream_instructions(
             &mut self,
             request: impl tonic::IntoRequest<super::StreamInstructionsRequest>,
@@ -3315,7 +3316,8 @@ pub mod channel_service_server {
             + std::marker::Send
             + 'static;
         /// The channel's instructions after a cursor, then new ones as they come; at least once, in order.
-        /// Ends after 15 minutes, or at once on suspension; resume at the cursor.
+        /// Ends after a while (15 minutes unless the gateway is configured otherwise), or at once on
+        /// suspension; resume at the cursor.
         async fn stream_instructions(
             &self,
             request: tonic::Request<super::StreamInstructionsRequest>,
@@ -9517,7 +9519,7 @@ pub struct AllotBudgetRequest {
     /// Required. 2000 to 2999.
     #[prost(int32, tag = "4")]
     pub budget_year: i32,
-    /// Required. From 1, fen.
+    /// Required. 1 to 1,000,000,000,000 fen (ten billion yuan).
     #[prost(int64, tag = "5")]
     pub amount_fen: i64,
     /// Required. Number of the budget document, up to 64 characters.
@@ -9548,7 +9550,7 @@ pub struct FundChannelRequest {
     /// Required. `channels/{id}`, prefunded.
     #[prost(string, tag = "3")]
     pub channel: ::prost::alloc::string::String,
-    /// Required. From 1, fen.
+    /// Required. 1 to 1,000,000,000,000 fen (ten billion yuan).
     #[prost(int64, tag = "4")]
     pub amount_fen: i64,
     /// Required. Bank reference, up to 64 characters.
@@ -11597,8 +11599,8 @@ pub mod event_service_client {
             self
         }
         /// The caller's events after a cursor, then new ones as they come; at least once, in order;
-        /// nothing ever appears behind a cursor. Ends after 15 minutes, or at once on suspension; resume
-        /// at the cursor.
+        /// nothing ever appears behind a cursor. Ends after a while (15 minutes unless the gateway is
+        /// configured otherwise), or at once on suspension; resume at the cursor.
         pub async fn stream_events(
             &mut self,
             request: impl tonic::IntoRequest<super::StreamEventsRequest>,
@@ -11673,8 +11675,8 @@ pub mod event_service_server {
             + std::marker::Send
             + 'static;
         /// The caller's events after a cursor, then new ones as they come; at least once, in order;
-        /// nothing ever appears behind a cursor. Ends after 15 minutes, or at once on suspension; resume
-        /// at the cursor.
+        /// nothing ever appears behind a cursor. Ends after a while (15 minutes unless the gateway is
+        /// configured otherwise), or at once on suspension; resume at the cursor.
         async fn stream_events(
             &self,
             request: tonic::Request<super::StreamEventsRequest>,
