@@ -176,7 +176,7 @@ impl Dialect {
 
     /// Rows to write, in the portions that one statement takes: on SQLite a power of two, so that
     /// statements are few and each is prepared once; on PostgreSQL all.
-    pub(crate) fn portions<'a, T>(self, mut rows: &'a [T]) -> Vec<&'a [T]> {
+    pub(crate) fn portions<T>(self, mut rows: &[T]) -> Vec<&[T]> {
         let mut portions = Vec::new();
         while !rows.is_empty() {
             let count = match self {
