@@ -92,7 +92,7 @@ table! {
         pub direction: EntryDirection,
         /// The transaction's.
         pub amount_fen: i64,
-        /// The whole entry's, in the entry's direction: what the account moved by.
+        /// What the whole entry moves the account by: credit plus, debit minus.
         pub entry_fen: i64,
         pub entry_status: EntryStatus,
         /// It takes back an earlier entry (`RvslInd`).
