@@ -129,6 +129,7 @@ impl World {
             public: None,
             public_url: None,
             metrics: None,
+            witnesses: Default::default(),
             keys: Keys { signing: at("gateway.key"), master: at("master.key") },
             limits: Limits::default(),
         };
