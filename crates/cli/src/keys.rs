@@ -43,7 +43,7 @@ enum What {
         #[arg(long, default_value = "")]
         filter: String,
     },
-    /// The gateway's keys in force as C2SP verifier keys, to be pinned.
+    /// The gateway's keys, in force and retired, as C2SP verifier keys, to be pinned.
     Gateway,
     /// State, as an administrator of the gateway, that you confirmed a fingerprint out of band; prints
     /// the statement for `add --statement`.
@@ -110,7 +110,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         What::New { .. } => {}
         What::List { filter } => show_all(session.list("ParticipantService/ListKeys", &filter, "keys").await?, KEY),
         What::Gateway => {
-            let filter = r#"owner = "gateway" AND state = "ACTIVE""#;
+            // What a retired key signed is still to be checked.
+            let filter = r#"owner = "gateway" AND state != "WITHDRAWN""#;
             for key in session.list("ParticipantService/ListKeys", filter, "keys").await? {
                 let jwk = Jwk::from_json(key["jwk"].as_str().unwrap_or_default().as_bytes())?;
                 // Only Ed25519 keys sign notes.

@@ -37,6 +37,8 @@ use crate::suite::{Jwk, VerifyingKey};
 pub const FORMAT: &str = "jjj-receipt-file-v1";
 /// The longest file that is read, in bytes.
 pub const MAX_FILE_LEN: usize = 16 << 20;
+/// The most leaves of keys that are read: a way has two or three.
+pub const MAX_KEYS: usize = 256;
 /// How long a request may be under way between its token's times and its record, seconds.
 const UNDER_WAY_S: i64 = 60;
 const SECOND_US: i64 = 1_000_000;
@@ -165,7 +167,7 @@ pub enum RestsOn {
 /// Why a file proves nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OfflineError {
-    /// Not a receipt file in JSON, or longer than [`MAX_FILE_LEN`].
+    /// Not a receipt file in JSON, longer than [`MAX_FILE_LEN`], or with more than [`MAX_KEYS`] keys.
     #[error("the file is not a receipt file")]
     Malformed,
     /// Another `format`.
@@ -280,7 +282,10 @@ impl ReceiptFile {
             return Err(OfflineError::Malformed);
         }
         let file: Self = strict::from_object(json).ok_or(OfflineError::Malformed)?;
-        if file.format == FORMAT { Ok(file) } else { Err(OfflineError::Format) }
+        if file.format != FORMAT {
+            return Err(OfflineError::Format);
+        }
+        if file.keys.len() <= MAX_KEYS { Ok(file) } else { Err(OfflineError::Malformed) }
     }
 
     /// Checks everything in the file against the pins, offline.

@@ -13994,7 +13994,7 @@ pub struct GetTrialBalanceRequest {
 /// Request for a checkpoint.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetCheckpointRequest {
-    /// Least tree size; 0: the newest.
+    /// Least tree size, of any head; 0: the newest that enough witnesses have cosigned (`witnesses.quorum`).
     #[prost(int64, tag = "1")]
     pub min_size: i64,
 }
