@@ -106,12 +106,15 @@ async fn a_head_is_public_once_its_witness_has_cosigned_it(db: TestDatabase) {
 
     // A witness that has seen more than this log has: as after a restore from an old backup.
     let heads = site.dir().join("witness/heads.json");
+    let mut seen = 0;
     let witness = witness.killed(|| {
-        let known = std::fs::read_to_string(&heads).unwrap();
-        let ahead = known.replace(&format!("[{},", second.size), &format!("[{},", second.size + 1_000));
-        assert_ne!(ahead, known);
-        std::fs::write(&heads, ahead).unwrap();
+        let mut known: Value = serde_json::from_slice(&std::fs::read(&heads).unwrap()).unwrap();
+        let size = &mut known.as_object_mut().unwrap().values_mut().next().unwrap()[0];
+        seen = size.as_u64().unwrap();
+        *size = json!(seen + 1_000);
+        std::fs::write(&heads, known.to_string()).unwrap();
     });
+    assert!(seen >= second.size);
     done(&gateway.session(HEBEI), register, world::institution(2)).await;
     let deadline = Instant::now() + Duration::from_secs(30);
     while !site.log().contains("was the database restored from a backup?") {
@@ -119,7 +122,7 @@ async fn a_head_is_public_once_its_witness_has_cosigned_it(db: TestDatabase) {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     let (head, _) = public(&gateway).await.expect("the last public head");
-    assert_eq!(head.size, second.size, "what the witness does not cosign is not public");
+    assert!(head.size <= seen, "what the witness does not cosign is not public");
     drop(witness);
     assert!(gateway.stop().success());
     site.verify();
