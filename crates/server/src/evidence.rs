@@ -88,7 +88,7 @@ pub async fn of(gateway: &Gateway, caller: &Caller, leaf: LeafRow) -> Result<pb:
 }
 
 /// The `kid` of a compact JWS that was verified when it was stored.
-fn kid(token: &str) -> Option<String> {
+pub fn kid(token: &str) -> Option<String> {
     let header = URL_SAFE_NO_PAD.decode(token.split('.').next()?).ok()?;
     let header: Json = serde_json::from_slice(&header).ok()?;
     header["kid"].as_str().map(str::to_owned)

@@ -27,7 +27,7 @@ mod write;
 pub use condition::Condition;
 pub use entries::{EntryField, EntryQuery, LedgerEntry};
 pub use error::{ConflictKind, StoreError};
-pub use log::Delivery;
+pub use log::{Delivery, SignedLeaf};
 pub use packed::Packed;
 pub use read::{ListQuery, Op, Predicate, TrialBalanceRow};
 pub use reserved::{RESERVED_AFTER, Reserved};
