@@ -28,7 +28,7 @@ use jjj_server::keys::GatewayKeys;
 use jjj_server::seal::Sealer;
 use jjj_server::verify::{VerifyOptions, VerifyReport, verify};
 use jjj_store::dialect::Dialect;
-use jjj_store::log_tables::{FileChunkRow, UploadRow};
+use jjj_store::log_tables::{CosignatureRow, FileChunkRow, UploadRow};
 use jjj_store::{ListQuery, Store};
 use jjj_tests::postgres::TestDatabase;
 use jjj_token::merkle::{items_root, leaf_hash};
@@ -398,6 +398,13 @@ impl Fixture {
         let mut tx = self.store.begin_write().await.unwrap();
         tx.finish_upload("files/whole").await.unwrap();
         tx.acknowledge(&beijing(), jjj_domain::decision::Topic::Event, 0, self.clock.now()).await.unwrap();
+        let cosignature = CosignatureRow {
+            tree_size: 1,
+            witness: "witness.example".into(),
+            line: "\u{2014} witness.example AAAA".into(),
+            cosigned_at_us: self.clock.now(),
+        };
+        tx.keep_cosignature(&cosignature).await.unwrap();
         tx.commit().await.unwrap();
     }
 
