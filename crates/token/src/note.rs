@@ -280,6 +280,7 @@ fn parse_vkey(kind: u8, vkey: &str) -> Result<(&str, VerifyingKey), NoteError> {
     let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
         return Err(NoteError::VerifierKey);
     };
+    check_name(name)?;
     let key = from_base64_std(key).ok_or(NoteError::VerifierKey)?;
     let public = match key.split_first() {
         Some((found, public)) if *found == kind && public.len() == 32 => public,
