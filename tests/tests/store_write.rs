@@ -9,6 +9,7 @@ use jjj_domain::row::Row;
 use jjj_domain::snapshot::{Load, Snapshot};
 use jjj_domain::time::{Month, Timestamp};
 use jjj_domain::value::Value;
+use jjj_store::dialect::Dialect;
 use jjj_store::log_tables::{FileChunkRow, RequestRow, TokenRow, UploadRow};
 use jjj_store::{Claim, ConflictKind, Effects, ListQuery, Logged, RequestClaim, Store, StoreError, WriteTx};
 use jjj_tests::both_databases;
@@ -21,6 +22,7 @@ both_databases!(
     balances_are_the_sums_of_transfers,
     many_batches_add_to_one_account,
     nothing_of_a_failed_transaction_stays,
+    another_connections_write_is_noticed_where_there_is_one_writer,
     a_token_is_stored_once,
     snapshots_load_rows_and_absences,
     uploads_take_chunks_in_order,
@@ -210,6 +212,29 @@ async fn many_batches_add_to_one_account(db: TestDatabase) {
     let account: AccountRow = session.get(key![clearing()]).await.unwrap().unwrap();
     assert_eq!(account.posted_fen, 40 * 5 * 7);
     assert_eq!(session.count(TransferRow::spec(), &ListQuery::default()).await.unwrap(), 200);
+}
+
+async fn another_connections_write_is_noticed_where_there_is_one_writer(db: TestDatabase) {
+    let (store, other) = (opened(&db).await, Store::open(db.url()).await.unwrap());
+    let mark = async || {
+        let mut tx = store.begin_write().await.unwrap();
+        let mark = tx.unchanged_since().await.unwrap();
+        tx.rollback().await.unwrap();
+        mark
+    };
+    let write = async |by: &Store, n| {
+        let mut tx = by.begin_write().await.unwrap();
+        assert_eq!(tx.claim_requests(&[claim(n, "content")]).await.unwrap(), [Claim::New]);
+        tx.commit().await.unwrap();
+    };
+    let first = mark().await;
+    assert_eq!(first.is_some(), store.dialect() == Dialect::Sqlite, "on PostgreSQL others always may");
+    write(&store, 1).await;
+    assert_eq!(mark().await, first, "its own");
+    write(&other, 2).await;
+    let second = mark().await;
+    assert_eq!(second == first, first.is_none());
+    assert_eq!(mark().await, second);
 }
 
 async fn nothing_of_a_failed_transaction_stays(db: TestDatabase) {

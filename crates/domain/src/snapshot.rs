@@ -82,7 +82,9 @@ type Columns = &'static [&'static str];
 pub struct Snapshot {
     tables: HashMap<&'static str, Table>,
     loads: Vec<Load>,
-    absent: Absent,
+    absent: Arc<Absent>,
+    /// Keys among `absent` that a write has since filled.
+    filled: Vec<(&'static str, Vec<Value>)>,
     changed: Changed,
     misses: RefCell<BTreeSet<Load>>,
     read: RefCell<HashMap<(TypeId, usize), Reading>>,
@@ -156,7 +158,7 @@ impl Snapshot {
 
     /// Rows asked for by key that the database did not have: what is then written under such a
     /// key is new, and must not replace what another transaction has meanwhile put there.
-    pub fn absent(&self) -> &Absent {
+    pub fn absent(&self) -> &Arc<Absent> {
         &self.absent
     }
 
@@ -172,11 +174,10 @@ impl Snapshot {
         if self.tables.values().map(|table| table.rows.len()).sum::<usize>() > most_rows {
             return None;
         }
-        let tables = &self.tables;
-        let is_there = |(table, key): &(&str, Vec<Value>)| {
-            matches!(tables.get(table).map(|t| t.rows.get(key)), Some(Some(Some(_))))
-        };
-        self.absent.retain(|key| !is_there(key));
+        let absent = Arc::make_mut(&mut self.absent);
+        for key in self.filled.drain(..) {
+            absent.remove(&key);
+        }
         self.changed.clear();
         self.loads.clear();
         self.misses.get_mut().clear();
@@ -202,7 +203,7 @@ impl Snapshot {
         }
         if load.is_by_key() {
             if keys.is_empty() {
-                self.absent.insert((spec.name, load.values.clone()));
+                Arc::make_mut(&mut self.absent).insert((spec.name, load.values.clone()));
             }
             table.rows.entry(load.values.clone()).or_insert(None);
         } else {
@@ -236,7 +237,10 @@ impl Snapshot {
             let Some(slot) = accounts.rows.get_mut(&key![account.clone()]) else { continue };
             let mut row = match slot.take() {
                 Some(row) => AccountRow::clone(&downcast(row)),
-                None => AccountRow::empty(account.clone()),
+                None => {
+                    self.filled.push((AccountRow::spec().name, key![account.clone()]));
+                    AccountRow::empty(account.clone())
+                }
             };
             match transfer.layer {
                 Layer::Held => row.held_fen += delta,
@@ -262,6 +266,9 @@ impl Snapshot {
         let table = self.tables.entry(spec.name).or_default();
         let before = table.rows.insert(key.clone(), Some(parsed));
         let is_unknown = before.is_none();
+        if matches!(before, Some(None)) {
+            self.filled.push((spec.name, key.clone()));
+        }
         let before = before.flatten().map(|row| (spec.unparse)(&*row));
         let changed = self.changed.entry(spec.name).or_default();
         *changed = changed.with(match &before {

@@ -9,6 +9,7 @@
 //! Architecture invariants: no rule of the domain is decided here; no time is read
 //! except through [`clock::Clock`] and the database; nothing personal is logged.
 
+mod accept;
 pub mod authorise;
 pub mod bootstrap;
 pub mod clock;

@@ -11,16 +11,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
+use crate::accept;
 use crate::gateway::Gateway;
 use crate::stop::{Stop, stopped};
 
 pub(crate) async fn serve(listener: TcpListener, gateway: Arc<Gateway>, mut stop: Stop) {
     loop {
         let stream = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(_) => continue,
-            },
+            (stream, _) = accept::next(&listener) => stream,
             () = stopped(&mut stop) => return,
         };
         let gateway = gateway.clone();

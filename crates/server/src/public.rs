@@ -21,6 +21,7 @@ use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
+use crate::accept;
 use crate::cosign::with_cosignatures;
 use crate::gateway::Gateway;
 use crate::registry::RegisteredKey;
@@ -42,10 +43,7 @@ pub(crate) async fn serve(listener: TcpListener, tls: Arc<ServerConfig>, gateway
     let acceptor = TlsAcceptor::from(tls);
     loop {
         let stream = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(_) => continue,
-            },
+            (stream, _) = accept::next(&listener) => stream,
             () = stopped(&mut stop) => return,
         };
         let (acceptor, gateway) = (acceptor.clone(), gateway.clone());
@@ -63,13 +61,13 @@ async fn answer(request: Request<Incoming>, gateway: Arc<Gateway>) -> Result<Res
     if request.method() != Method::GET {
         return Ok(plain(StatusCode::METHOD_NOT_ALLOWED, Bytes::new()));
     }
-    let (media_type, max_age_s, found) = read(&gateway, request.uri().path()).await;
+    let (media_type, cache, found) = read(&gateway, request.uri().path()).await;
     Ok(match found {
         Ok(Some(bytes)) => {
             let mut response = plain(StatusCode::OK, bytes);
             let headers = response.headers_mut();
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-            headers.insert(CACHE_CONTROL, HeaderValue::from_static(max_age_s));
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
             // Verifiers run in browsers too, and nothing here is anybody's in particular.
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
             response

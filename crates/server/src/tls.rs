@@ -28,6 +28,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
+use crate::accept;
 use crate::clock::Clock;
 use crate::config::{ConfigError, TlsListener, fault};
 use crate::keys::read_secret;
@@ -246,26 +247,17 @@ impl Acceptor {
         let (accepted, connections) = mpsc::channel(ACCEPTED);
         tokio::spawn(async move {
             loop {
-                let incoming = tokio::select! {
-                    incoming = listener.accept() => incoming,
+                let (stream, address) = tokio::select! {
+                    incoming = accept::next(&listener) => incoming,
                     () = stopped(&mut stop) => return,
                     () = accepted.closed() => return,
                 };
-                match incoming {
-                    Ok((stream, address)) => {
-                        let (acceptor, accepted) = (self.clone(), accepted.clone());
-                        tokio::spawn(async move {
-                            if let Some(connection) = acceptor.handshake(stream, address).await {
-                                let _ = accepted.send(Ok(connection)).await;
-                            }
-                        });
+                let (acceptor, accepted) = (self.clone(), accepted.clone());
+                tokio::spawn(async move {
+                    if let Some(connection) = acceptor.handshake(stream, address).await {
+                        let _ = accepted.send(Ok(connection)).await;
                     }
-                    // Out of descriptors, mostly: wait for some to be returned.
-                    Err(error) => {
-                        tracing::warn!(%error, "cannot accept a connection");
-                        tokio::time::sleep(Duration::from_millis(50)).await;
-                    }
-                }
+                });
             }
         });
         connections

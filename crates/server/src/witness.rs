@@ -23,6 +23,7 @@ use jjj_token::{SignError, SigningKey};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
+use crate::accept;
 use crate::clock::Clock;
 use crate::config::{ConfigError, TlsListener};
 use crate::status::chain;
@@ -185,10 +186,7 @@ pub async fn serve(
     tokio::pin!(shutdown);
     loop {
         let stream = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(_) => continue,
-            },
+            (stream, _) = accept::next(&listener) => stream,
             () = &mut shutdown => return Ok(()),
         };
         let (acceptor, witness) = (acceptor.clone(), witness.clone());

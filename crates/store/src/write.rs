@@ -2,6 +2,7 @@
 //! and lock, decide (elsewhere), write, commit.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jjj_domain::decision::{Erasure, Topic, Write};
@@ -62,7 +63,7 @@ pub struct Effects {
     pub erasures: Vec<Erasure>,
     /// Keys of heads that the decisions found absent. They are inserted, never replaced: a rival
     /// that wrote one meanwhile is a `Unique` conflict, and the batch is decided anew.
-    pub absent: Absent,
+    pub absent: Arc<Absent>,
     /// By table, the columns that differ from what the heads held before. Tables that are not here
     /// change whole rows.
     pub changed: Changed,

@@ -153,11 +153,12 @@ impl Writer {
         }
         let earlier = self.earlier_answers(&mut tx, &claims, &claimed).await?;
         let changed_registry = effects.writes.iter().any(|w| Registry::is_made_of(w.spec.name));
-        drop(pairs);
+        drop((pairs, effects));
         let leaf = logged.leaves.first().map(|l| (l.row.leaf_id.clone(), l.row.leaf_hash.clone()));
         let outcomes = answers(&claims, claimed, verdicts, accepted, earlier);
         let done = Done { outcomes, wrote, changed_registry };
-        let left = version.filter(|_| !alone).zip(snapshot.kept(KEPT_ROWS));
+        let version = version.filter(|_| !alone);
+        let left = version.and_then(|version| Some((version, snapshot.kept(KEPT_ROWS)?)));
         let Some(leaf) = leaf else {
             tx.rollback().await?;
             kept.0 = left;

@@ -6,6 +6,7 @@ mod files;
 mod forged;
 mod harness;
 mod institution;
+mod kept;
 mod ledger;
 mod money;
 mod person;
