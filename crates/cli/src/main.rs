@@ -12,6 +12,7 @@ mod policy;
 mod recon;
 mod serve;
 mod verify;
+mod write_file;
 
 use std::process::ExitCode;
 

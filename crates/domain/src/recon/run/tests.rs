@@ -262,7 +262,13 @@ impl World {
     fn file(&self, name: &str) -> RunFile {
         let mut parsed = ParsedFile { lines: self.lines.clone(), ..ParsedFile::default() };
         parsed.trailer = Some(parsed.totals());
-        RunFile { file: name.into(), sha256: "00".repeat(32), supersedes: vec![], parsed: Arc::new(parsed) }
+        RunFile {
+            file: name.into(),
+            sha256: "00".repeat(32),
+            merchant_id: String::new(),
+            supersedes: vec![],
+            parsed: Arc::new(parsed),
+        }
     }
 
     fn start(&self, files: Vec<RunFile>) -> StartRun {
