@@ -359,6 +359,9 @@ impl At<'_> {
 /// The date of `MMDD`: the latest that is at most a day after the file's clearing date. The file of
 /// 1 January has times of 31 December; a time of 23:30 belongs to the next clearing date.
 pub fn date_near(clearing_date: Date, mmdd: &str) -> Option<Date> {
+    if mmdd.len() != 4 || !mmdd.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
     let (month, day) = (mmdd.get(..2)?.parse().ok()?, mmdd.get(2..4)?.parse().ok()?);
     let latest = clearing_date.plus_days(1);
     let years = [latest.year(), latest.year() - 1];

@@ -189,9 +189,9 @@ fn a_damaged_entry_is_set_aside_and_still_counts_in_the_balance() {
             Missing,
         ),
         (("<NbOfTxs>2</NbOfTxs>", "<NbOfTxs>3</NbOfTxs>"), "Ntry/NtryDtls/Btch", OutOfRange),
-        (("500.05</Amt>", "500.04</Amt>"), "Ntry/NtryDtls", OutOfRange),
+        (("\">500.05</Amt>", "\">500.04</Amt>"), "Ntry/NtryDtls", OutOfRange),
         (("<Amt Ccy=\"CNY\">500.05</Amt>", ""), "Ntry/NtryDtls/TxDtls/Amt", Missing),
-        (("500.05</Amt>", "500.055</Amt>"), "Ntry/NtryDtls/TxDtls/Amt", Malformed),
+        (("\">500.05</Amt>", "\">500.055</Amt>"), "Ntry/NtryDtls/TxDtls/Amt", Malformed),
         (
             ("20261118CLAIM001", "2026111800000000000000000000CLAIM001"),
             "Ntry/NtryDtls/TxDtls/Refs/EndToEndId",

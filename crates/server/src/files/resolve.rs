@@ -12,7 +12,6 @@ use jjj_domain::recon::bank::BankEntry;
 use jjj_domain::recon::file::{FaultReason, LineFault, LineKind, ParsedFile, SettlementLine};
 use jjj_domain::recon::refusal::FileRefusal;
 use jjj_domain::recon::{FileFormat, FileRow, FileState};
-use jjj_domain::row::Row;
 use jjj_domain::subsidy::ClaimRow;
 use jjj_domain::time::{Date, Timestamp};
 use jjj_domain::value::Column;
