@@ -172,11 +172,9 @@ impl Rows {
         self.rows += 1;
         let at = At { line: line.number, byte_offset: line.byte_offset, context: &self.context };
         let fields = kind.fields();
-        let record = fixed::split(fields, &line.bytes).map(|texts| {
-            self.is_any_readable = true;
-            texts
-        });
-        let record = record.and_then(|texts| match kind {
+        let texts = fixed::split(fields, &line.bytes);
+        self.is_any_readable |= texts.is_ok();
+        let record = texts.and_then(|texts| match kind {
             Kind::Zm => at.zm(&Values { fields, texts }),
             Kind::Zme => at.zme(&Values { fields, texts }),
         });

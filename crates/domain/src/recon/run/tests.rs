@@ -1211,6 +1211,7 @@ fn a_file_that_arrives_while_the_run_is_prepared_is_not_passed_over() {
         rejected_rows: 0,
         rejections: Json(vec![]),
         refusal: None,
+        refusal_detail: String::new(),
         superseded_by: None,
         recorded_at_us: now,
         version: 2,
