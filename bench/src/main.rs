@@ -16,6 +16,7 @@ mod latency;
 mod load;
 mod machine;
 mod month;
+mod replicas;
 mod report;
 mod shared;
 mod single;
@@ -93,6 +94,8 @@ enum Command {
     Latency,
     /// Payments to one institution on one clearing date, beside payments to many on several.
     Shared,
+    /// Two replicas of the gateway on one PostgreSQL, beside one.
+    Replicas,
     /// Throughput at a number of payments in the database, beside an empty one.
     Grown {
         /// Payments in the database before measuring.
@@ -136,6 +139,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Batch => each(&options, &mut report, batch::measure).await?,
         Command::Latency => each(&options, &mut report, latency::measure).await?,
         Command::Shared => each(&options, &mut report, shared::measure).await?,
+        Command::Replicas => replicas::measure(&options, &mut report).await?,
         Command::Month => each(&options, &mut report, month::measure).await?,
         Command::Grown { to } => {
             for kind in &options.db {
@@ -148,6 +152,9 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             each(&options, &mut report, batch::measure).await?;
             each(&options, &mut report, latency::measure).await?;
             each(&options, &mut report, shared::measure).await?;
+            if options.db.contains(&Kind::Postgres) {
+                replicas::measure(&options, &mut report).await?;
+            }
         }
     }
     report.print(options.json);

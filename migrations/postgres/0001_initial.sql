@@ -252,6 +252,7 @@ CREATE TABLE recognitions (
     reason TEXT COLLATE "C" NOT NULL,
     agreement TEXT COLLATE "C" NOT NULL,
     recorded_at_us BIGINT NOT NULL,
+    stated_since BIGINT NOT NULL,
     version BIGINT NOT NULL,
     PRIMARY KEY (recognition)
 );
@@ -933,6 +934,15 @@ CREATE TABLE checkpoints (
 );
 CREATE TRIGGER checkpoints_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON checkpoints
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- Witnesses' cosignatures of heads. Unprotected: who relies on one verifies it.
+CREATE TABLE cosignatures (
+    tree_size BIGINT NOT NULL,
+    witness TEXT COLLATE "C" NOT NULL,
+    line TEXT COLLATE "C" NOT NULL,
+    cosigned_at_us BIGINT NOT NULL,
+    PRIMARY KEY (tree_size, witness)
+);
 
 -- How far each participant has acknowledged each of its streams. Unprotected.
 CREATE TABLE cursors (

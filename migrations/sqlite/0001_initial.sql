@@ -247,6 +247,7 @@ CREATE TABLE recognitions (
     reason TEXT NOT NULL,
     agreement TEXT NOT NULL,
     recorded_at_us INTEGER NOT NULL,
+    stated_since INTEGER NOT NULL,
     version INTEGER NOT NULL,
     PRIMARY KEY (recognition)
 ) STRICT, WITHOUT ROWID;
@@ -954,6 +955,15 @@ CREATE TRIGGER checkpoints_no_update BEFORE UPDATE ON checkpoints
 BEGIN SELECT RAISE(ABORT, 'checkpoints is append-only'); END;
 CREATE TRIGGER checkpoints_no_delete BEFORE DELETE ON checkpoints
 BEGIN SELECT RAISE(ABORT, 'checkpoints is append-only'); END;
+
+-- Witnesses' cosignatures of heads. Unprotected: who relies on one verifies it.
+CREATE TABLE cosignatures (
+    tree_size INTEGER NOT NULL,
+    witness TEXT NOT NULL,
+    line TEXT NOT NULL,
+    cosigned_at_us INTEGER NOT NULL,
+    PRIMARY KEY (tree_size, witness)
+) STRICT, WITHOUT ROWID;
 
 -- How far each participant has acknowledged each of its streams. Unprotected.
 CREATE TABLE cursors (

@@ -7,7 +7,7 @@ use jjj_domain::names::Participant;
 use jjj_domain::row::StoredFault;
 use jjj_domain::time::Timestamp;
 use jjj_store::log_tables::{CheckpointRow, EvidenceRow, LeafRow, NodeRow};
-use jjj_store::{Effects, Fold, LogState, LogStep, NewLeaf, SealState, Sequenced, Store, StoreError, WriteTx};
+use jjj_store::{Fold, LogState, LogStep, Logged, NewLeaf, SealState, Sequenced, Store, StoreError, WriteTx};
 use jjj_tests::both_databases;
 use jjj_tests::postgres::TestDatabase;
 
@@ -50,7 +50,7 @@ fn leaf(id: &str, audience: &[(Participant, Topic)]) -> NewLeaf {
 }
 
 async fn accept(tx: &mut WriteTx, leaves: Vec<NewLeaf>) {
-    tx.write(&Effects { leaves, ..Effects::default() }).await.unwrap();
+    tx.write_log(&Logged { leaves, ..Logged::default() }).await.unwrap();
 }
 
 async fn accepted(store: &Store, ids: &[&str]) {
@@ -84,7 +84,7 @@ async fn a_batch_numbers_its_own_leaves_unless_others_wait() {
     let write = async |id: &str, fold: Option<Fold>| {
         let mut tx = store.begin_write().await.unwrap();
         let leaves = vec![leaf(id, &[(beijing(), Topic::Event)])];
-        tx.write(&Effects { leaves, fold, ..Effects::default() }).await.unwrap();
+        tx.write_log(&Logged { leaves, fold, ..Logged::default() }).await.unwrap();
         tx.commit().await.unwrap();
     };
     let index = async |id: &str| store.read().await.unwrap().leaf_index(id).await.unwrap();
@@ -272,9 +272,8 @@ async fn records_keep_their_versions_and_evidence(db: TestDatabase) {
         receipt: Vec::new(),
     };
     let mut tx = store.begin_write().await.unwrap();
-    let effects =
-        Effects { leaves: vec![version(1), version(2)], evidence: vec![evidence.clone()], ..Effects::default() };
-    tx.write(&effects).await.unwrap();
+    let logged = Logged { leaves: vec![version(1), version(2)], evidence: vec![evidence.clone()], ..Logged::default() };
+    tx.write_log(&logged).await.unwrap();
     tx.commit().await.unwrap();
     let mut session = store.read().await.unwrap();
     assert_eq!(session.versions("ratings/1", 0, 9).await.unwrap(), [version(1).row, version(2).row]);
@@ -287,6 +286,6 @@ async fn records_keep_their_versions_and_evidence(db: TestDatabase) {
     let mut tx = store.begin_write().await.unwrap();
     let mut again = version(2);
     again.row.leaf_id = "other".into();
-    let clash = tx.write(&Effects { leaves: vec![again], ..Effects::default() }).await.unwrap_err();
+    let clash = tx.write_log(&Logged { leaves: vec![again], ..Logged::default() }).await.unwrap_err();
     assert!(clash.retryable(), "{clash:?}");
 }

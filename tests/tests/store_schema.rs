@@ -140,7 +140,7 @@ fn sample(spec: &TableSpec, n: i64, nulls: bool) -> Vec<Value> {
 
 async fn write(store: &Store, spec: &'static TableSpec, rows: &[Vec<Value>]) -> Result<(), StoreError> {
     let mut tx = store.begin_write().await?;
-    let write = |values: &Vec<Value>| Write { spec, values: values.clone(), person: None };
+    let write = |values: &Vec<Value>| Write { spec, values: values.clone().into(), person: None };
     tx.write(&Effects { writes: rows.iter().map(write).collect(), ..Effects::default() }).await?;
     tx.commit().await
 }

@@ -10,7 +10,7 @@ use jjj_domain::snapshot::{Load, Snapshot};
 use jjj_domain::time::{Month, Timestamp};
 use jjj_domain::value::Value;
 use jjj_store::log_tables::{FileChunkRow, RequestRow, TokenRow, UploadRow};
-use jjj_store::{Claim, ConflictKind, Effects, ListQuery, RequestClaim, Store, StoreError, WriteTx};
+use jjj_store::{Claim, ConflictKind, Effects, ListQuery, Logged, RequestClaim, Store, StoreError, WriteTx};
 use jjj_tests::both_databases;
 use jjj_tests::postgres::{PrivateCluster, TestDatabase};
 
@@ -247,7 +247,7 @@ async fn a_token_is_stored_once(db: TestDatabase) {
     let token = |n: u8| TokenRow { token_digest: format!("{n:02x}"), token: format!("token {n}") };
     for tokens in [vec![token(2), token(1), token(2)], vec![token(1), token(3)]] {
         let mut tx = store.begin_write().await.unwrap();
-        tx.write(&Effects { tokens, ..Effects::default() }).await.unwrap();
+        tx.write_log(&Logged { tokens, ..Logged::default() }).await.unwrap();
         tx.commit().await.unwrap();
     }
     let stored: Vec<TokenRow> =

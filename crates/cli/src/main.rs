@@ -5,13 +5,17 @@ mod channel_sim;
 mod connect;
 mod demo;
 mod init;
+mod keys;
 mod ledger;
 mod month;
 mod output;
 mod policy;
+mod receipt;
 mod recon;
 mod serve;
 mod verify;
+mod verify_receipt;
+mod witness;
 mod write_file;
 
 use std::process::ExitCode;
@@ -45,8 +49,14 @@ enum Command {
     Month(month::Args),
     /// Policy tables: list, show, set.
     Policy(policy::Args),
+    /// Keys: make, list, add, confirm, retire, withdraw; what a key has signed.
+    Keys(keys::Args),
+    /// Everything that proves a version of a record, in one file: `jjj verify receipt` checks it offline.
+    Receipt(receipt::Args),
     /// Check every identity, leaf and piece of evidence of a database.
     Verify(verify::Args),
+    /// Witness the log for a region: cosign its heads, remember them, refuse what does not extend them.
+    Witness(witness::Args),
     /// Call any method with a JSON request: `jjj call RatingService/ListRatings '{}'`.
     Call(call::Args),
     /// Play a channel against a running gateway: takes instructions, pays, and misbehaves on demand.
@@ -75,7 +85,10 @@ fn main() -> ExitCode {
             Command::Ledger(args) => ledger::run(args).await,
             Command::Month(args) => month::run(args).await,
             Command::Policy(args) => policy::run(args).await,
+            Command::Keys(args) => keys::run(args).await,
+            Command::Receipt(args) => receipt::run(args).await,
             Command::Verify(args) => verify::run(args).await,
+            Command::Witness(args) => witness::run(args).await,
             Command::Call(args) => call::run(args).await,
             Command::ChannelSim(args) => channel_sim::run(args).await,
         }

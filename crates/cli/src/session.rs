@@ -154,13 +154,15 @@ impl Session {
         if method.mutating && !method.batch && request.get("request_id").is_none() {
             request["request_id"] = self.client.request_id().into();
         }
-        let message = DynamicMessage::deserialize_with_options(
-            descriptor(method.request),
-            request,
-            &DeserializeOptions::new().deny_unknown_fields(true),
-        );
-        Ok(message.map_err(|e| CallError::local(format!("{}: {e}", method.request)))?.encode_to_vec().into())
+        encode(method.request, request)
     }
+}
+
+/// A message's bytes from its JSON with the proto files' field names.
+pub fn encode(message: &str, json: Value) -> Result<Bytes, CallError> {
+    let options = DeserializeOptions::new().deny_unknown_fields(true);
+    let encoded = DynamicMessage::deserialize_with_options(descriptor(message), json, &options);
+    Ok(encoded.map_err(|e| CallError::local(format!("{message}: {e}")))?.encode_to_vec().into())
 }
 
 /// The method named `Service/Method`.

@@ -2,6 +2,7 @@
 //! it writes, the ledger transfers it books and the participants it concerns.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::key;
 use crate::ledger::{AccountKind, AccountRow, Transfer, TransferRow};
@@ -55,7 +56,8 @@ impl Call {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Write {
     pub spec: &'static TableSpec,
-    pub values: Vec<Value>,
+    /// Shared with whatever becomes of it: what is stored, and what is answered.
+    pub values: Arc<[Value]>,
     /// For a private row: the person whose salt its commitment is made with.
     pub person: Option<String>,
 }
@@ -95,12 +97,12 @@ pub struct Leaf {
 impl Leaf {
     /// Writes a row. The last write of a key within a leaf wins.
     pub fn put<T: Row>(&mut self, row: &T) -> &mut Self {
-        self.push(Write { spec: T::spec(), values: row.to_values(), person: None })
+        self.push(Write { spec: T::spec(), values: row.to_values().into(), person: None })
     }
 
     /// Writes a private row, committed to under the person's salt.
     pub fn put_private<T: Row>(&mut self, person: &str, row: &T) -> &mut Self {
-        self.push(Write { spec: T::spec(), values: row.to_values(), person: Some(person.to_owned()) })
+        self.push(Write { spec: T::spec(), values: row.to_values().into(), person: Some(person.to_owned()) })
     }
 
     /// Deletes a private row of a person: the only way in which anything is deleted.

@@ -92,7 +92,7 @@ impl Sim {
     fn take_in(&mut self, decision: &Decision) {
         for leaf in &decision.leaves {
             for write in &leaf.writes {
-                self.rows.insert((write.spec.name, write.spec.key_of(&write.values)), write.values.clone());
+                self.rows.insert((write.spec.name, write.spec.key_of(&write.values)), write.values.to_vec());
             }
             for erasure in &leaf.erasures {
                 self.rows.remove(&(erasure.spec.name, erasure.key.clone()));

@@ -166,6 +166,23 @@ impl Snapshot {
         &self.changed
     }
 
+    /// What the next batch may begin with, once this one is committed and where nobody else writes: all
+    /// rows as the batch has left them. `None` when they have become too many to keep.
+    pub fn kept(mut self, most_rows: usize) -> Option<Self> {
+        if self.tables.values().map(|table| table.rows.len()).sum::<usize>() > most_rows {
+            return None;
+        }
+        let tables = &self.tables;
+        let is_there = |(table, key): &(&str, Vec<Value>)| {
+            matches!(tables.get(table).map(|t| t.rows.get(key)), Some(Some(Some(_))))
+        };
+        self.absent.retain(|key| !is_there(key));
+        self.changed.clear();
+        self.loads.clear();
+        self.misses.get_mut().clear();
+        Some(self)
+    }
+
     /// Everything loaded so far, to load it again after locking.
     pub fn loads(&self) -> &[Load] {
         &self.loads
@@ -343,6 +360,30 @@ mod tests {
         let mut unread = Snapshot::default();
         unread.put(Ball::spec(), &ball("a", "red").to_values()).unwrap();
         assert_eq!(unread.changed()["balls"], ColumnSet::beside_key(Ball::spec()), "it may be there");
+    }
+
+    #[test]
+    fn the_next_batch_begins_where_this_one_ended() {
+        let mut snapshot = Snapshot::default();
+        let by_key = |name: &str| Load { spec: Ball::spec(), columns: Ball::spec().key, values: key![name.to_owned()] };
+        let of_red = Load { spec: Ball::spec(), columns: Ball::spec().indexes[0], values: key!["red".to_owned()] };
+        snapshot.insert(by_key("a"), vec![]).unwrap();
+        snapshot.insert(by_key("b"), vec![]).unwrap();
+        snapshot.insert(of_red, vec![]).unwrap();
+        snapshot.put(Ball::spec(), &ball("a", "red").to_values()).unwrap();
+        assert!(snapshot.get::<Ball>(key!["c".to_owned()]).is_err());
+
+        let mut kept = snapshot.kept(2).unwrap();
+        assert_eq!(of_colour(&kept, "red"), ["a"]);
+        assert_eq!(
+            kept.absent().iter().map(|(_, key)| key[0].to_string()).collect::<Vec<_>>(),
+            ["b"],
+            "a is there now"
+        );
+        assert!(kept.changed().is_empty() && kept.loads().is_empty() && kept.take_misses().is_empty());
+        kept.put(Ball::spec(), &ball("a", "blue").to_values()).unwrap();
+        assert_eq!(kept.changed()["balls"], ColumnSet::beside_key(Ball::spec()), "its colour, of a row that is there");
+        assert!(kept.kept(1).is_none(), "two rows");
     }
 
     #[test]

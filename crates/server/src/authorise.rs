@@ -217,6 +217,7 @@ pub const TABLE: &[Rule] = &[
     rule("ParticipantService/RetireKey", ALL, Own),
     rule("ParticipantService/WithdrawKey", ALL, Own),
     rule("ParticipantService/ListKeys", ALL, Any),
+    rule("ParticipantService/ListSignatures", ALL, Own),
     rule("ParticipantService/AddAdministrator", ALL, Own),
     rule("ParticipantService/RemoveAdministrator", ALL, Own),
     rule("ParticipantService/ListAdministrators", ALL, Any),
@@ -264,6 +265,7 @@ pub const TABLE: &[Rule] = &[
     rule("RecognitionService/ListRecognitions", REGIONS | GA, Concerned),
     rule("RecognitionService/ListRecognitionVersions", REGIONS | GA, Concerned),
     rule("RecognitionService/GetRecognitionToken", REGIONS, Concerned),
+    rule("RecognitionService/GetStatusList", ALL, Any),
     // People reconcile, never systems: who proposes does not approve, who signs did neither.
     rule("ReconciliationService/StartRun", RA | GA, Any),
     rule("ReconciliationService/GetRun", ADMINS | R, Concerned),

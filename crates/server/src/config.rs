@@ -31,6 +31,29 @@ pub struct Config {
     pub keys: Keys,
     #[serde(default)]
     pub limits: Limits,
+    #[serde(default)]
+    pub witnesses: Witnesses,
+}
+
+/// Who cosigns the log's heads, and how many must.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Witnesses {
+    /// So many witnesses make a head public. 0 to the number of peers, default 0: every head is.
+    pub quorum: usize,
+    pub peers: Vec<Peer>,
+}
+
+/// A witness (C2SP tlog-witness).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Peer {
+    /// Its C2SP verifier key; `jjj witness key` prints it.
+    pub vkey: String,
+    /// `https://…`, under which `add-checkpoint` is.
+    pub url: String,
+    /// The authority of its server certificate, PEM.
+    pub authority: PathBuf,
 }
 
 #[derive(Clone, Deserialize)]
@@ -88,11 +111,14 @@ pub struct Limits {
     pub writers: usize,
     /// Seconds that a delivery stream lives; its client resumes at the cursor. 1 to 86,400, default 900.
     pub stream_s: u64,
+    /// Seconds within which whoever keeps to a status list's `exp` sees a revocation. 10 to 86,400,
+    /// default 60.
+    pub status_s: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { queue_items: 8_192, batch_items: 512, writers: 2, stream_s: 900 }
+        Self { queue_items: 8_192, batch_items: 512, writers: 2, stream_s: 900, status_s: 60 }
     }
 }
 
@@ -134,6 +160,9 @@ impl Config {
             listener.certificate = dir.join(&listener.certificate);
             listener.key = dir.join(&listener.key);
         }
+        for peer in &mut self.witnesses.peers {
+            peer.authority = dir.join(&peer.authority);
+        }
         self.keys.signing = dir.join(&self.keys.signing);
         self.keys.master = dir.join(&self.keys.master);
         if let Some(file) = self.database.url.strip_prefix("sqlite:").filter(|f| !f.starts_with('/')) {
@@ -153,17 +182,21 @@ impl Config {
         if self.clock_offset_s != 0 && !self.sandbox {
             return Err(fault("clock_offset_s", "only a sandbox has a clock of its own"));
         }
+        if self.witnesses.quorum > self.witnesses.peers.len() {
+            return Err(fault("witnesses.quorum", "there are fewer peers"));
+        }
         if let Some(metrics) = &self.metrics
             && !metrics.listen.ip().is_loopback()
         {
             return Err(fault("metrics.listen", "must be a loopback address"));
         }
-        let Limits { queue_items, batch_items, writers, stream_s } = self.limits;
+        let Limits { queue_items, batch_items, writers, stream_s, status_s } = self.limits;
         for (member, value, range) in [
             ("limits.queue_items", queue_items, 1_000..=1_000_000),
             ("limits.batch_items", batch_items, 1..=10_000),
             ("limits.writers", writers, 1..=8),
             ("limits.stream_s", usize::try_from(stream_s).unwrap_or(usize::MAX), 1..=86_400),
+            ("limits.status_s", usize::try_from(status_s).unwrap_or(usize::MAX), 10..=86_400),
         ] {
             if !range.contains(&value) {
                 return Err(fault(member, format!("must be {} to {}", range.start(), range.end())));
@@ -211,9 +244,11 @@ mod tests {
             (format!("clock_offset_s = 5\n{GOOD}"), "clock_offset_s"),
             (format!("{GOOD}\n[limits]\nqueue_items = 10"), "limits.queue_items"),
             (format!("{GOOD}\n[limits]\nstream_s = 0"), "limits.stream_s"),
+            (format!("{GOOD}\n[limits]\nstatus_s = 5"), "limits.status_s"),
             (format!("{GOOD}\n[metrics]\nlisten = \"0.0.0.0:9\""), "metrics.listen"),
             (GOOD.replace("127.0.0.1:0", "here"), "listen"),
             (format!("public_url = \"http://here\"\n{GOOD}"), "public_url"),
+            (format!("{GOOD}\n[witnesses]\nquorum = 1"), "witnesses.quorum"),
         ] {
             let problem = problem(&change);
             assert!(problem.contains(named), "{problem}");

@@ -65,7 +65,7 @@ pub async fn of(gateway: &Gateway, caller: &Caller, leaf: LeafRow) -> Result<pb:
     let mut session = gateway.store.read().await.map_err(failed)?;
     let Some(row) = session.evidence(&leaf.leaf_id).await.map_err(failed)? else {
         // The gateway's own: nobody signed it.
-        return Ok(pb::Evidence { leaf: leaf.body.0.into_bytes(), ..base });
+        return Ok(pb::Evidence { leaf: leaf.body.into_text().into_bytes(), ..base });
     };
     let lost = |problem: &str| broken(StoredFault { table: "evidence", column: "token", problem: problem.to_owned() });
     let token: Option<TokenRow> = session.get(key![row.token_digest.clone()]).await.map_err(failed)?;
@@ -82,13 +82,13 @@ pub async fn of(gateway: &Gateway, caller: &Caller, leaf: LeafRow) -> Result<pb:
         request: request(gateway, caller, &leaf, row).await?,
         receipt: Some(receipt::to_wire(&receipt)),
         token,
-        leaf: leaf.body.0.into_bytes(),
+        leaf: leaf.body.into_text().into_bytes(),
         ..base
     })
 }
 
 /// The `kid` of a compact JWS that was verified when it was stored.
-fn kid(token: &str) -> Option<String> {
+pub fn kid(token: &str) -> Option<String> {
     let header = URL_SAFE_NO_PAD.decode(token.split('.').next()?).ok()?;
     let header: Json = serde_json::from_slice(&header).ok()?;
     header["kid"].as_str().map(str::to_owned)

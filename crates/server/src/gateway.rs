@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use jjj_domain::participant::KeyState;
 use jjj_store::{Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
@@ -17,9 +18,10 @@ use crate::identity::IdentifyLayer;
 use crate::keys::GatewayKeys;
 use crate::registry::Registry;
 use crate::seal::{LogWatch, Sealer};
+use crate::status_list::StatusLists;
 use crate::stop::{Stop, stopped};
 use crate::tls::{Acceptor, ServerFiles};
-use crate::{loopback, public, query, rpc};
+use crate::{cosign, loopback, public, query, rpc};
 
 /// What the services share.
 pub struct Gateway {
@@ -34,6 +36,11 @@ pub struct Gateway {
     pub public_base: String,
     /// How long a delivery stream lives; its client resumes at the cursor.
     pub stream_life: std::time::Duration,
+    /// Within how many seconds whoever reads status lists sees a revocation.
+    pub status_within_s: i64,
+    pub status_lists: StatusLists,
+    /// How many witnesses make a head of the log public.
+    pub quorum: i64,
     log: LogWatch,
     stop: Stop,
 }
@@ -59,6 +66,9 @@ pub enum StartError {
     Store(#[from] StoreError),
     #[error("{member}: cannot listen on {address}")]
     Listen { member: &'static str, address: SocketAddr, source: std::io::Error },
+    /// Nobody would believe what it signs (docs/keys.md).
+    #[error("keys.signing: the key {kid} is not registered as one of the gateway's in force")]
+    SigningKey { kid: String },
     #[error("the reflection service's descriptors cannot be read")]
     Reflection(#[from] tonic_reflection::server::Error),
 }
@@ -95,6 +105,11 @@ pub async fn run(
     let store = Store::open(&config.database.url).await?;
     store.check_schema().await?;
     let registry = Registry::load(&store).await?;
+    let is_registered =
+        registry.view().own_keys().any(|own| own.key.kid() == keys.signing.kid() && own.state == KeyState::Active);
+    if !is_registered {
+        return Err(StartError::SigningKey { kid: keys.signing.kid().to_owned() });
+    }
 
     let (stop_sender, stop) = watch::channel(false);
     let committed = Arc::new(Notify::new());
@@ -119,6 +134,9 @@ pub async fn run(
         origin: config.origin.clone(),
         public_base: config.public_url.clone().unwrap_or_else(|| format!("https://{}", config.origin)),
         stream_life: std::time::Duration::from_secs(config.limits.stream_s),
+        status_within_s: config.limits.status_s as i64,
+        status_lists: StatusLists::default(),
+        quorum: config.witnesses.quorum as i64,
         log,
         stop: stop.clone(),
     });
@@ -145,6 +163,7 @@ pub async fn run(
     tokio::spawn(registry.clone().keep_current(stop.clone()));
     tokio::spawn(acceptor.clone().keep_current(stop.clone()));
     tokio::spawn(query::run(gateway.clone(), stop.clone()));
+    cosign::run(&gateway, &config.witnesses.peers, &stop)?;
 
     let connections = acceptor.accept(listener, stop.clone());
     let server = serve(&gateway, connections, stop.clone())?;

@@ -31,7 +31,7 @@ impl GatewayKeys {
 }
 
 /// Reads a file that nobody but its owner may read.
-pub(crate) fn read_secret(member: &'static str, path: &Path) -> Result<Zeroizing<String>, ConfigError> {
+pub fn read_secret(member: &'static str, path: &Path) -> Result<Zeroizing<String>, ConfigError> {
     let named = |e: std::io::Error| fault(member, format!("{}: {e}", path.display()));
     let mode = std::fs::metadata(path).map_err(named)?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {

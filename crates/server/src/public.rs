@@ -1,27 +1,40 @@
 //! What anybody may read, over HTTPS: the newest checkpoint, hash tiles (C2SP
-//! tlog-tiles), keys in force. Read-only; entries need authorisation and are not here.
+//! tlog-tiles), keys in force, the gateway's JWKS, status lists. Read-only; entries need
+//! authorisation and are not here.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use jjj_domain::participant::KeyState;
 use jjj_store::StoreError;
 use jjj_token::merkle::{TILE_WIDTH, Tile};
+use jjj_token::status_list::STATUS_LIST_MEDIA_TYPE;
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
+use crate::cosign::with_cosignatures;
 use crate::gateway::Gateway;
+use crate::registry::RegisteredKey;
 use crate::status::Refused;
+use crate::status_list;
 use crate::stop::{Stop, stopped};
 
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
+const TEXT: &str = "text/plain; charset=utf-8";
+const JSON: &str = "application/json";
+const BYTES: &str = "application/octet-stream";
+const NEVER: &str = "no-cache";
+/// A tile of a width never changes.
+const FOREVER: &str = "max-age=31536000, immutable";
 /// An idle connection is closed after this time.
 const LIFE: Duration = Duration::from_secs(60);
 
@@ -50,22 +63,39 @@ async fn answer(request: Request<Incoming>, gateway: Arc<Gateway>) -> Result<Res
     if request.method() != Method::GET {
         return Ok(plain(StatusCode::METHOD_NOT_ALLOWED, Bytes::new()));
     }
-    let found = match request.uri().path() {
-        "/checkpoint" => checkpoint(&gateway).await,
-        "/keys" => Ok(Some(keys(&gateway))),
-        path => match tile_of(path) {
-            Some(tile) => read_tile(&gateway, tile).await,
-            None => Ok(None),
-        },
-    };
+    let (media_type, max_age_s, found) = read(&gateway, request.uri().path()).await;
     Ok(match found {
-        Ok(Some(bytes)) => plain(StatusCode::OK, bytes),
-        Ok(None) => plain(StatusCode::NOT_FOUND, Bytes::new()),
-        Err(error) => {
-            let _ = Refused::store("public reading", &error);
-            plain(StatusCode::SERVICE_UNAVAILABLE, Bytes::new())
+        Ok(Some(bytes)) => {
+            let mut response = plain(StatusCode::OK, bytes);
+            let headers = response.headers_mut();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static(max_age_s));
+            // Verifiers run in browsers too, and nothing here is anybody's in particular.
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+            response
         }
+        Ok(None) => plain(StatusCode::NOT_FOUND, Bytes::new()),
+        Err(_) => plain(StatusCode::SERVICE_UNAVAILABLE, Bytes::new()),
     })
+}
+
+/// What stands at a path: its media type, how long it may be kept, its bytes.
+async fn read(gateway: &Gateway, path: &str) -> (&'static str, &'static str, Result<Option<Bytes>, Refused>) {
+    let failed = |e: StoreError| Refused::store("public reading", &e);
+    match path {
+        "/checkpoint" => (TEXT, NEVER, checkpoint(gateway).await.map_err(failed)),
+        "/keys" => (JSON, NEVER, Ok(Some(keys(gateway)))),
+        "/.well-known/jwks.json" => ("application/jwk-set+json", "max-age=60", Ok(Some(jwks(gateway)))),
+        _ => match (list_of(path), tile_of(path)) {
+            (Some(number), _) => {
+                let list = status_list::of(gateway, number).await;
+                let token = list.map(|list| list.map(|list| Bytes::from(list.token.clone())));
+                (STATUS_LIST_MEDIA_TYPE, NEVER, token)
+            }
+            (None, Some(tile)) => (BYTES, FOREVER, read_tile(gateway, tile).await.map_err(failed)),
+            (None, None) => (TEXT, NEVER, Ok(None)),
+        },
+    }
 }
 
 fn plain(status: StatusCode, bytes: Bytes) -> Response<Full<Bytes>> {
@@ -75,8 +105,10 @@ fn plain(status: StatusCode, bytes: Bytes) -> Response<Full<Bytes>> {
 }
 
 async fn checkpoint(gateway: &Gateway) -> Result<Option<Bytes>, StoreError> {
-    let latest = gateway.store.read().await?.latest_checkpoint().await?;
-    Ok(latest.map(|row| row.note.into()))
+    let mut session = gateway.store.read().await?;
+    let Some(row) = session.latest_public_checkpoint(gateway.quorum).await? else { return Ok(None) };
+    let cosignatures = session.cosignatures(row.tree_size).await?;
+    Ok(Some(with_cosignatures(row.note, &cosignatures).into()))
 }
 
 /// Public keys in force, each with its holder: `{"keys":[{"holder":…,"kid":…,"jwk":{…}}]}`.
@@ -88,6 +120,32 @@ fn keys(gateway: &Gateway) -> Bytes {
         .collect();
     keys.sort_by_key(|k| k["kid"].to_string());
     serde_json::json!({ "keys": keys }).to_string().into()
+}
+
+/// The gateway's own keys as a JWK Set (RFC 7517 §5): those in force, a next one before its first use
+/// too, and retired ones, for what they signed runs on. A withdrawn key is not there from that moment.
+fn jwks(gateway: &Gateway) -> Bytes {
+    let view = gateway.registry.view();
+    let mut keys: Vec<serde_json::Value> = view
+        .own_keys()
+        .filter(|key| key.state != KeyState::Withdrawn)
+        .map(|RegisteredKey { key, .. }| {
+            let mut jwk = serde_json::to_value(key.jwk()).unwrap_or_default();
+            jwk["kid"] = key.kid().into();
+            jwk["alg"] = key.algorithm().jose_name().into();
+            jwk["use"] = "sig".into();
+            jwk
+        })
+        .collect();
+    keys.sort_by_key(|jwk| jwk["kid"].to_string());
+    serde_json::json!({ "keys": keys }).to_string().into()
+}
+
+/// `/status/{number}`, in one spelling.
+fn list_of(path: &str) -> Option<u64> {
+    let digits = path.strip_prefix("/status/")?;
+    let number: u64 = digits.parse().ok()?;
+    (number.to_string() == digits).then_some(number)
 }
 
 /// `/tile/{level}/{index}[.p/{width}]`, the index in steps of three digits.
@@ -106,7 +164,7 @@ fn tile_of(path: &str) -> Option<Tile> {
 async fn read_tile(gateway: &Gateway, tile: Tile) -> Result<Option<Bytes>, StoreError> {
     let mut session = gateway.store.read().await?;
     // Only what a checkpoint covers is public.
-    let size = session.latest_checkpoint().await?.map_or(0, |row| row.tree_size.unsigned_abs());
+    let size = session.latest_public_checkpoint(gateway.quorum).await?.map_or(0, |row| row.tree_size.unsigned_abs());
     match Tile::of_tree(tile.level, tile.index, size) {
         Some(known) if known.width >= tile.width => {}
         _ => return Ok(None),
@@ -123,6 +181,15 @@ async fn read_tile(gateway: &Gateway, tile: Tile) -> Result<Option<Bytes>, Store
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lists_have_one_path() {
+        assert_eq!(list_of("/status/17"), Some(17));
+        for bad in ["/status/", "/status/01", "/status/+1", "/status/-1", "/status/1/", "/status/18446744073709551616"]
+        {
+            assert_eq!(list_of(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn tiles_have_one_path() {

@@ -64,6 +64,12 @@ impl View {
         self.keys.values().filter(|k| k.state == KeyState::Active)
     }
 
+    /// The gateway's own keys, in whatever state.
+    pub fn own_keys(&self) -> impl Iterator<Item = &RegisteredKey> {
+        let own = Actor::system(Participant::gateway());
+        self.keys.values().filter(move |k| k.holder == own)
+    }
+
     pub fn participant(&self, participant: &Participant) -> Option<Standing> {
         self.participants.get(participant).copied()
     }

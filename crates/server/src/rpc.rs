@@ -28,6 +28,7 @@ mod recognition;
 mod reconciliation;
 mod records;
 mod search;
+mod signatures;
 mod stay;
 pub mod support;
 

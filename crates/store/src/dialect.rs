@@ -11,6 +11,9 @@ use jjj_domain::value::ColumnType;
 
 /// The most rows of one statement on SQLite: more bring nothing, and statements are kept prepared.
 const MOST_ROWS: usize = 128;
+/// Above these, rows are written by so many more at a time: few sizes, and so few statements to keep, while a
+/// small batch goes in one statement. Each is a way to the database's thread and back.
+const ROWS_STEP: usize = 16;
 
 /// Which database speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -174,13 +177,14 @@ impl Dialect {
         }
     }
 
-    /// Rows to write, in the portions that one statement takes: on SQLite a power of two, so that
-    /// statements are few and each is prepared once; on PostgreSQL all.
+    /// Rows to write, in the portions that one statement takes: on SQLite of few sizes, so that each
+    /// statement is prepared once; on PostgreSQL all.
     pub(crate) fn portions<T>(self, mut rows: &[T]) -> Vec<&[T]> {
         let mut portions = Vec::new();
         while !rows.is_empty() {
             let count = match self {
-                Self::Sqlite => MOST_ROWS.min(1 << rows.len().ilog2()),
+                Self::Sqlite if rows.len() < ROWS_STEP => rows.len(),
+                Self::Sqlite => MOST_ROWS.min(rows.len() / ROWS_STEP * ROWS_STEP),
                 Self::Postgres => rows.len(),
             };
             let (portion, rest) = rows.split_at(count);
@@ -349,14 +353,16 @@ mod tests {
 
     #[test]
     fn rows_are_written_in_few_sizes_and_in_order() {
-        for count in [0, 1, 3, 127, 128, 500] {
+        let mut sizes = std::collections::BTreeSet::new();
+        for count in 0..600 {
             let rows: Vec<usize> = (0..count).collect();
             let portions = Dialect::Sqlite.portions(&rows);
-            assert!(portions.iter().all(|p| p.len().is_power_of_two() && p.len() <= MOST_ROWS), "{count}");
-            assert!(portions.len() <= count / MOST_ROWS + 7, "{count}");
+            assert!(portions.len() <= count / MOST_ROWS + 2, "{count}");
+            sizes.extend(portions.iter().map(|p| p.len()));
             assert_eq!(portions.concat(), rows);
             assert_eq!(Dialect::Postgres.portions(&rows).concat(), rows);
         }
+        assert_eq!(sizes.len(), ROWS_STEP - 1 + MOST_ROWS / ROWS_STEP);
         assert_eq!(Dialect::Postgres.portions(&[0; 500]).len(), 1);
     }
 }

@@ -27,13 +27,13 @@ mod write;
 pub use condition::Condition;
 pub use entries::{EntryField, EntryQuery, LedgerEntry};
 pub use error::{ConflictKind, StoreError};
-pub use log::Delivery;
+pub use log::{Delivery, SignedLeaf};
 pub use packed::Packed;
 pub use read::{ListQuery, Op, Predicate, TrialBalanceRow};
 pub use reserved::{RESERVED_AFTER, Reserved};
 pub use sequence::{Fold, LogState, LogStep, SealState, Sequenced};
 pub use session::Session;
 pub use store::{POSTGRES_READ_SETTINGS, POSTGRES_WRITE_SETTINGS, Store};
-pub use write::{Claim, Effects, NewLeaf, RequestClaim, WriteTx};
+pub use write::{Claim, Effects, Logged, NewLeaf, RequestClaim, WriteTx};
 
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;

@@ -3,13 +3,14 @@
 use jjj_domain::decision::Topic;
 use jjj_domain::key;
 use jjj_domain::names::Participant;
-use jjj_domain::row::Row;
+use jjj_domain::record::RecognitionRow;
+use jjj_domain::row::{Row, StoredFault};
 use jjj_domain::time::Timestamp;
 use jjj_domain::value::{Column, ColumnType, Value};
 
 use crate::Result;
 use crate::dialect::{column_names, types_of};
-use crate::log_tables::{CheckpointRow, CursorRow, EvidenceRow, LeafRow, NodeRow, OrderRow};
+use crate::log_tables::{CheckpointRow, CosignatureRow, CursorRow, EvidenceRow, LeafRow, NodeRow, OrderRow};
 use crate::read::{ListQuery, Op};
 use crate::session::{Args, Session};
 use crate::write::WriteTx;
@@ -21,7 +22,67 @@ pub struct Delivery {
     pub leaf: LeafRow,
 }
 
+/// A numbered leaf with the signatures behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedLeaf {
+    pub leaf_index: i64,
+    pub record: String,
+    pub version: i64,
+    pub author: String,
+    pub recorded_at_us: i64,
+    pub method_path: String,
+    /// The request token.
+    pub token: String,
+    /// A `jjj.gateway.v1.Receipt`.
+    pub receipt: Vec<u8>,
+}
+
+impl SignedLeaf {
+    fn from_values(row: Vec<Value>) -> Result<Self> {
+        let [leaf_index, record, version, author, recorded_at_us, method_path, token, receipt] =
+            <[Value; 8]>::try_from(row).expect("the statement has eight columns");
+        let wrong = |column: &'static str| move |problem: String| StoredFault { table: "leaves", column, problem };
+        Ok(Self {
+            leaf_index: i64::from_value(leaf_index).map_err(wrong("leaf_index"))?,
+            record: String::from_value(record).map_err(wrong("record"))?,
+            version: i64::from_value(version).map_err(wrong("version"))?,
+            author: String::from_value(author).map_err(wrong("author"))?,
+            recorded_at_us: i64::from_value(recorded_at_us).map_err(wrong("recorded_at_us"))?,
+            method_path: String::from_value(method_path).map_err(wrong("method_path"))?,
+            token: String::from_value(token).map_err(wrong("token"))?,
+            receipt: Vec::from_value(receipt).map_err(wrong("receipt"))?,
+        })
+    }
+}
+
 impl Session {
+    /// Signed leaves after a number and recorded from a moment on, in the log's order; of one author
+    /// or of all. Reads the log once: for after a compromise, not for every day.
+    pub async fn signed_leaves(
+        &mut self,
+        after_index: i64,
+        from_us: i64,
+        author: Option<&str>,
+        limit: i64,
+    ) -> Result<Vec<SignedLeaf>> {
+        let mut args = key![after_index, from_us, limit];
+        let mut by_author = "";
+        if let Some(author) = author {
+            by_author = " AND l.author = $4";
+            args.push(Value::Text(author.to_owned()));
+        }
+        let sql = format!(
+            "SELECT o.leaf_index, l.record, l.version, l.author, l.recorded_at_us, e.method_path, t.token, e.receipt \
+             FROM leaf_order AS o JOIN leaves AS l ON l.leaf_id = o.leaf_id \
+             JOIN evidence AS e ON e.leaf_id = o.leaf_id JOIN tokens AS t ON t.token_digest = e.token_digest \
+             WHERE o.leaf_index > $1 AND l.recorded_at_us >= $2{by_author} ORDER BY o.leaf_index LIMIT $3"
+        );
+        use ColumnType::{Bytes, Int, Text};
+        let types = [Int, Text, Int, Text, Int, Text, Text, Bytes];
+        let rows = self.fetch(sql.into(), Args::Values(&args), &types).await?;
+        rows.into_iter().map(SignedLeaf::from_values).collect()
+    }
+
     pub async fn leaf(&mut self, leaf_id: &str) -> Result<Option<LeafRow>> {
         self.get(vec![Value::Text(leaf_id.to_owned())]).await
     }
@@ -35,6 +96,28 @@ impl Session {
     pub async fn leaf_at(&mut self, leaf_index: i64) -> Result<Option<LeafRow>> {
         let Some(order) = self.get::<OrderRow>(key![leaf_index]).await? else { return Ok(None) };
         self.leaf(&order.leaf_id).await
+    }
+
+    /// The recognitions whose tokens have their places among the leaves `from..to` (`to` exclusive):
+    /// the leaf of the version since which they state the same.
+    pub async fn recognitions_stated_at(&mut self, from: i64, to: i64) -> Result<Vec<(i64, RecognitionRow)>> {
+        let spec = RecognitionRow::spec();
+        let columns = column_names(spec);
+        let selected = columns.iter().map(|c| format!(", r.{c}")).collect::<String>();
+        let sql = format!(
+            "SELECT o.leaf_index{selected} FROM recognitions AS r \
+             JOIN leaves AS l ON l.record = r.recognition AND l.version = r.stated_since \
+             JOIN leaf_order AS o ON o.leaf_id = l.leaf_id WHERE o.leaf_index >= $1 AND o.leaf_index < $2"
+        );
+        let mut types = vec![ColumnType::Int];
+        types.extend(types_of(spec, &columns));
+        let args = key![from, to];
+        let rows = self.fetch(sql.into(), Args::Values(&args), &types).await?;
+        let placed = |mut row: Vec<Value>| {
+            let recognition = RecognitionRow::from_values(row.split_off(1))?;
+            Ok((row.pop().and_then(|v| i64::from_value(v).ok()).unwrap_or_default(), recognition))
+        };
+        rows.into_iter().map(placed).collect()
     }
 
     /// A record's versions in order, from a version on.
@@ -121,6 +204,23 @@ impl Session {
         }
     }
 
+    /// The latest checkpoint that so many witnesses have cosigned.
+    pub async fn latest_public_checkpoint(&mut self, quorum: i64) -> Result<Option<CheckpointRow>> {
+        if quorum == 0 {
+            return self.latest_checkpoint().await;
+        }
+        match self.int(COSIGNED, &[Value::Int(quorum)]).await? {
+            Some(size) => self.get(key![size]).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The cosignatures of a head, by witness.
+    pub async fn cosignatures(&mut self, tree_size: i64) -> Result<Vec<CosignatureRow>> {
+        let predicates = vec![("tree_size", Op::Eq, Value::Int(tree_size))];
+        self.list(&ListQuery { predicates, limit: MAX_WITNESSES, ..ListQuery::default() }).await
+    }
+
     /// The first checkpoint that covers a leaf.
     pub async fn checkpoint_covering(&mut self, leaf_index: i64) -> Result<Option<CheckpointRow>> {
         let predicates = vec![("tree_size", Op::Gt, Value::Int(leaf_index))];
@@ -128,12 +228,25 @@ impl Session {
     }
 }
 
+/// More than a note has lines for.
+const MAX_WITNESSES: i64 = 64;
+const COSIGNED: &str = "SELECT tree_size FROM cosignatures GROUP BY tree_size HAVING COUNT(*) >= $1 \
+     ORDER BY tree_size DESC LIMIT 1";
+const KEEP_COSIGNATURE: &str = "INSERT INTO cosignatures (tree_size, witness, line, cosigned_at_us) \
+     VALUES ($1, $2, $3, $4) ON CONFLICT (tree_size, witness) DO NOTHING";
 const ACKNOWLEDGE: &str = "INSERT INTO cursors (participant, topic, leaf_index, acknowledged_at_us) \
      VALUES ($1, $2, $3, $4) ON CONFLICT (participant, topic) DO UPDATE \
      SET leaf_index = excluded.leaf_index, acknowledged_at_us = excluded.acknowledged_at_us \
      WHERE excluded.leaf_index > cursors.leaf_index";
 
 impl WriteTx {
+    /// Keeps a witness's cosignature; the first of each head stays.
+    pub async fn keep_cosignature(&mut self, row: &CosignatureRow) -> Result<()> {
+        let args = row.to_values();
+        self.session.execute(KEEP_COSIGNATURE.into(), Args::Values(&args)).await?;
+        Ok(())
+    }
+
     /// Moves a stream's cursor forward; backward it does not go.
     pub async fn acknowledge(
         &mut self,

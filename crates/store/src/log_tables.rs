@@ -23,6 +23,7 @@ pub fn all() -> Vec<&'static TableSpec> {
         NodeRow::spec(),
         FrontierRow::spec(),
         CheckpointRow::spec(),
+        CosignatureRow::spec(),
         CursorRow::spec(),
         UploadRow::spec(),
         FileChunkRow::spec(),
@@ -31,7 +32,7 @@ pub fn all() -> Vec<&'static TableSpec> {
 
 /// Tables that no leaf commits to and `jjj verify` does not recompute: cursors and
 /// work in progress. Altering them delays or repeats, it never changes a record.
-pub const UNPROTECTED: &[&str] = &["leaf_pending", "cursors", "uploads"];
+pub const UNPROTECTED: &[&str] = &["leaf_pending", "cosignatures", "cursors", "uploads"];
 
 table! {
     /// Accepted requests: the same id with the same content gets the first answer again.
@@ -166,6 +167,21 @@ table! {
         /// The C2SP signed note.
         pub note: String,
         pub sealed_at_us: Timestamp,
+    }
+}
+
+table! {
+    /// Witnesses' cosignatures of heads. Unprotected: who relies on one verifies it.
+    pub struct CosignatureRow in "cosignatures", Derived
+    key [tree_size, witness] readers []
+    {
+        pub tree_size: i64,
+        /// The witness's name.
+        pub witness: String,
+        /// The signature line of the note, without its newline.
+        pub line: String,
+        /// The witness's own time, to the second.
+        pub cosigned_at_us: Timestamp,
     }
 }
 

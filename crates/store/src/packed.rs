@@ -23,25 +23,42 @@ const LEVEL: i32 = 1;
 const LONGEST: usize = 64 << 20;
 
 /// A text column stored packed.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Packed(pub String);
+#[derive(Clone, Default)]
+pub struct Packed {
+    text: String,
+    /// Packed where the text was made, not where it is written: others wait there.
+    packed: Option<Vec<u8>>,
+}
+
+impl Packed {
+    pub fn into_text(self) -> String {
+        self.text
+    }
+}
+
+impl PartialEq for Packed {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+impl Eq for Packed {}
 
 impl fmt::Debug for Packed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.text.fmt(f)
     }
 }
 
 impl std::ops::Deref for Packed {
     type Target = str;
     fn deref(&self) -> &str {
-        &self.0
+        &self.text
     }
 }
 
 impl From<String> for Packed {
     fn from(text: String) -> Self {
-        Self(text)
+        Self { packed: Some(pack(&text)), text }
     }
 }
 
@@ -49,11 +66,11 @@ impl Column for Packed {
     const TYPE: ColumnType = ColumnType::Bytes;
 
     fn to_value(&self) -> Value {
-        Value::Bytes(pack(&self.0))
+        Value::Bytes(self.packed.clone().unwrap_or_else(|| pack(&self.text)))
     }
 
     fn from_value(value: Value) -> Result<Self, String> {
-        unpack(&Vec::<u8>::from_value(value)?).map(Self)
+        unpack(&Vec::<u8>::from_value(value)?).map(|text| Self { text, packed: None })
     }
 }
 
@@ -102,8 +119,10 @@ mod tests {
     fn a_text_reads_back() {
         let leaf = String::from_utf8(DICTIONARY_1.to_vec()).unwrap();
         for text in [String::new(), "a".into(), "护理".repeat(100_000), leaf] {
-            let stored = Packed(text.clone()).to_value();
-            assert_eq!(Packed::from_value(stored), Ok(Packed(text)));
+            let made = Packed::from(text);
+            let read = Packed::from_value(made.to_value());
+            assert_eq!(read.as_ref().map(Column::to_value), Ok(made.to_value()));
+            assert_eq!(read, Ok(made));
         }
     }
 

@@ -12,8 +12,8 @@ use crate::error::StoreError;
 use crate::session::{Inner, STATEMENT_WITHIN, Session, within};
 use crate::write::WriteTx;
 
-/// Generated statements are few per table; none should be prepared twice.
-const STATEMENTS: usize = 512;
+/// Generated statements are few per table, and on SQLite some twenty sizes of each; none should be prepared twice.
+const STATEMENTS: usize = 1_024;
 const READERS: u32 = 8;
 const WRITERS: u32 = 8;
 const AWAY: Option<Duration> = Some(STATEMENT_WITHIN);

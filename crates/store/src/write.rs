@@ -57,22 +57,28 @@ pub struct Effects {
     pub writes: Vec<Write>,
     /// Journal rows; account balances follow from them.
     pub transfers: Vec<TransferRow>,
-    /// New leaves in order of cause and effect.
-    pub leaves: Vec<NewLeaf>,
-    pub evidence: Vec<EvidenceRow>,
-    pub tokens: Vec<TokenRow>,
     pub chunks: Vec<FileChunkRow>,
     /// Private rows to delete by key, after everything is written.
     pub erasures: Vec<Erasure>,
-    /// Numbers the leaves in this very transaction, where commits have an order before they happen:
-    /// on SQLite, with its one writer. `None`: they wait for the sequencer.
-    pub fold: Option<Fold>,
     /// Keys of heads that the decisions found absent. They are inserted, never replaced: a rival
     /// that wrote one meanwhile is a `Unique` conflict, and the batch is decided anew.
     pub absent: Absent,
     /// By table, the columns that differ from what the heads held before. Tables that are not here
     /// change whole rows.
     pub changed: Changed,
+    pub logged: Logged,
+}
+
+/// What an accepted batch adds to the log.
+#[derive(Clone, Debug, Default)]
+pub struct Logged {
+    /// New leaves in order of cause and effect.
+    pub leaves: Vec<NewLeaf>,
+    pub evidence: Vec<EvidenceRow>,
+    pub tokens: Vec<TokenRow>,
+    /// Numbers the leaves in this very transaction, where commits have an order before they happen:
+    /// on SQLite, with its one writer. `None`: they wait for the sequencer.
+    pub fold: Option<Fold>,
 }
 
 /// A leaf and whom to deliver it to once numbered.
@@ -181,16 +187,28 @@ impl WriteTx {
         Ok(Timestamp(now.unwrap_or_default()))
     }
 
-    /// Writes a batch's effects, each table in one statement, tables and keys in one
-    /// order, account balances last.
+    /// On SQLite a number that stays while no other connection changes the database, since the one writer
+    /// asked last: what it knows of its own tables then holds. `None` on PostgreSQL, where others write.
+    pub async fn unchanged_since(&mut self) -> Result<Option<i64>> {
+        match self.session.dialect() {
+            Dialect::Sqlite => self.session.int("PRAGMA data_version", &[]).await,
+            Dialect::Postgres => Ok(None),
+        }
+    }
+
+    /// Writes a batch's effects: [`Self::write_rows`], [`Self::write_log`], [`Self::write_balances`].
     pub async fn write(&mut self, effects: &Effects) -> Result<()> {
+        self.write_rows(effects).await?;
+        self.write_log(&effects.logged).await?;
+        self.write_balances(&effects.transfers).await
+    }
+
+    /// The domain's rows and the journal, each table in one statement, tables and keys in one order.
+    pub async fn write_rows(&mut self, effects: &Effects) -> Result<()> {
         let mut tables: BTreeMap<&str, (&'static TableSpec, Vec<&[Value]>)> = BTreeMap::new();
         for write in &effects.writes {
             tables.entry(write.spec.name).or_insert_with(|| (write.spec, Vec::new())).1.push(&write.values);
         }
-        self.insert(&effects.tokens, Shape::InsertIgnore).await?;
-        self.insert(effects.leaves.iter().map(|leaf| &leaf.row), Shape::Insert).await?;
-        self.insert(&effects.evidence, Shape::Insert).await?;
         self.insert(&effects.chunks, Shape::Insert).await?;
         for (spec, rows) in tables.into_values() {
             match spec.kind {
@@ -198,15 +216,14 @@ impl WriteTx {
                 TableKind::Head | TableKind::Private | TableKind::Derived => {
                     let last: BTreeMap<Vec<Value>, &[Value]> =
                         rows.into_iter().map(|row| (spec.key_of(row), row)).collect();
-                    let (new, known): (Vec<_>, Vec<_>) =
-                        last.into_iter().partition(|(key, _)| effects.absent.contains(&(spec.name, key.clone())));
-                    let rows = |of: Vec<(Vec<Value>, &'_ [Value])>| {
-                        of.into_iter().map(|(_, row)| row.to_vec()).collect::<Vec<_>>()
-                    };
-                    self.run(spec, Shape::Insert, &refs(&rows(new))).await?;
+                    let (mut new, mut known) = (Vec::new(), Vec::new());
+                    for (key, row) in last {
+                        if effects.absent.contains(&(spec.name, key)) { new.push(row) } else { known.push(row) }
+                    }
+                    self.run(spec, Shape::Insert, &new).await?;
                     let changed = effects.changed.get(spec.name).copied();
                     let changed = changed.unwrap_or_else(|| ColumnSet::beside_key(spec));
-                    self.run(spec, Shape::Upsert { changed }, &refs(&rows(known))).await?;
+                    self.run(spec, Shape::Upsert { changed }, &known).await?;
                 }
             }
         }
@@ -217,19 +234,31 @@ impl WriteTx {
         for (spec, keys) in erased.into_values() {
             self.delete(spec, keys).await?;
         }
-        self.insert(&effects.transfers, Shape::Insert).await?;
-        match effects.fold {
+        self.insert(&effects.transfers, Shape::Insert).await
+    }
+
+    /// Leaves and their evidence. Numbered here where the transaction can, else left to the sequencer.
+    pub async fn write_log(&mut self, logged: &Logged) -> Result<()> {
+        self.insert(&logged.tokens, Shape::InsertIgnore).await?;
+        self.insert(logged.leaves.iter().map(|leaf| &leaf.row), Shape::Insert).await?;
+        self.insert(&logged.evidence, Shape::Insert).await?;
+        match logged.fold {
             // What waits already goes first: it may be the cause of what is new.
             Some(fold) if !self.leaves_wait().await? => {
-                let leaves = effects.leaves.iter().map(NewLeaf::entry).collect();
+                let leaves = logged.leaves.iter().map(NewLeaf::entry).collect();
                 self.append(leaves, fold).await?;
+                Ok(())
             }
             _ => {
-                let waiting: Vec<_> = effects.leaves.iter().map(NewLeaf::pending).collect();
-                self.insert(&waiting, Shape::Insert).await?;
+                let waiting: Vec<_> = logged.leaves.iter().map(NewLeaf::pending).collect();
+                self.insert(&waiting, Shape::Insert).await
             }
         }
-        self.insert(&balance_changes(&effects.transfers), Shape::Add { sums: &["posted_fen", "held_fen"] }).await
+    }
+
+    /// Adds the transfers to the accounts' balances: the last rows that a transaction takes, in one order.
+    pub async fn write_balances(&mut self, transfers: &[TransferRow]) -> Result<()> {
+        self.insert(&balance_changes(transfers), Shape::Add { sums: &["posted_fen", "held_fen"] }).await
     }
 
     /// Writes rows of a table that no leaf commits to (uploads, chunks), replacing equal keys.

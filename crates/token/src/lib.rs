@@ -5,9 +5,12 @@
 //! - [`request`]: the token that authenticates one call and binds its content.
 //! - [`receipt`]: the gateway's promise, one signature for a whole batch of answers.
 //! - [`recognition`]: a recognition as a JWT.
+//! - [`status_list`]: which of them still hold, as one compressed list that anyone may keep for a while.
 //! - [`confirmation`]: an administrator's word that a key's fingerprint was confirmed out of band.
 //! - [`merkle`]: the RFC 6962 tree: hashes, proofs, append, tiles.
-//! - [`note`]: C2SP signed notes and checkpoints.
+//! - [`note`]: C2SP signed notes, checkpoints and their cosignatures.
+//! - [`offline`]: one file that proves a version of a record.
+//! - [`witness`]: what a witness of the log is asked, and whether it may cosign.
 //! - [`seal`]: encryption of personal data, keyed look-up, salted commitments.
 //! - [`thumbprint`]: the fingerprint of a certificate.
 //!
@@ -22,13 +25,16 @@ mod encoding;
 mod jws;
 pub mod merkle;
 pub mod note;
+pub mod offline;
 pub mod receipt;
 pub mod recognition;
 pub mod request;
 pub mod seal;
+pub mod status_list;
 mod strict;
 pub mod suite;
 pub mod thumbprint;
+pub mod witness;
 
 pub use jws::{JwsError, MAX_TOKEN_LEN, Part};
 pub use merkle::Hash;

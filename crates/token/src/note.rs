@@ -5,12 +5,14 @@
 //! and ignored: that is how cosignatures, further algorithms and key rotation fit in.
 
 mod checkpoint;
+mod cosignature;
 
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 
 pub use checkpoint::{Checkpoint, CheckpointError, open_checkpoint, sign_checkpoint};
+pub use cosignature::CosignatureVerifier;
 
 use crate::encoding::{base64_std, base64url, from_base64_std};
 use crate::suite::{Algorithm, Jwk, KeyError, SignError, SigningKey, VerifyingKey};
@@ -92,7 +94,7 @@ impl NoteVerifier {
     /// [`NoteError::KeyName`], [`NoteError::NotEd25519`].
     pub fn new(name: &str, key: &VerifyingKey) -> Result<Self, NoteError> {
         check_name(name)?;
-        let id = key_id(name, key)?;
+        let id = typed_key_id(ED25519, name, key)?;
         Ok(Self { name: name.into(), id, key: key.clone() })
     }
 
@@ -101,31 +103,23 @@ impl NoteVerifier {
     /// # Errors
     /// [`NoteError::VerifierKey`], [`NoteError::KeyName`], [`NoteError::Key`].
     pub fn from_vkey(vkey: &str) -> Result<Self, NoteError> {
-        let mut parts = vkey.splitn(3, '+');
-        let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(NoteError::VerifierKey);
-        };
-        let key = from_base64_std(key).ok_or(NoteError::VerifierKey)?;
-        let Some((&ED25519, public)) = key.split_first() else {
-            return Err(NoteError::VerifierKey);
-        };
-        if public.len() != 32 {
-            return Err(NoteError::VerifierKey);
-        }
-        let jwk = Jwk { kty: "OKP".into(), crv: "Ed25519".into(), x: base64url(public), y: None };
-        let verifier = Self::new(name, &VerifyingKey::from_jwk(&jwk)?)?;
-        if id == hex::encode(verifier.id) { Ok(verifier) } else { Err(NoteError::VerifierKey) }
+        let (name, key) = parse_vkey(ED25519, vkey)?;
+        Self::new(name, &key)
     }
 
     /// The verifier key as text, as [`Self::from_vkey`] reads it.
     pub fn vkey(&self) -> String {
-        let key = [&[ED25519], self.key.public_bytes()].concat();
-        format!("{}+{}+{}", self.name, hex::encode(self.id), base64_std(key))
+        public_vkey(ED25519, &self.name, self.id, &self.key)
     }
 
     /// The key's name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The key itself.
+    pub fn key(&self) -> &VerifyingKey {
+        &self.key
     }
 
     /// The key id: the first 4 bytes of SHA-256(name ‖ newline ‖ 01 ‖ public key).
@@ -199,7 +193,7 @@ impl SignedNote {
     /// [`NoteError::KeyName`], [`NoteError::NotEd25519`], [`NoteError::Sign`].
     pub fn sign(&mut self, name: &str, key: &SigningKey) -> Result<(), NoteError> {
         check_name(name)?;
-        let id = key_id(name, key.verifying_key())?;
+        let id = typed_key_id(ED25519, name, key.verifying_key())?;
         let signature = key.sign(self.text.as_bytes())?;
         self.add(NoteSignature { name: name.into(), id, signature })
     }
@@ -239,11 +233,25 @@ impl SignedNote {
 impl fmt::Display for SignedNote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.text)?;
-        for NoteSignature { name, id, signature } in &self.signatures {
-            let signature = base64_std([&id[..], signature].concat());
-            writeln!(f, "{SIGNATURE_START}{name} {signature}")?;
-        }
-        Ok(())
+        self.signatures.iter().try_for_each(|line| writeln!(f, "{line}"))
+    }
+}
+
+/// The line without its newline.
+impl fmt::Display for NoteSignature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let signature = base64_std([&self.id[..], &self.signature].concat());
+        write!(f, "{SIGNATURE_START}{} {signature}", self.name)
+    }
+}
+
+impl NoteSignature {
+    /// Reads one signature line, without its newline. **Nothing is verified.**
+    ///
+    /// # Errors
+    /// [`NoteError::SignatureLine`].
+    pub fn parse(line: &str) -> Result<Self, NoteError> {
+        parse_line(line).ok_or(NoteError::SignatureLine)
     }
 }
 
@@ -256,13 +264,35 @@ fn parse_line(line: &str) -> Option<NoteSignature> {
     (!signature.is_empty()).then(|| NoteSignature { name: name.into(), id, signature })
 }
 
-fn key_id(name: &str, key: &VerifyingKey) -> Result<[u8; 4], NoteError> {
+/// The first 4 bytes of SHA-256(name ‖ newline ‖ type ‖ public key).
+fn typed_key_id(kind: u8, name: &str, key: &VerifyingKey) -> Result<[u8; 4], NoteError> {
     if key.algorithm() != Algorithm::EdDsa {
         return Err(NoteError::NotEd25519);
     }
     let digest =
-        Sha256::new().chain_update(name).chain_update([b'\n', ED25519]).chain_update(key.public_bytes()).finalize();
+        Sha256::new().chain_update(name).chain_update([b'\n', kind]).chain_update(key.public_bytes()).finalize();
     Ok([digest[0], digest[1], digest[2], digest[3]])
+}
+
+/// Name and key of `name+hex(id)+base64(type ‖ public key)`; the id must be its own.
+fn parse_vkey(kind: u8, vkey: &str) -> Result<(&str, VerifyingKey), NoteError> {
+    let mut parts = vkey.splitn(3, '+');
+    let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(NoteError::VerifierKey);
+    };
+    let key = from_base64_std(key).ok_or(NoteError::VerifierKey)?;
+    let public = match key.split_first() {
+        Some((found, public)) if *found == kind && public.len() == 32 => public,
+        _ => return Err(NoteError::VerifierKey),
+    };
+    let jwk = Jwk { kty: "OKP".into(), crv: "Ed25519".into(), x: base64url(public), y: None };
+    let key = VerifyingKey::from_jwk(&jwk)?;
+    if id == hex::encode(typed_key_id(kind, name, &key)?) { Ok((name, key)) } else { Err(NoteError::VerifierKey) }
+}
+
+fn public_vkey(kind: u8, name: &str, id: [u8; 4], key: &VerifyingKey) -> String {
+    let key = [&[kind], key.public_bytes()].concat();
+    format!("{name}+{}+{}", hex::encode(id), base64_std(key))
 }
 
 fn check_name(name: &str) -> Result<(), NoteError> {

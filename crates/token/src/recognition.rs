@@ -7,8 +7,8 @@
 //! scores.
 //!
 //! A valid token says what held when it was issued. Whether it still does, the status list at
-//! `status.status_list.uri` says (IETF Token Status List); reading that is the verifier's next
-//! step and not done here.
+//! `status.status_list.uri` says (IETF Token Status List): the verifier's next step,
+//! [`crate::status_list`].
 
 use serde::{Deserialize, Serialize};
 
@@ -89,23 +89,6 @@ pub struct StatusListReference {
     pub idx: u64,
     /// Where the list is.
     pub uri: String,
-}
-
-/// How many tokens one status list covers: 128 KiB of bits before compression.
-pub const STATUS_LIST_LEN: u64 = 1 << 20;
-
-/// The place of a recognition in the status lists, from the log index of its first leaf: unique
-/// without an allocator, and the same at every replica. `base` is the public listener's URL.
-///
-/// ```
-/// let place = jjj_token::recognition::status_place("https://gateway.test", (3 << 20) + 7);
-/// assert_eq!((place.idx, place.uri.as_str()), (7, "https://gateway.test/status/3"));
-/// ```
-pub fn status_place(base: &str, leaf_index: u64) -> StatusListReference {
-    StatusListReference {
-        idx: leaf_index % STATUS_LIST_LEN,
-        uri: format!("{base}/status/{}", leaf_index / STATUS_LIST_LEN),
-    }
 }
 
 /// Why a recognition token is refused.

@@ -65,6 +65,11 @@ def keys(day, shanxi):
     successor.call(
         "ParticipantService/WithdrawKey", key=withdrawn, suspect_from_time_us=day.now_us() - 60_000_000, reason="介质遗失"
     )
+    # What the first key signed before it went: the two additions; and nobody else may ask.
+    signed = successor.list("ParticipantService/ListSignatures", key=first, from_time_us=1)
+    assert [s.method.rsplit("/", 1)[1] for s in signed] == ["AddKey", "AddKey"], signed
+    assert all(text(s, "kind") == "REQUEST" and s.author == SHANXI for s in signed), signed
+    day.beijing.refused("NOT_YOUR_RECORD", "ParticipantService/ListSignatures", key=first)
     known = successor.list("ParticipantService/ListKeys", filter=f'owner = "{SHANXI}" AND state = "ACTIVE"')
     assert [k.kid for k in known] == [thumbprint(public_jwk(new))], known
     return successor

@@ -5,7 +5,9 @@ import json
 import ssl
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
+import zlib
 
 import jwt
 
@@ -160,4 +162,28 @@ def recognition_token(day, keys):
     assert claims["iss"] == day.gateway.origin and claims["sub"] == day.recognition, claims
     assert claims["rec"]["record"] == day.rating and claims["rec"]["recognized"] == "4", claims
     assert claims["status"]["status_list"] == {"uri": token.status_list_uri, "idx": token.status_list_index}, claims
+    # The same with nothing but standards: the key out of the JWKS, the status out of the list.
+    jwks = jwt.PyJWKSet.from_dict(json.loads(read_public(day, "/.well-known/jwks.json")))
+    assert jwt.decode(token.token, jwks[header["kid"]].key, algorithms=["EdDSA"], options=past) == claims
+    assert status(day, jwks, claims) == 0, "VALID"
+    decide = {"record": day.rating, "verdict": "RECOGNITION_VERDICT_SUSPEND", "reason": "动态退出"}
+    day.beijing.call("RecognitionService/DecideRecognition", **decide)
+    time.sleep(6)
+    assert status(day, jwks, claims) == 2, "SUSPENDED"
     told("recognized offline", claims["rec"]["recognizer"], claims["rec"]["scheme"], claims["rec"]["recognized"])
+
+
+def status(day, jwks, claims):
+    """What the status list says of a token: IETF Token Status List, two bits a place."""
+    place = claims["status"]["status_list"]
+    served = read_public(day, urllib.parse.urlparse(place["uri"]).path).decode()
+    header = jwt.get_unverified_header(served)
+    assert header["typ"] == "statuslist+jwt", header
+    listed = jwt.decode(served, jwks[header["kid"]].key, algorithms=["EdDSA"], options={"verify_exp": False, "verify_iat": False})
+    assert listed["sub"] == place["uri"] and listed["iat"] < listed["exp"] and 0 < listed["ttl"] <= 60, listed
+    assert listed["status_list"]["bits"] == 2
+    by_call = day.unionpay.call("RecognitionService/GetStatusList", list=0)
+    assert by_call.uri == place["uri"] and jwt.get_unverified_header(by_call.token) == header
+    lst = listed["status_list"]["lst"]
+    places = zlib.decompress(base64.urlsafe_b64decode(lst + "=" * (-len(lst) % 4)))
+    return places[place["idx"] // 4] >> place["idx"] % 4 * 2 & 3

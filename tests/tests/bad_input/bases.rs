@@ -64,6 +64,10 @@ fn registry(s: &Scene, method: &str) -> Found {
                                  "first_key_fingerprint": fingerprint});
             (CHEN, request)
         }
+        "ListSignatures" => {
+            let key = s.name("key to retire");
+            (BANK, json!({"key": key, "from_time_us": "1000000", "page_size": 10}))
+        }
         "RemoveAdministrator" => (CHEN, json!({"administrator": "regions/110000/admins/liu", "reason": "调离"})),
         _ => return None,
     })
@@ -154,6 +158,7 @@ fn record(s: &Scene, method: &str) -> Found {
             let accept = json!({"record": w.assessments[1], "verdict": "RECOGNITION_VERDICT_ACCEPT", "reason": "互认"});
             (HEBEI, accept)
         }
+        "GetStatusList" => (BEIJING, json!({"list": "0"})),
         "GetRecognition" | "ListRecognitionVersions" | "GetRecognitionToken" => (HEBEI, named(s.name("recognition"))),
         _ => return None,
     })

@@ -37,6 +37,8 @@ const HARMLESS: &[(&str, &[&str], &str)] = &[
     ("tree_size", &["0"], "the newest checkpoint"),
     ("to_size", &["0"], "the newest checkpoint"),
     ("version", &["0"], "the current one"),
+    ("list", &["0"], "the first list"),
+    ("from_time_us", &["0", "largest"], "everything, or what is to come"),
     ("leaf_hash", &["empty"], "the record says which leaf"),
     // Amounts and counts of nothing.
     ("amount_fen", &["0"], "only asked whether anything may be paid"),
@@ -103,6 +105,7 @@ const ANYBODY: &[(&str, &str)] = &[
     ("PolicyService/GetPolicy", "everybody's"),
     ("LedgerService/GetCheckpoint", "everybody's"),
     ("LedgerService/GetConsistencyProof", "everybody's"),
+    ("RecognitionService/GetStatusList", "everybody's"),
 ];
 
 /// Methods open to every role that name no record: what they show is narrowed to the caller or
@@ -113,6 +116,7 @@ const OPEN: &[&str] = &[
     "LedgerService/GetCheckpoint",
     "LedgerService/GetConsistencyProof",
     "PolicyService/GetPolicy",
+    "RecognitionService/GetStatusList",
 ];
 
 /// Everything that is wrong with a table, a line each.

@@ -79,7 +79,7 @@ impl Command for Put {
         let mut decision = Decision::new(call);
         let leaf = decision.leaf("test.put", &self.record, self.version);
         for (spec, values) in &self.rows {
-            leaf.writes.push(Write { spec, values: values.clone(), person: None });
+            leaf.writes.push(Write { spec, values: values.clone().into(), person: None });
         }
         for transfer in &self.transfers {
             leaf.book(transfer.clone());

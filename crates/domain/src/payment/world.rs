@@ -477,6 +477,7 @@ pub fn recognition() -> RecognitionRow {
         reason: String::new(),
         agreement: "A".into(),
         recorded_at_us: Timestamp(0),
+        stated_since: 1,
         version: 1,
     }
 }

@@ -226,8 +226,21 @@ table! {
         /// The agreement it stands on: `policies/agreement/{scope}/{date}/{version}`.
         pub agreement: String,
         pub recorded_at_us: Timestamp,
+        /// The version since which a token of this recognition states the same: that version's place
+        /// in the log is the token's place in the status list.
+        pub stated_since: i64,
         pub version: i64,
     }
+}
+
+/// What a status list says of a recognition token (IETF Token Status List).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenStatus {
+    Valid,
+    /// For good.
+    Invalid,
+    /// Set aside by the recognizing region; may hold again.
+    Suspended,
 }
 
 /// A record's own content, read back.
@@ -260,6 +273,30 @@ impl RecognitionRow {
         let not_yet_replaced = self.state == RecognitionState::Superseded && date < self.effective_on;
         let recognized = self.state == RecognitionState::Recognized || not_yet_replaced;
         recognized && self.valid_from <= date && date <= self.valid_until
+    }
+
+    /// What holds of the tokens that state it as it stands. The days of validity are in the tokens.
+    pub fn token_status(&self, today: Date) -> TokenStatus {
+        match self.state {
+            RecognitionState::Recognized => TokenStatus::Valid,
+            RecognitionState::Superseded if today < self.effective_on => TokenStatus::Valid,
+            RecognitionState::Suspended => TokenStatus::Suspended,
+            RecognitionState::Pending
+            | RecognitionState::Declined
+            | RecognitionState::Revoked
+            | RecognitionState::Superseded => TokenStatus::Invalid,
+        }
+    }
+
+    /// As the version after `old`. Tokens stay good as long as they would state the same.
+    fn following(self, old: &Self) -> Self {
+        let stated = |row: &Self| {
+            let levels = (row.native_level, row.recognized_min, row.recognized_max, row.quality);
+            (row.record_version, levels, row.valid_from, row.valid_until)
+        };
+        let version = old.version + 1;
+        let stated_since = if stated(&self) == stated(old) { old.stated_since } else { version };
+        Self { version, stated_since, ..self }
     }
 
     /// As [`RecordRow::void_from`]. What the recognizing region declines or sets aside counts for

@@ -93,6 +93,7 @@ fn under_agreement(
         reason: terms.source.clone(),
         agreement,
         recorded_at_us: call.now,
+        stated_since: 1,
         version: 1,
     }))
 }
@@ -131,9 +132,9 @@ pub(super) fn follow(
         state: if kept { old.state } else { fresh.state },
         reason: if kept { old.reason.clone() } else { fresh.reason },
         effective_on: record.effective_on,
-        version: old.version + 1,
         ..fresh
-    };
+    }
+    .following(old);
     announce(decision, "recognition.followed", &row);
     Ok(row)
 }
@@ -170,8 +171,7 @@ fn end(
         | RecognitionState::Revoked
         | RecognitionState::Superseded => ("recognition.followed", old.clone()),
     };
-    let version = old.version + 1;
-    let row = RecognitionRow { record_version: record.version, recorded_at_us: call.now, version, ..row };
+    let row = RecognitionRow { record_version: record.version, recorded_at_us: call.now, ..row }.following(old);
     announce(decision, kind, &row);
     row
 }
@@ -220,17 +220,14 @@ impl Command for DecideRecognition {
         let record = guard::found(record, "record", &self.record)?;
         let name = recognition_name(&record.record, call.participant());
         let old = snapshot.get::<RecognitionRow>(key![name.to_string()])?;
-        let version = match &old {
-            Some(old) => {
-                guard::state(old.state, self.verdict.needed(), "verdict", &name)?;
-                old.version + 1
-            }
-            None if self.verdict == Verdict::Accept && record.issuer != *call.participant() => 1,
+        match &old {
+            Some(old) => guard::state(old.state, self.verdict.needed(), "verdict", &name)?,
+            None if self.verdict == Verdict::Accept && record.issuer != *call.participant() => {}
             None => return Err(self.not_recognized(call).into()),
-        };
-        let (base, state) = match (self.verdict, old) {
-            (Verdict::Decline, Some(old)) => ((*old).clone(), RecognitionState::Declined),
-            (Verdict::Suspend, Some(old)) => ((*old).clone(), RecognitionState::Suspended),
+        }
+        let (base, state) = match (self.verdict, &old) {
+            (Verdict::Decline, Some(old)) => ((**old).clone(), RecognitionState::Declined),
+            (Verdict::Suspend, Some(old)) => ((**old).clone(), RecognitionState::Suspended),
             _ => (self.fresh(snapshot, call, &record)?, RecognitionState::Recognized),
         };
         let row = RecognitionRow {
@@ -238,11 +235,14 @@ impl Command for DecideRecognition {
             effective_on: call.now.date(),
             reason: self.reason.clone(),
             recorded_at_us: call.now,
-            version,
             ..base
         };
+        let row = match &old {
+            Some(old) => row.following(old),
+            None => row,
+        };
         let mut decision = Decision::new(call);
-        let kind = if version == 1 { "recognition.created" } else { "recognition.decided" };
+        let kind = if row.version == 1 { "recognition.created" } else { "recognition.decided" };
         // The first one has no row yet to be locked: whoever decides about the record waits for another.
         announce(&mut decision, kind, &row).guard::<RecordRow>(key![record.record.clone()]);
         Ok(decision)

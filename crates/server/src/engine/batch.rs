@@ -3,6 +3,7 @@
 //! | Step | On SQLite | On PostgreSQL |
 //! |---|---|---|
 //! | claim the request ids | under the one writer's lock | waits for a concurrent claim of the same id |
+//! | take up what the last batch knew | unless another connection has written | others write: nothing is kept |
 //! | decide each command, loading what it misses | set-based rounds | the same, unlocked |
 //! | lock | nothing to do | rows by table and key, then everything is read again |
 //! | decide in order with the database's time | each sees those before it | the same |
@@ -15,13 +16,13 @@ use std::sync::Arc;
 
 use jjj_domain::rejection::Reason;
 use jjj_domain::row::StoredFault;
-use jjj_domain::snapshot::{Absent, Changed, Load, Snapshot};
+use jjj_domain::snapshot::{Load, Snapshot};
 use jjj_domain::time::Timestamp;
 use jjj_store::dialect::Dialect;
 use jjj_store::{Claim, RequestClaim, Store, StoreError, WriteTx};
 
 use super::decide::{Verdict, explore, in_order};
-use super::effects::{Accepting, EffectsError, prepare};
+use super::effects::{Accepting, EffectsError, Prepared, prepare, rows};
 use super::job::{Accepted, Job, Moment, Outcome};
 use super::leaf::LeafView;
 use super::locks::Locks;
@@ -32,6 +33,15 @@ use crate::status::Refused;
 
 /// More rounds than any chain of reads is long: a rule that asks without end is a bug.
 const MAX_ROUNDS: usize = 64;
+
+/// More rows than this are not kept for the next batch: some tens of megabytes.
+const KEPT_ROWS: usize = 20_000;
+
+/// What a worker that alone writes knows of the database: rows as its last batch left them, and the number
+/// that tells whether somebody else has written since ([`WriteTx::unchanged_since`]). Loading them again,
+/// batch after batch, would be most of what a small batch does.
+#[derive(Default)]
+pub(super) struct Kept(Option<(i64, Snapshot)>);
 
 /// What batches are run with.
 pub(super) struct Writer {
@@ -90,8 +100,7 @@ pub(super) struct InDoubt {
 struct Decided {
     verdicts: Vec<Verdict>,
     now: Timestamp,
-    absent: Absent,
-    changed: Changed,
+    snapshot: Snapshot,
 }
 
 pub(super) enum Attempt {
@@ -100,7 +109,9 @@ pub(super) enum Attempt {
 }
 
 impl Writer {
-    pub async fn attempt(&self, jobs: &[&Job], lane: i64) -> Result<Attempt, BatchError> {
+    pub async fn attempt(&self, jobs: &[&Job], lane: i64, kept: &mut Kept) -> Result<Attempt, BatchError> {
+        // Put back only after a commit that is known.
+        let known = kept.0.take();
         let alone = jobs.iter().any(|job| job.alone);
         let mut tx = if alone { self.store.begin_write_at_once().await? } else { self.store.begin_write().await? };
         let claims: Vec<RequestClaim> = jobs.iter().map(|job| job.claim()).collect();
@@ -109,7 +120,9 @@ impl Writer {
         let new: Vec<&Job> = (0..jobs.len()).filter(is_new).map(|at| jobs[at]).collect();
         let digests = (0..jobs.len()).filter(is_new).map(|at| claims[at].content_digest.as_str());
 
-        let Decided { verdicts, now, absent, changed } = self.decide(&mut tx, &new, lane).await?;
+        let version = tx.unchanged_since().await?;
+        let known = known.filter(|(then, _)| version == Some(*then)).map(|(_, snapshot)| snapshot);
+        let Decided { verdicts, now, snapshot } = self.decide(&mut tx, &new, lane, known.unwrap_or_default()).await?;
         let mut pairs = Vec::new();
         let mut refused = Vec::new();
         for ((job, content_digest), verdict) in new.iter().zip(digests).zip(&verdicts) {
@@ -119,46 +132,58 @@ impl Writer {
                 Verdict::Missed => return Err(BatchError::Endless),
             }
         }
-        let mut prepared = prepare(&pairs, now, &self.origin, &self.keys)?;
-        prepared.effects.absent = absent;
-        prepared.effects.changed = changed;
-        prepared.effects.fold = match self.store.dialect() {
+        let wrote = !pairs.is_empty();
+        let effects = rows(&pairs, &snapshot);
+        // What the decisions wrote goes to the database while their leaves are being made.
+        let making = prepare(&pairs, now, &self.origin, &self.keys);
+        let (written, prepared) = tokio::join!(tx.write_rows(&effects), making);
+        written?;
+        let Prepared { mut logged, answers: accepted } = prepared?;
+        logged.fold = match self.store.dialect() {
             Dialect::Sqlite => Some(crate::seal::fold),
             Dialect::Postgres => None,
         };
-        let earlier = self.earlier_answers(&mut tx, &claims, &claimed).await?;
-
-        let wrote = !pairs.is_empty();
-        let changed_registry = prepared.effects.writes.iter().any(|w| Registry::is_made_of(w.spec.name));
         if wrote {
-            tx.write(&prepared.effects).await?;
+            tx.write_log(&logged).await?;
+            tx.write_balances(&effects.transfers).await?;
             for upload in pairs.iter().filter_map(|accepting| accepting.job.completes_upload.as_ref()) {
                 tx.finish_upload(upload).await?;
             }
             tx.release_requests(&refused).await?;
         }
+        let earlier = self.earlier_answers(&mut tx, &claims, &claimed).await?;
+        let changed_registry = effects.writes.iter().any(|w| Registry::is_made_of(w.spec.name));
         drop(pairs);
-        let leaf = prepared.effects.leaves.first().map(|l| (l.row.leaf_id.clone(), l.row.leaf_hash.clone()));
-        let outcomes = answers(&claims, claimed, verdicts, prepared.answers, earlier);
+        let leaf = logged.leaves.first().map(|l| (l.row.leaf_id.clone(), l.row.leaf_hash.clone()));
+        let outcomes = answers(&claims, claimed, verdicts, accepted, earlier);
         let done = Done { outcomes, wrote, changed_registry };
+        let left = version.filter(|_| !alone).zip(snapshot.kept(KEPT_ROWS));
         let Some(leaf) = leaf else {
             tx.rollback().await?;
+            kept.0 = left;
             return Ok(Attempt::Done(done));
         };
         match tx.commit().await {
-            Ok(()) => Ok(Attempt::Done(done)),
+            Ok(()) => {
+                kept.0 = left;
+                Ok(Attempt::Done(done))
+            }
             Err(error @ StoreError::UnknownCommit(_)) => Ok(Attempt::InDoubt(Box::new(InDoubt { done, leaf, error }))),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Decides what is new, for good: locked where the database needs it.
-    async fn decide(&self, tx: &mut WriteTx, jobs: &[&Job], lane: i64) -> Result<Decided, BatchError> {
+    /// Decides what is new, for good: locked where the database needs it. Begins with the rows known.
+    async fn decide(
+        &self,
+        tx: &mut WriteTx,
+        jobs: &[&Job],
+        lane: i64,
+        mut snapshot: Snapshot,
+    ) -> Result<Decided, BatchError> {
         if jobs.is_empty() {
-            let (absent, changed) = (Absent::default(), Changed::default());
-            return Ok(Decided { verdicts: Vec::new(), now: Timestamp(0), absent, changed });
+            return Ok(Decided { verdicts: Vec::new(), now: Timestamp(0), snapshot });
         }
-        let mut snapshot = Snapshot::default();
         let mut at = Moment { now: self.now(tx).await?, lane };
         let mut explored = self.load_all(tx, &mut snapshot, jobs, at).await?;
         let is_locking = self.store.dialect() == Dialect::Postgres;
@@ -182,8 +207,7 @@ impl Writer {
             let loads = snapshot.loads().to_vec();
             match in_order(jobs, &mut snapshot, at)? {
                 Ok(verdicts) if !is_locking || locks.cover(&Locks::of(&loads, &verdicts)) => {
-                    let (absent, changed) = (snapshot.absent().clone(), snapshot.changed().clone());
-                    return Ok(Decided { verdicts, now: at.now, absent, changed });
+                    return Ok(Decided { verdicts, now: at.now, snapshot });
                 }
                 // What was decided under the locks writes other rows than what was explored before them.
                 Ok(verdicts) => {

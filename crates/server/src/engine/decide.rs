@@ -120,7 +120,7 @@ fn salts(decision: &Decision, snapshot: &Snapshot) -> Result<Salts, Stop> {
     let mut salts = Salts::new();
     let writes = || decision.leaves.iter().flat_map(|leaf| &leaf.writes);
     for write in writes().filter(|w| w.spec.name == PersonKeyRow::spec().name) {
-        let row = PersonKeyRow::from_values(write.values.clone()).expect("a row of ours reads back");
+        let row = PersonKeyRow::from_values(write.values.to_vec()).expect("a row of ours reads back");
         salts.insert(row.person.clone(), salt(&row));
     }
     let erased = decision.leaves.iter().flat_map(|leaf| &leaf.erasures).map(|e| &e.person);

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use jjj_domain::snapshot::Snapshot;
 use jjj_domain::time::Timestamp;
 use jjj_store::log_tables::{EvidenceRow, LeafRow, TokenRow};
-use jjj_store::{Effects, NewLeaf};
+use jjj_store::{Effects, Logged, NewLeaf};
 use jjj_token::Hash;
 use jjj_token::receipt::{Receipt, ReceiptBody, ReceiptError, sign_receipts};
 use jjj_token::seal::{self, DataKey, MasterKey, SealError};
@@ -31,12 +32,15 @@ pub(super) enum EffectsError {
     Receipt(#[from] ReceiptError),
 }
 
-/// The rows of a batch, and the answers to give once they are durable.
+/// What a batch adds to the log, and the answers to give once that is durable.
 pub(super) struct Prepared {
-    pub effects: Effects,
+    pub logged: Logged,
     /// In the order of the rulings.
     pub answers: Vec<Accepted>,
 }
+
+/// Commands whose leaves are made before others may go on.
+const AT_A_TIME: usize = 32;
 
 /// The associated data of a sealed request: it stands for this leaf's request and no other.
 pub fn evidence_aad(leaf_id: &str) -> Vec<u8> {
@@ -56,17 +60,34 @@ pub(super) struct Accepting<'a> {
     pub ruling: &'a Ruling,
 }
 
-pub(super) fn prepare(
+/// The rows of the domain's tables that a batch writes.
+pub(super) fn rows(accepted: &[Accepting<'_>], decided_on: &Snapshot) -> Effects {
+    let leaves = || accepted.iter().flat_map(|accepting| &accepting.ruling.decision.leaves);
+    Effects {
+        writes: leaves().flat_map(|leaf| &leaf.writes).cloned().collect(),
+        erasures: leaves().flat_map(|leaf| &leaf.erasures).cloned().collect(),
+        transfers: leaves().flat_map(|leaf| &leaf.transfers).cloned().collect(),
+        absent: decided_on.absent().clone(),
+        changed: decided_on.changed().clone(),
+        ..Effects::default()
+    }
+}
+
+/// Leaves, evidence and receipts. Steps aside now and then: the rows are being written meanwhile.
+pub(super) async fn prepare(
     accepted: &[Accepting<'_>],
     now: Timestamp,
     origin: &str,
     keys: &GatewayKeys,
 ) -> Result<Prepared, EffectsError> {
-    let mut effects = Effects::default();
+    let mut logged = Logged::default();
     let mut bodies = Vec::new();
     let mut first_leaves = Vec::with_capacity(accepted.len());
     let mut stored_items = Vec::with_capacity(accepted.len());
-    for Accepting { job, content_digest, ruling } in accepted {
+    for (n, Accepting { job, content_digest, ruling }) in accepted.iter().enumerate() {
+        if n % AT_A_TIME == AT_A_TIME - 1 {
+            tokio::task::yield_now().await;
+        }
         let context = Context {
             actor: &job.actor,
             request_id: job.request_id,
@@ -86,10 +107,7 @@ pub(super) fn prepare(
                 }
                 first_leaves.push(Arc::new(LeafView::fresh(leaf, &row)));
             }
-            effects.leaves.push(NewLeaf { row, audience: leaf.audience.clone() });
-            effects.writes.extend(leaf.writes.iter().cloned());
-            effects.erasures.extend(leaf.erasures.iter().cloned());
-            effects.transfers.extend(leaf.transfers.iter().cloned());
+            logged.leaves.push(NewLeaf { row, audience: leaf.audience.clone() });
         }
         stored_items.push(stored);
     }
@@ -103,17 +121,17 @@ pub(super) fn prepare(
                 let row = evidence_row(job, evidence, &leaf.leaf_id, item, &receipt);
                 let token = TokenRow { token_digest: row.token_digest.clone(), token: evidence.token.to_string() };
                 // Items of one batch call share their token.
-                if effects.tokens.last().is_none_or(|last| last.token_digest != token.token_digest) {
-                    effects.tokens.push(token);
+                if logged.tokens.last().is_none_or(|last| last.token_digest != token.token_digest) {
+                    logged.tokens.push(token);
                 }
-                effects.evidence.push(row);
+                logged.evidence.push(row);
                 Some(Arc::new(receipt))
             }
             _ => None,
         };
         answers.push(Accepted { leaf, receipt });
     }
-    Ok(Prepared { effects, answers })
+    Ok(Prepared { logged, answers })
 }
 
 /// The request's bytes as they are stored: sealed, where they hold personal data.

@@ -20,7 +20,7 @@
 //! Integers are decimal strings, hashes lower-case hex, absent values null.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use jjj_domain::decision::{Erasure, Leaf, Write};
 use jjj_domain::ledger::TransferRow;
@@ -173,7 +173,7 @@ pub struct LeafView {
     pub author: String,
     pub recorded_at: Timestamp,
     /// Rows by table; private ones are not among them.
-    rows: Vec<(&'static TableSpec, Vec<Value>)>,
+    rows: Vec<(&'static TableSpec, Arc<[Value]>)>,
     pub transfers: Vec<TransferRow>,
 }
 
@@ -205,7 +205,7 @@ impl LeafView {
             }
             let table = row["t"].as_str().unwrap_or_default();
             let spec = *TABLES.get(table).ok_or_else(|| fault(format!("names the table {table}")))?;
-            rows.push((spec, values(spec, &row["r"])?));
+            rows.push((spec, values(spec, &row["r"])?.into()));
         }
         let transfers = list("transfers")?
             .iter()
@@ -231,7 +231,7 @@ impl LeafView {
     /// The leaf's rows of a table, in the order in which they were written.
     pub fn rows<T: Row>(&self) -> Result<Vec<T>, StoredFault> {
         let of_table = self.rows.iter().filter(|(spec, _)| spec.name == T::spec().name);
-        of_table.map(|(_, values)| T::from_values(values.clone())).collect()
+        of_table.map(|(_, values)| T::from_values(values.to_vec())).collect()
     }
 }
 

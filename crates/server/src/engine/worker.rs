@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use jjj_store::{ConflictKind, StoreError};
 use tokio::sync::Notify;
 
-use super::batch::{Attempt, BatchError, Done, InDoubt, Writer};
+use super::batch::{Attempt, BatchError, Done, InDoubt, Kept, Writer};
 use super::job::{Job, Outcome};
 use super::queue::Queue;
 use crate::registry::Registry;
@@ -37,10 +37,11 @@ pub(super) struct Worker {
 impl Worker {
     /// Works until the queue is closed and empty.
     pub async fn run(self) {
+        let mut kept = Kept::default();
         while let Some(groups) = self.queue.take(self.batch_items).await {
             let jobs: Vec<&Job> = groups.iter().flat_map(|group| &group.jobs).collect();
             // A bug of ours must cost this batch its answers, never the gateway its writer.
-            let Ok(outcomes) = AssertUnwindSafe(self.process(&jobs)).catch_unwind().await else {
+            let Ok(outcomes) = AssertUnwindSafe(self.process(&jobs, &mut kept)).catch_unwind().await else {
                 tracing::error!("the write path panicked");
                 continue;
             };
@@ -53,11 +54,11 @@ impl Worker {
         }
     }
 
-    async fn process(&self, jobs: &[&Job]) -> Vec<Outcome> {
+    async fn process(&self, jobs: &[&Job], kept: &mut Kept) -> Vec<Outcome> {
         let mut outcomes: Vec<Option<Outcome>> = jobs.iter().map(|_| None).collect();
         let mut rest = Vec::from([Range { start: 0, end: jobs.len() }]);
         while let Some(range) = rest.pop() {
-            match self.see_through(&jobs[range.clone()]).await {
+            match self.see_through(&jobs[range.clone()], kept).await {
                 Ok(done) => {
                     self.announce(&done).await;
                     for (slot, outcome) in outcomes[range].iter_mut().zip(done.outcomes) {
@@ -95,10 +96,10 @@ impl Worker {
     }
 
     /// One batch until it is committed, refused, or must be divided.
-    async fn see_through(&self, jobs: &[&Job]) -> Result<Done, BatchError> {
+    async fn see_through(&self, jobs: &[&Job], kept: &mut Kept) -> Result<Done, BatchError> {
         let (mut tries, mut began) = (0, Instant::now());
         loop {
-            let error = match self.writer.attempt(jobs, self.lane).await {
+            let error = match self.writer.attempt(jobs, self.lane, kept).await {
                 Ok(Attempt::Done(done)) => return Ok(done),
                 Ok(Attempt::InDoubt(doubt)) => match self.resolve(*doubt).await {
                     Ok(Some(done)) => return Ok(done),

@@ -55,7 +55,7 @@ fn event(cursor: i64, Delivery { leaf, .. }: Delivery) -> pb::Event {
         version: leaf.version,
         author: leaf.author,
         recorded_at: leaf.recorded_at_us,
-        body: leaf.body.0,
+        body: leaf.body.into_text(),
     };
     told.into()
 }

@@ -32,6 +32,7 @@ use super::fields;
 use super::filter::{Field, Filter};
 use super::page::Paging;
 use super::read::{Sees, get, page, refuse};
+use super::signatures;
 use super::support::{Asked, Mutation, Parsed, caller, command, mutate};
 use crate::engine::LeafView;
 use crate::gateway::Gateway;
@@ -183,6 +184,14 @@ impl ParticipantService for ParticipantApi {
         let (rows, next_page_token): (Vec<KeyRow>, _) =
             page(&self.0, &caller, predicates, &paging, Sees::Everyone, |_| true).await?;
         Ok(Response::new(pb::ListKeysResponse { keys: rows.iter().map(pb::Key::from).collect(), next_page_token }))
+    }
+
+    async fn list_signatures(
+        &self,
+        request: Request<pb::ListSignaturesRequest>,
+    ) -> Result<Response<pb::ListSignaturesResponse>, Status> {
+        let caller = caller(&request)?;
+        signatures::page_of(&self.0, &caller, request.get_ref()).await.map(Response::new)
     }
 
     async fn add_administrator(

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jjj_domain::guard;
 use jjj_domain::key;
 use jjj_domain::names::{Collection, Name};
 use jjj_domain::record::{DecideRecognition, RecognitionRow};
 use jjj_domain::rejection::Reason;
 use jjj_domain::row::{Row, StoredFault};
-use jjj_token::recognition::{RecognitionClaims, Recognized, Status as StatusClaim, sign_recognition, status_place};
+use jjj_token::recognition::{RecognitionClaims, Recognized, Status as StatusClaim, sign_recognition};
+use jjj_token::status_list::status_place;
 use jjj_wire::pb;
 use jjj_wire::pb::recognition_service_server::RecognitionService;
 use jjj_wire::recognition::recognition;
@@ -23,6 +25,7 @@ use crate::engine::LeafView;
 use crate::gateway::Gateway;
 use crate::identity::Caller;
 use crate::status::Refused;
+use crate::status_list;
 
 pub struct RecognitionApi(pub Arc<Gateway>);
 
@@ -109,8 +112,26 @@ impl RecognitionService for RecognitionApi {
             let refusal = Reason::NotRecognized.field("name").var("name", &row.record);
             return Err(refuse(refusal.var("region", &row.recognizer)));
         }
-        let leaf_index = self.first_leaf_index(&row.recognition).await?;
+        let leaf_index = self.place(&row).await?;
         self.token(&row, leaf_index).map(Response::new)
+    }
+
+    async fn get_status_list(
+        &self,
+        request: Request<pb::GetStatusListRequest>,
+    ) -> Result<Response<pb::StatusList>, Status> {
+        let number = request.get_ref().list;
+        guard::range("list", number, 0, i64::MAX).map_err(refuse)?;
+        let list = status_list::of(&self.0, number.unsigned_abs()).await?;
+        let list = list.ok_or_else(|| refuse(guard::out_of_range("list", "the lists that leaves have places in")))?;
+        Ok(Response::new(pb::StatusList {
+            list: number,
+            uri: list.uri.clone(),
+            token: list.token.clone(),
+            kid: self.0.keys.signing.kid().to_owned(),
+            issued_time_us: list.issued_at_s * 1_000_000,
+            expire_time_us: list.expires_at_s * 1_000_000,
+        }))
     }
 }
 
@@ -120,10 +141,11 @@ impl RecognitionApi {
         get(&self.0, caller, key![name.to_string()], name.as_str(), Sees::Readers).await
     }
 
-    /// Where the log has the recognition's first version: unique, for ever, and nobody allots it.
-    async fn first_leaf_index(&self, recognition: &str) -> Result<u64, Status> {
+    /// Where the log has the version since which a token states the same: unique, for ever, and
+    /// nobody allots it.
+    async fn place(&self, row: &RecognitionRow) -> Result<u64, Status> {
         let mut session = self.0.store.read().await.map_err(failed)?;
-        let first = session.versions(recognition, 1, 1).await.map_err(failed)?;
+        let first = session.versions(&row.recognition, row.stated_since, 1).await.map_err(failed)?;
         let leaf_id = first.into_iter().next().ok_or(Refused::Internal)?.leaf_id;
         for _ in 0..LOOKS_FOR_INDEX {
             if let Some(index) = session.leaf_index(&leaf_id).await.map_err(failed)? {

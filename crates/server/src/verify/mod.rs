@@ -10,6 +10,7 @@
 //! | one order | numbers contiguous, each leaf once, causes first, a record's versions 1, 2, 3 … | `order` |
 //! | one tree | nodes, frontier and every signed head recomputed | `tree` |
 //! | balances and identities | LEDGER.md, from the transfers in the leaves | `ledger` |
+//! | receipts that others kept | [`VerifyOptions::receipts`] against order and heads | `receipts` |
 //! | files | chunks hash to what the file's leaf says | `files` |
 //!
 //! **Against whom.** An attacker with the database alone cannot change a promise: heads and receipts
@@ -38,6 +39,7 @@ mod ledger;
 mod order;
 mod pass;
 mod private;
+mod receipts;
 mod report;
 mod scan;
 mod tree;
@@ -48,6 +50,7 @@ use std::sync::Arc;
 use jjj_domain::time::Timestamp;
 use jjj_store::{Store, StoreError};
 use jjj_token::note::Checkpoint;
+use jjj_token::receipt::Receipt;
 
 pub use report::{Check, Fault, Notice, NoticeKind, VerifyReport};
 pub use unprotected::{Change, UNPROTECTED, Unprotected, unprotected};
@@ -71,6 +74,8 @@ pub struct VerifyOptions {
     pub gateway_keys: Vec<String>,
     /// Heads that somebody kept, their signatures already checked: the log must extend them.
     pub checkpoints: Vec<Checkpoint>,
+    /// Receipts that somebody kept, each by a name: the log must have kept the promise.
+    pub receipts: Vec<(String, Receipt)>,
     /// Told how far the pass over the leaves is: done, and how many in all.
     pub progress: Option<Box<dyn Fn(u64, u64) + Send + Sync>>,
 }
@@ -115,6 +120,8 @@ pub async fn verify(store: &Store, options: &VerifyOptions) -> Result<VerifyRepo
         tree.compare(session, &mut findings).await?;
     }
     tree::check_deadlines(&all.deadlines, &heads, at.0, &mut findings);
+    let recorded = receipts::check(session, &options.receipts, &context, at.0, &mut findings).await?;
+    tree::check_deadlines(&recorded, &heads, at.0, &mut findings);
     report.checkpoints = checkpoints.len();
     report.sealed = heads.keys().next_back().copied().unwrap_or_default();
     report.tokens = all.check_tokens(session, &mut findings).await?;

@@ -32,6 +32,13 @@ pub const UNPROTECTED: &[Unprotected] = &[
                  asks from an earlier cursor, too late; it changes no record",
     },
     Unprotected {
+        table: "cosignatures",
+        column: None,
+        changes: ANY,
+        reason: "each is the witness's own signature over the head: who relies on one verifies it with the \
+                 witness's key, which no database holds, and the witness itself remembers the head",
+    },
+    Unprotected {
         table: "uploads",
         column: None,
         changes: ANY,

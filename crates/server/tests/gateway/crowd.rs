@@ -138,7 +138,7 @@ struct Misfit;
 impl Command for Misfit {
     fn decide(&self, _: &Snapshot, call: &Call) -> Result<Decision, Stop> {
         let mut decision = Decision::new(call);
-        let row = Write { spec: RecordRow::spec(), values: Vec::new(), person: None };
+        let row = Write { spec: RecordRow::spec(), values: Vec::new().into(), person: None };
         decision.leaf("test.misfit", "notes/misfit", 1).writes.push(row);
         Ok(decision)
     }

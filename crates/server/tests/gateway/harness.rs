@@ -16,6 +16,7 @@ use jjj_domain::time::Timestamp;
 use jjj_server::bootstrap::{found, fresh_id};
 use jjj_server::config::{Config, Database, Keys, Limits, TlsListener};
 use jjj_server::engine::{Job, Origin};
+use jjj_server::gateway::StartError;
 use jjj_server::keys::GatewayKeys;
 use jjj_server::{Clock, Handle};
 use jjj_store::Store;
@@ -75,7 +76,7 @@ fn signing_key() -> SigningKey {
     SigningKey::from_pkcs8_pem(&SigningKey::generate_pkcs8_pem(Algorithm::EdDsa).unwrap()).unwrap()
 }
 
-fn new_key(key: &SigningKey) -> NewKey {
+pub fn new_key(key: &SigningKey) -> NewKey {
     NewKey { kid: key.kid().into(), jwk: key.public_jwk().to_json(), fingerprint: key.kid().into() }
 }
 
@@ -129,6 +130,7 @@ impl World {
             public: None,
             public_url: None,
             metrics: None,
+            witnesses: Default::default(),
             keys: Keys { signing: at("gateway.key"), master: at("master.key") },
             limits: Limits::default(),
         };
@@ -246,6 +248,15 @@ impl World {
         };
         let config = Config { limits, ..self.config.clone() };
         (jjj_server::run(config, self.clock.clone(), shutdown).await.unwrap(), stop)
+    }
+
+    /// One more gateway that signs with this key (PKCS#8 in PEM), for as long as it is asked to run.
+    pub async fn signing_with(&self, pem: &str, shutdown: oneshot::Receiver<()>) -> Result<Handle, StartError> {
+        let signing = self._dir.path().join("another.key");
+        secret(&signing, pem);
+        let keys = Keys { signing, ..self.config.keys.clone() };
+        let config = Config { keys, ..self.config.clone() };
+        jjj_server::run(config, self.clock.clone(), async { drop(shutdown.await) }).await
     }
 
     /// The same actor, calling another gateway.

@@ -3,7 +3,8 @@
 use jjj_domain::person::{IdentifierKind, NewIdentifier, NewPerson, RegisterElder};
 use jjj_tests::both_databases;
 use jjj_tests::postgres::TestDatabase;
-use jjj_token::recognition::verify_recognition;
+use jjj_token::recognition::{RecognitionClaims, verify_recognition};
+use jjj_token::status_list::{TokenStatus, status_of, verify_status_list};
 use jjj_wire::pb;
 use prost::Message;
 use tonic::Code;
@@ -23,6 +24,7 @@ const BATCH_DECIDE: &str = "/jjj.gateway.v1.RecognitionService/BatchDecideRecogn
 const GET: &str = "/jjj.gateway.v1.RecognitionService/GetRecognition";
 const LIST: &str = "/jjj.gateway.v1.RecognitionService/ListRecognitions";
 const VERSIONS: &str = "/jjj.gateway.v1.RecognitionService/ListRecognitionVersions";
+const STATUS_LIST: &str = "/jjj.gateway.v1.RecognitionService/GetStatusList";
 const TOKEN: &str = "/jjj.gateway.v1.RecognitionService/GetRecognitionToken";
 
 both_databases!(
@@ -30,6 +32,7 @@ both_databases!(
     assessments_are_refused_by_field,
     certificates_are_filtered_by_category,
     a_recognition_is_decided_listed_and_proven,
+    a_status_list_says_what_became_of_a_token,
 );
 
 fn fresh(world: &World) -> String {
@@ -282,4 +285,79 @@ async fn a_recognition_is_decided_listed_and_proven(database: TestDatabase) {
     let refused = call::<pb::ChangeAssessmentResponse>(&world, &world.hebei, CHANGE_ASSESSMENT, &revoke).await;
     assert_eq!(reason(&refused.unwrap_err()), "FIELD_MALFORMED");
     world.stop().await;
+}
+
+/// A region's own decision is seen in the list, and undone there; what the issuer changes ends the
+/// token for good, and a new one has a place of its own.
+async fn a_status_list_says_what_became_of_a_token(database: TestDatabase) {
+    let mut world = World::start(database).await;
+    let key = world.gateway().keys.signing.verifying_key().clone();
+    let wanted = rating::request(&world);
+    let record = format!("ratings/{}", wanted.request_id);
+    let name = format!("recognitions/{}-110000", wanted.request_id);
+    let _: pb::PublishRatingResponse = call(&world, &world.hebei, rating::PUBLISH, &wanted).await.unwrap();
+    let ask = pb::GetRecognitionTokenRequest { name };
+    let token = async || {
+        let token: pb::RecognitionToken = call(&world, &world.beijing, TOKEN, &ask).await.unwrap();
+        verify_recognition(&token.token, &key, ORIGIN, world.now_s()).unwrap()
+    };
+    // As a verifier sees it whose copy has just run out.
+    let status = async |token: &RecognitionClaims| {
+        world.clock.advance_us(60_000_000);
+        let list: pb::StatusList =
+            call(&world, &world.unionpay, STATUS_LIST, &pb::GetStatusListRequest { list: 0 }).await.unwrap();
+        let place = &token.status.status_list;
+        let (claims, read) = verify_status_list(&list.token, &key, &place.uri, world.now_s()).unwrap();
+        assert_eq!((claims.exp - claims.iat, claims.ttl, list.kid.as_str()), (60, 55, key.kid()));
+        assert_eq!((claims.sub.as_str(), claims.exp * 1_000_000), (list.uri.as_str(), list.expire_time_us));
+        status_of(&claims, &read, place).unwrap()
+    };
+    let first = token().await;
+    assert_eq!(status(&first).await, TokenStatus::Valid);
+
+    let decide = async |verdict: pb::RecognitionVerdict| {
+        let request = pb::DecideRecognitionRequest {
+            request_id: fresh(&world),
+            record: record.clone(),
+            verdict: verdict.into(),
+            reason: "抽查".into(),
+        };
+        let _: pb::DecideRecognitionResponse = call(&world, &world.beijing, DECIDE, &request).await.unwrap();
+    };
+    decide(pb::RecognitionVerdict::Suspend).await;
+    assert_eq!(status(&first).await, TokenStatus::Suspended);
+    decide(pb::RecognitionVerdict::Reinstate).await;
+    assert_eq!(status(&first).await, TokenStatus::Valid);
+    assert_eq!(token().await.status, first.status, "it states the same");
+
+    let change = |state: pb::RecordState, new_grade| pb::ChangeRatingRequest {
+        request_id: fresh(&world),
+        name: record.clone(),
+        new_state: state.into(),
+        new_grade,
+        reason: "复核".into(),
+        decided_by: "评定委员会".into(),
+        document_number: "评〔2026〕2号".into(),
+        effective_on: world.clock.now().date().to_string(),
+        ..Default::default()
+    };
+    const CHANGE: &str = "/jjj.gateway.v1.RatingService/ChangeRating";
+    let downgraded = change(pb::RecordState::Downgraded, Some(3));
+    let _: pb::ChangeRatingResponse = call(&world, &world.hebei, CHANGE, &downgraded).await.unwrap();
+    let second = token().await;
+    assert_eq!((second.rec.recognized.as_str(), second.rec.version), ("3", 2));
+    assert_eq!(status(&first).await, TokenStatus::Invalid, "it says grade 4");
+    assert_eq!(status(&second).await, TokenStatus::Valid);
+
+    let revoked = change(pb::RecordState::Revoked, None);
+    let _: pb::ChangeRatingResponse = call(&world, &world.hebei, CHANGE, &revoked).await.unwrap();
+    assert_eq!(status(&second).await, TokenStatus::Invalid);
+
+    for list in [-1, 1, i64::MAX] {
+        let request = pb::GetStatusListRequest { list };
+        let refused = call::<pb::StatusList>(&world, &world.beijing, STATUS_LIST, &request).await.unwrap_err();
+        assert_eq!(reason(&refused), "FIELD_OUT_OF_RANGE");
+    }
+    world.stop().await;
+    world.verify().await;
 }

@@ -2,19 +2,23 @@
 
 use std::sync::Arc;
 
+use jjj_domain::participant::{AddKey, KeyState, WithdrawKey};
+use jjj_server::gateway::StartError;
 use jjj_tests::both_databases;
 use jjj_tests::postgres::TestDatabase;
 use jjj_token::confirmation::{ConfirmationClaims, sign_confirmation};
 use jjj_token::{Algorithm, SigningKey};
 use jjj_wire::pb;
+use tokio::sync::oneshot;
 
-use crate::harness::{Authority, Client, ORIGIN, World};
+use crate::harness::{self, Authority, Client, ORIGIN, World};
 use crate::talk::method;
 
 both_databases!(
     a_participant_is_enrolled_suspended_and_reinstated,
     authorities_come_and_go,
     keys_and_administrators_come_and_go,
+    the_gateway_signs_with_a_registered_key_only,
 );
 
 const CREATE: &str = method!("ParticipantService/CreateParticipant");
@@ -293,5 +297,35 @@ async fn keys_and_administrators_come_and_go(database: TestDatabase) {
     assert_eq!(named, [("regions/130000/admins/wang", 1), ("regions/130000/admins/zhang", 1)]);
     let bad = pb::ListAdministratorsRequest { filter: "x".into(), ..Default::default() };
     assert_eq!(world.refusal(&world.unionpay, ADMINISTRATORS, &bad).await, "FILTER_FIELD_UNKNOWN filter");
+    world.stop().await;
+}
+
+/// Published before its first use; and a key that is not in force any more starts no gateway.
+async fn the_gateway_signs_with_a_registered_key_only(database: TestDatabase) {
+    let mut world = World::start(database).await;
+    let pem = SigningKey::generate_pkcs8_pem(Algorithm::EdDsa).unwrap();
+    let next = SigningKey::from_pkcs8_pem(&pem).unwrap();
+    let refused = world.signing_with(&pem, oneshot::channel().1).await.err();
+    assert!(matches!(refused, Some(StartError::SigningKey { kid }) if kid == next.kid()));
+
+    let li = "gateway/admins/li";
+    let owner = "gateway".parse().unwrap();
+    world.decide(li, AddKey { owner, key: harness::new_key(&next), confirmations: Vec::new() }).await;
+    let states = |world: &World| {
+        let view = world.gateway().registry.view();
+        let mut states: Vec<_> = view.own_keys().map(|own| (own.key.kid() == next.kid(), own.state)).collect();
+        states.sort();
+        states
+    };
+    assert_eq!(states(&world), [(false, KeyState::Active), (true, KeyState::Active)], "published");
+    let (stop, stopped) = oneshot::channel();
+    let handle = world.signing_with(&pem, stopped).await.unwrap();
+    drop(stop);
+    handle.join().await;
+
+    let now = world.clock.now();
+    world.decide(li, WithdrawKey { kid: next.kid().into(), suspect_from_us: now, reason: "泄露".into() }).await;
+    assert_eq!(states(&world)[1], (true, KeyState::Withdrawn));
+    assert!(world.signing_with(&pem, oneshot::channel().1).await.is_err());
     world.stop().await;
 }

@@ -2,6 +2,7 @@
 
 mod support;
 
+mod cosignature;
 mod merkle;
 mod merkle_proofs;
 mod note;
@@ -10,4 +11,6 @@ mod recognition;
 mod request;
 mod request_forged;
 mod seal;
+mod status_list;
 mod suite;
+mod witness;

@@ -32,6 +32,7 @@ enum_texts! {
     ParticipantKind "PARTICIPANT_KIND_";
     Standing "STANDING_";
     KeyState "KEY_STATE_";
+    SignatureKind "SIGNATURE_KIND_";
     PaymentOrigin "PAYMENT_ORIGIN_";
     PaymentState "PAYMENT_STATE_";
     GateCondition "GATE_CONDITION_";

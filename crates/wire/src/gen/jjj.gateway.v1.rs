@@ -2925,7 +2925,7 @@ pub struct BeginUploadRequest {
     /// `channels/{id}` it is about. Required from a region; a channel's own otherwise.
     #[prost(string, tag = "5")]
     pub channel: ::prost::alloc::string::String,
-    /// Merchant that it covers; empty: all.
+    /// Merchant that it covers; empty: all. Required for UnionPay's files, unless the zip's name has it.
     #[prost(string, tag = "6")]
     pub merchant_id: ::prost::alloc::string::String,
     /// Original name, up to 200 characters; nothing personal. Optional.
@@ -14013,7 +14013,7 @@ pub struct GetTrialBalanceRequest {
 /// Request for a checkpoint.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetCheckpointRequest {
-    /// Least tree size; 0: the newest.
+    /// Least tree size, of any head; 0: the newest that enough witnesses have cosigned (`witnesses.quorum`).
     #[prost(int64, tag = "1")]
     pub min_size: i64,
 }
@@ -14299,7 +14299,8 @@ pub mod ledger_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// Who made a version of a record, provable to a third party; for those whom it was told, and the
-        /// regions that have a recognition on it. RECORD_NOT_FOUND, NOT_YOUR_RECORD.
+        /// regions that have a recognition on it; of participants, administrators and keys for everybody,
+        /// since every signature rests on them. RECORD_NOT_FOUND, NOT_YOUR_RECORD.
         pub async fn get_evidence(
             &mut self,
             request: impl tonic::IntoRequest<super::GetEvidenceRequest>,
@@ -14376,7 +14377,8 @@ pub mod ledger_service_server {
             tonic::Status,
         >;
         /// Who made a version of a record, provable to a third party; for those whom it was told, and the
-        /// regions that have a recognition on it. RECORD_NOT_FOUND, NOT_YOUR_RECORD.
+        /// regions that have a recognition on it; of participants, administrators and keys for everybody,
+        /// since every signature rests on them. RECORD_NOT_FOUND, NOT_YOUR_RECORD.
         async fn get_evidence(
             &self,
             request: tonic::Request<super::GetEvidenceRequest>,
@@ -17253,6 +17255,31 @@ pub struct KeyConfirmation {
     #[prost(string, tag = "3")]
     pub statement: ::prost::alloc::string::String,
 }
+/// One use of a key that the log knows of.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeySignature {
+    /// What for.
+    #[prost(enumeration = "SignatureKind", tag = "1")]
+    pub kind: i32,
+    /// Record that the request changed, or that the receipt is for.
+    #[prost(string, tag = "2")]
+    pub record: ::prost::alloc::string::String,
+    /// Its version.
+    #[prost(int64, tag = "3")]
+    pub version: i64,
+    /// Who made the request.
+    #[prost(string, tag = "4")]
+    pub author: ::prost::alloc::string::String,
+    /// Full gRPC path of the request.
+    #[prost(string, tag = "5")]
+    pub method: ::prost::alloc::string::String,
+    /// When it was recorded, UTC microseconds since 1970.
+    #[prost(int64, tag = "6")]
+    pub recorded_time_us: i64,
+    /// The leaf's number in the log, from 0.
+    #[prost(int64, tag = "7")]
+    pub leaf_index: i64,
+}
 /// What a participant is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -17360,6 +17387,40 @@ impl KeyState {
             "KEY_STATE_ACTIVE" => Some(Self::Active),
             "KEY_STATE_RETIRED" => Some(Self::Retired),
             "KEY_STATE_WITHDRAWN" => Some(Self::Withdrawn),
+            _ => None,
+        }
+    }
+}
+/// What a key was used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SignatureKind {
+    /// Not given; refused on input with ENUM_UNSPECIFIED.
+    Unspecified = 0,
+    /// A participant's or administrator's request.
+    Request = 1,
+    /// The gateway's receipt for a request. Recognition tokens and status lists are not recorded: a
+    /// withdrawn key is not in the JWK Set any more, which ends all of them.
+    Receipt = 2,
+}
+impl SignatureKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SIGNATURE_KIND_UNSPECIFIED",
+            Self::Request => "SIGNATURE_KIND_REQUEST",
+            Self::Receipt => "SIGNATURE_KIND_RECEIPT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SIGNATURE_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "SIGNATURE_KIND_REQUEST" => Some(Self::Request),
+            "SIGNATURE_KIND_RECEIPT" => Some(Self::Receipt),
             _ => None,
         }
     }
@@ -17745,6 +17806,32 @@ pub struct ListAdministratorsResponse {
     /// The items, in the order of their names unless the method says otherwise.
     #[prost(message, repeated, tag = "1")]
     pub administrators: ::prost::alloc::vec::Vec<Administrator>,
+    /// Token of the next page; empty after the last.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// Request for a page of what a key has signed.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListSignaturesRequest {
+    /// Required. `{owner}/keys/{kid}`.
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    /// Recorded from then on, UTC microseconds since 1970; 0: everything.
+    #[prost(int64, tag = "2")]
+    pub from_time_us: i64,
+    /// Most items wanted, 0 to 1,000; 0 means 50. FIELD_OUT_OF_RANGE beyond.
+    #[prost(int32, tag = "3")]
+    pub page_size: i32,
+    /// `next_page_token` of the page before; empty for the first. PAGE_TOKEN_MALFORMED otherwise.
+    #[prost(string, tag = "4")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// A page of what a key has signed.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListSignaturesResponse {
+    /// In the log's order. May be fewer than asked for, even none, before the last page.
+    #[prost(message, repeated, tag = "1")]
+    pub signatures: ::prost::alloc::vec::Vec<KeySignature>,
     /// Token of the next page; empty after the last.
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
@@ -18183,6 +18270,37 @@ pub mod participant_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// What a key has signed since a moment, in the log's order: for after a compromise. For the key's
+        /// own organisation and the gateway's administrators. RECORD_NOT_FOUND, NOT_YOUR_RECORD.
+        pub async fn list_signatures(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListSignaturesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListSignaturesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/jjj.gateway.v1.ParticipantService/ListSignatures",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "jjj.gateway.v1.ParticipantService",
+                        "ListSignatures",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// Adds an administrator with a first key. A participant's system adds the first one, after that
         /// administrators add each other (ROLE_NOT_ALLOWED). RECORD_EXISTS, KEY_KNOWN, FINGERPRINT_MISMATCH.
         pub async fn add_administrator(
@@ -18382,6 +18500,15 @@ pub mod participant_service_server {
             request: tonic::Request<super::ListKeysRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ListKeysResponse>,
+            tonic::Status,
+        >;
+        /// What a key has signed since a moment, in the log's order: for after a compromise. For the key's
+        /// own organisation and the gateway's administrators. RECORD_NOT_FOUND, NOT_YOUR_RECORD.
+        async fn list_signatures(
+            &self,
+            request: tonic::Request<super::ListSignaturesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListSignaturesResponse>,
             tonic::Status,
         >;
         /// Adds an administrator with a first key. A participant's system adds the first one, after that
@@ -19038,6 +19165,52 @@ pub mod participant_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListKeysSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/jjj.gateway.v1.ParticipantService/ListSignatures" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListSignaturesSvc<T: ParticipantService>(pub Arc<T>);
+                    impl<
+                        T: ParticipantService,
+                    > tonic::server::UnaryService<super::ListSignaturesRequest>
+                    for ListSignaturesSvc<T> {
+                        type Response = super::ListSignaturesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListSignaturesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ParticipantService>::list_signatures(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListSignaturesSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -24138,7 +24311,8 @@ pub struct Recognition {
 /// listener, holder `gateway`). Claims: `iss` (the gateway's origin), `sub` (the recognition), `iat`,
 /// `nbf`, `exp` (seconds since 1970, `exp` exclusive); `rec` with `record`, `version`, `kind`,
 /// `issuer`, `recognizer`, `subject`, `scheme`, `native`, `recognized` (one level, or `3..4` when
-/// AMBIGUOUS), `quality`; and `status`, `{"status_list": {"idx", "uri"}}`. There is no `aud`.
+/// AMBIGUOUS), `quality`; and `status`, `{"status_list": {"idx", "uri"}}`. There is no `aud`. Claim by
+/// claim: docs/tokens.md.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RecognitionToken {
     /// `recognitions/{record uuid}-{recognizing region code}`.
@@ -24165,6 +24339,29 @@ pub struct RecognitionToken {
     /// Position in that list, from 0.
     #[prost(int64, tag = "8")]
     pub status_list_index: i64,
+}
+/// A signed list that says which recognition tokens still hold (IETF Token Status List, profile
+/// `jjj-status-1` of docs/tokens.md). The public listener serves the same at `uri`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StatusList {
+    /// Number of the list, from 0. It has 1,048,576 places.
+    #[prost(int64, tag = "1")]
+    pub list: i64,
+    /// Where it is; `status.status_list.uri` of the tokens that refer to it.
+    #[prost(string, tag = "2")]
+    pub uri: ::prost::alloc::string::String,
+    /// Compact JWS, `typ` `statuslist+jwt`.
+    #[prost(string, tag = "3")]
+    pub token: ::prost::alloc::string::String,
+    /// RFC 7638 thumbprint of the signing key.
+    #[prost(string, tag = "4")]
+    pub kid: ::prost::alloc::string::String,
+    /// As of when it speaks, UTC microseconds since 1970.
+    #[prost(int64, tag = "5")]
+    pub issued_time_us: i64,
+    /// Until when it may be believed, UTC microseconds since 1970.
+    #[prost(int64, tag = "6")]
+    pub expire_time_us: i64,
 }
 /// What kind of record is recognized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -24424,6 +24621,13 @@ pub struct GetRecognitionTokenRequest {
     /// issuing region may ask.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
+}
+/// Request for a status list.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetStatusListRequest {
+    /// Number of the list, the last part of its URI; 0 is the first.
+    #[prost(int64, tag = "1")]
+    pub list: i64,
 }
 /// Generated client implementations.
 pub mod recognition_service_client {
@@ -24698,6 +24902,31 @@ pub mod recognition_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// A status list: which recognition tokens still hold. FIELD_OUT_OF_RANGE when no leaf of the log
+        /// has a place in it.
+        pub async fn get_status_list(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetStatusListRequest>,
+        ) -> std::result::Result<tonic::Response<super::StatusList>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/jjj.gateway.v1.RecognitionService/GetStatusList",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("jjj.gateway.v1.RecognitionService", "GetStatusList"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -24761,6 +24990,12 @@ pub mod recognition_service_server {
             tonic::Response<super::RecognitionToken>,
             tonic::Status,
         >;
+        /// A status list: which recognition tokens still hold. FIELD_OUT_OF_RANGE when no leaf of the log
+        /// has a place in it.
+        async fn get_status_list(
+            &self,
+            request: tonic::Request<super::GetStatusListRequest>,
+        ) -> std::result::Result<tonic::Response<super::StatusList>, tonic::Status>;
     }
     /// Recognitions follow from agreements by themselves; here a region decides singly and everyone
     /// concerned reads.
@@ -25118,6 +25353,52 @@ pub mod recognition_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetRecognitionTokenSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/jjj.gateway.v1.RecognitionService/GetStatusList" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetStatusListSvc<T: RecognitionService>(pub Arc<T>);
+                    impl<
+                        T: RecognitionService,
+                    > tonic::server::UnaryService<super::GetStatusListRequest>
+                    for GetStatusListSvc<T> {
+                        type Response = super::StatusList;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetStatusListRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RecognitionService>::get_status_list(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetStatusListSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -1,0 +1,191 @@
+//! `jjj keys`: the keys of participants, administrators and the gateway: made, listed, added, confirmed,
+//! ended; and what a key has signed. The ceremonies are in docs/keys.md.
+
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Subcommand;
+use jjj_token::confirmation::{ConfirmationClaims, sign_confirmation};
+use jjj_token::note::NoteVerifier;
+use jjj_token::suite::{Algorithm, SigningKey};
+use jjj_token::{Jwk, VerifyingKey};
+use serde_json::{Value, json};
+
+use crate::connect::Connect;
+use crate::output;
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    connect: Connect,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Make a signing key (PKCS#8 in PEM, mode 0600) and its public half beside it, `.jwk.json`; prints
+    /// the fingerprint that is read out. Needs no gateway.
+    New {
+        /// A file that does not exist.
+        file: PathBuf,
+        /// EdDSA or ES256.
+        #[arg(long, default_value = "EdDSA")]
+        algorithm: String,
+    },
+    /// Keys, also those no longer in force; filter, for example: `owner = "gateway"`.
+    List {
+        #[arg(long, default_value = "")]
+        filter: String,
+    },
+    /// The gateway's keys, in force and retired, as C2SP verifier keys, to be pinned.
+    Gateway,
+    /// State, as an administrator of the gateway, that you confirmed a fingerprint out of band; prints
+    /// the statement for `add --statement`.
+    Confirm {
+        /// Whose key it is to be: `regions/110000`, `gateway`, `…/admins/…`.
+        owner: String,
+        /// What was read out.
+        fingerprint: String,
+    },
+    /// Add a public key to a participant or an administrator.
+    Add {
+        owner: String,
+        /// The public JWK.
+        file: PathBuf,
+        /// The fingerprint that was read out.
+        #[arg(long)]
+        fingerprint: String,
+        /// `ADMINISTRATOR=STATEMENT` of another administrator of the gateway, made with `confirm`. May be repeated.
+        #[arg(long = "statement", value_name = "WHO=JWS")]
+        statements: Vec<String>,
+    },
+    /// End a key in the ordinary way: what it signed stays good.
+    Retire {
+        /// `{owner}/keys/{kid}`.
+        key: String,
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Withdraw a compromised key at once.
+    Withdraw {
+        /// `{owner}/keys/{kid}`.
+        key: String,
+        /// From when its signatures are suspect, RFC 3339.
+        #[arg(long, value_name = "TIME")]
+        suspect_from: jiff::Timestamp,
+        #[arg(long)]
+        reason: String,
+    },
+    /// What a key has signed since a moment, in the log's order.
+    Signed {
+        /// `{owner}/keys/{kid}`.
+        key: String,
+        /// RFC 3339; absent: everything.
+        #[arg(long, value_name = "TIME")]
+        since: Option<jiff::Timestamp>,
+    },
+}
+
+const KEY: &[&str] = &["name", "state", "added_time_us", "ended_time_us", "suspect_from_time_us", "reason"];
+
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let show = |value: &Value, fields: &[&str]| {
+        if args.json { output::json(value) } else { output::table(std::slice::from_ref(value), fields) }
+    };
+    let show_all = |values: Vec<Value>, fields: &[&str]| {
+        if args.json { output::json(&values.into()) } else { output::table(&values, fields) }
+    };
+    if let What::New { file, algorithm } = &args.what {
+        println!("{}", new(file, algorithm)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let session = args.connect.session()?;
+    match args.what {
+        What::New { .. } => {}
+        What::List { filter } => show_all(session.list("ParticipantService/ListKeys", &filter, "keys").await?, KEY),
+        What::Gateway => {
+            // What a retired key signed is still to be checked.
+            let filter = r#"owner = "gateway" AND state != "WITHDRAWN""#;
+            for key in session.list("ParticipantService/ListKeys", filter, "keys").await? {
+                let jwk = Jwk::from_json(key["jwk"].as_str().unwrap_or_default().as_bytes())?;
+                // Only Ed25519 keys sign notes.
+                if let Ok(note) = NoteVerifier::new(session.client.audience(), &VerifyingKey::from_jwk(&jwk)?) {
+                    println!("{}", note.vkey());
+                }
+            }
+        }
+        What::Confirm { owner, fingerprint } => {
+            let claims = ConfirmationClaims {
+                iss: session.client.actor().to_owned(),
+                aud: session.client.audience().to_owned(),
+                sub: owner,
+                fingerprint,
+                iat: session.client.now_us().div_euclid(1_000_000),
+            };
+            println!("{}={}", claims.iss, sign_confirmation(&session.client.identity().signing, &claims)?);
+        }
+        What::Add { owner, file, fingerprint, statements } => {
+            let jwk = std::fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+            let confirmations = statements.iter().map(|given| {
+                let (who, statement) = given.split_once('=').context("--statement WHO=JWS")?;
+                Ok(json!({"administrator": who, "fingerprint": fingerprint, "statement": statement}))
+            });
+            let confirmations = confirmations.collect::<anyhow::Result<Vec<_>>>()?;
+            let request = json!({"owner": owner, "jwk": jwk.trim(), "fingerprint": fingerprint,
+                                 "confirmations": confirmations});
+            show(&session.call("ParticipantService/AddKey", request).await?["key"], KEY);
+        }
+        What::Retire { key, reason } => {
+            let request = json!({"key": key, "reason": reason});
+            show(&session.call("ParticipantService/RetireKey", request).await?["key"], KEY);
+        }
+        What::Withdraw { key, suspect_from, reason } => {
+            let suspect_from = suspect_from.as_microsecond().to_string();
+            let request = json!({"key": key, "suspect_from_time_us": suspect_from, "reason": reason});
+            show(&session.call("ParticipantService/WithdrawKey", request).await?["key"], KEY);
+        }
+        What::Signed { key, since } => {
+            let since = since.map_or(0, jiff::Timestamp::as_microsecond).to_string();
+            let mut signatures = Vec::new();
+            let mut token = String::new();
+            loop {
+                let request = json!({"key": key, "from_time_us": since, "page_size": 1000, "page_token": token});
+                let mut page = session.call("ParticipantService/ListSignatures", request).await?;
+                if let Value::Array(found) = page["signatures"].take() {
+                    signatures.extend(found);
+                }
+                token = page["next_page_token"].as_str().unwrap_or_default().to_owned();
+                if token.is_empty() {
+                    break;
+                }
+            }
+            show_all(signatures, &["kind", "record", "version", "author", "method", "recorded_time_us"]);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes both halves; the fingerprint.
+fn new(file: &Path, algorithm: &str) -> anyhow::Result<String> {
+    let known = Algorithm::ALL.into_iter().find(|known| known.jose_name() == algorithm);
+    let pem = SigningKey::generate_pkcs8_pem(known.context("--algorithm EdDSA or ES256")?)?;
+    let key = SigningKey::from_pkcs8_pem(&pem)?;
+    let write = |path: &Path, mode: u32, text: &str| -> anyhow::Result<()> {
+        use std::io::Write as _;
+        let mut open = std::fs::OpenOptions::new();
+        let mut to =
+            open.write(true).create_new(true).mode(mode).open(path).with_context(|| path.display().to_string())?;
+        Ok(to.write_all(text.as_bytes()).and_then(|()| to.sync_all())?)
+    };
+    write(file, 0o600, &pem)?;
+    let mut public = file.as_os_str().to_owned();
+    public.push(".jwk.json");
+    write(Path::new(&public), 0o644, &key.public_jwk().to_json())?;
+    Ok(key.kid().to_owned())
+}
