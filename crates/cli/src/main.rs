@@ -16,6 +16,7 @@ mod serve;
 mod verify;
 mod verify_receipt;
 mod witness;
+mod write_file;
 
 use std::process::ExitCode;
 

@@ -13,7 +13,7 @@ use jjj_token::merkle::{leaf_hash, root};
 use serde_json::{Value, json};
 
 use crate::connect::Connect;
-use crate::output;
+use crate::{output, write_file};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -28,12 +28,23 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum What {
-    /// Deliver a settlement file (as the channel).
+    /// Deliver a settlement file or a bank's statement (as the channel).
     Upload {
         /// Clearing date, YYYY-MM-DD.
         date: String,
         file: PathBuf,
+        /// csv, unionpay_zip, unionpay_zm, unionpay_zme, camt_053 or camt_054.
+        #[arg(long, default_value = "csv")]
+        format: String,
+        /// settlement or statement; default: a statement for camt, else settlement.
+        #[arg(long)]
+        content: Option<String>,
+        /// The merchant that it covers; default: all, or the one in a zip's name.
+        #[arg(long, default_value = "")]
+        merchant: String,
     },
+    /// Write a settlement file in any format from lines in CSV, offline: for the sandbox and tests.
+    WriteFile(write_file::Args),
     /// Reconcile a channel's clearing date.
     Run {
         /// `channels/unionpay`.
@@ -95,6 +106,9 @@ enum What {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    if let What::WriteFile(write) = &args.what {
+        return write_file::write(write);
+    }
     let session = args.connect.session()?;
     let show = |value: &Value, fields: &[&str]| {
         if args.json { output::json(value) } else { output::table(std::slice::from_ref(value), fields) }
@@ -106,11 +120,35 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     const BREAK: &[&str] =
         &["name", "break_class", "state", "priority", "age_days", "amount_fen", "due_on", "subject", "resolution"];
     match args.what {
-        What::Upload { date, file } => {
+        What::Upload { date, file, format, content, merchant } => {
             let bytes = std::fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
-            let answer = upload(&session, &date, &file, &bytes).await?;
-            show(&answer, &["name", "state", "rows", "rejected_rows", "sha256"]);
+            let delivery = Delivery {
+                date: &date,
+                file: &file,
+                format: &format,
+                content: content.as_deref(),
+                merchant: &merchant,
+            };
+            let answer = upload(&session, &delivery, &bytes).await?;
+            show(
+                &answer,
+                &[
+                    "name",
+                    "state",
+                    "rows",
+                    "rejected_rows",
+                    "refusal",
+                    "refusal_detail",
+                    "refusal_message_zh",
+                    "sha256",
+                ],
+            );
+            let rejections = answer["rejections"].as_array().cloned().unwrap_or_default();
+            if !args.json && !rejections.is_empty() {
+                output::table(&rejections, &["line", "byte_offset", "field", "reason", "message_zh", "message_en"]);
+            }
         }
+        What::WriteFile(_) => unreachable!("needs no session"),
         What::Run { channel, date, allow_missing_files } => {
             let request =
                 json!({"channel": channel, "clearing_date": date, "allow_missing_files": allow_missing_files});
@@ -153,15 +191,39 @@ async fn decide(session: &Session, name: &str, approve: bool, reason: &str) -> R
     Ok(session.call("ReconciliationService/DecideResolution", request).await?["reconciliation_break"].take())
 }
 
+/// A file to deliver.
+pub struct Delivery<'a> {
+    /// Clearing date, YYYY-MM-DD.
+    pub date: &'a str,
+    /// Only its name is sent.
+    pub file: &'a Path,
+    pub format: &'a str,
+    /// By default what the format states.
+    pub content: Option<&'a str>,
+    /// Empty: all merchants.
+    pub merchant: &'a str,
+}
+
+impl<'a> Delivery<'a> {
+    /// A settlement file in CSV, of all merchants.
+    pub fn csv(date: &'a str, file: &'a Path) -> Self {
+        Self { date, file, format: "csv", content: None, merchant: "" }
+    }
+}
+
 /// Delivers a settlement file: begin with size and digest, chunks, complete.
-pub async fn upload(session: &Session, date: &str, file: &Path, bytes: &[u8]) -> Result<Value, CallError> {
+pub async fn upload(session: &Session, delivery: &Delivery<'_>, bytes: &[u8]) -> Result<Value, CallError> {
     const CHUNK_BYTES: usize = 1 << 20;
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+    let format = delivery.format.to_uppercase();
+    let states = if format.starts_with("CAMT") { "STATEMENT" } else { "SETTLEMENT" };
+    let content = delivery.content.map_or_else(|| states.to_owned(), str::to_uppercase);
     let request = json!({
-        "clearing_date": date,
-        "format": "FILE_FORMAT_CSV",
-        "content": "FILE_CONTENT_SETTLEMENT",
-        "file_name": file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
+        "clearing_date": delivery.date,
+        "format": format!("FILE_FORMAT_{format}"),
+        "content": format!("FILE_CONTENT_{content}"),
+        "merchant_id": delivery.merchant,
+        "file_name": delivery.file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
         "size_bytes": bytes.len().to_string(),
         "sha256": hex::encode(digest),
     });

@@ -4,18 +4,25 @@
 //! the file's record from its completion on. Memory holds a few chunks and one row, whatever the
 //! size of the file.
 
+mod resolve;
+
 use std::io;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jjj_domain::guard;
-use jjj_domain::recon::bank::BankFile;
-use jjj_domain::recon::file::{FaultReason, FileRecord, HEADER, LineFault, ParsedFile, parse_record};
+use jjj_domain::names::Participant;
+use jjj_domain::policy::{self, ChannelPolicy, TransactionCodes};
+use jjj_domain::recon::bank::{BankFile, MAX_ENTRIES};
+use jjj_domain::recon::file::LineFault;
+use jjj_domain::recon::refusal::{FileRefusal, RefusalReason};
 use jjj_domain::recon::run::RunFile;
 use jjj_domain::recon::upload::{LISTED_REJECTIONS, Reading, superseded_by};
 use jjj_domain::recon::{FileRow, FileState};
 use jjj_domain::row::StoredFault;
+use jjj_domain::time::Date;
+use jjj_formats::{Context, Record};
 use jjj_store::StoreError;
 use jjj_store::log_tables::{FileChunkRow, UploadRow};
 use jjj_token::seal::{self, DataKey, SealError};
@@ -23,19 +30,19 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
+use self::resolve::Delivered;
 use crate::gateway::Gateway;
 use crate::keys::random;
 use crate::status::Refused;
 
 /// The most bytes of one chunk.
 pub const MAX_CHUNK_LEN: usize = 1 << 20;
-/// The longest row, in bytes; a file with a longer one is refused whole.
-const MAX_ROW_LEN: usize = 64 * 1024;
-const BUFFER_LEN: usize = 8 * 1024;
 /// Chunks that may wait for the reader of rows.
 const AHEAD: usize = 2;
 /// How often a chunk is tried against rivals of the same upload.
 const ATTEMPTS: usize = 16;
+/// More files of one channel and date, or accounts of one merchant number, than there are.
+const ALL: i64 = 100_000;
 
 /// The associated data of a file's wrapped key.
 fn key_aad(file: &str) -> Vec<u8> {
@@ -137,33 +144,33 @@ pub struct Whole<T> {
     /// Of the encrypted chunks in their order, hex.
     pub stored_sha256: String,
     /// What its rows came to, or why it is refused whole.
-    pub content: Result<T, String>,
+    pub content: Result<T, FileRefusal>,
 }
 
 /// What rows are gathered into.
-pub trait Gathers: Default + Send + 'static {
-    fn take(&mut self, record: Result<FileRecord, LineFault>);
+pub trait Gathers: Send + 'static {
+    fn take(&mut self, record: Result<Record, LineFault>) -> Result<(), FileRefusal>;
 }
 
-impl Gathers for ParsedFile {
-    fn take(&mut self, record: Result<FileRecord, LineFault>) {
-        self.push(record);
-    }
-}
-
-/// Counts, for the file's record; no row is kept.
+/// Counts, for the file's record; no row is kept but a bank's.
 #[derive(Default)]
 pub struct Counted {
     rows: i64,
     rejected_rows: i64,
     rejections: Vec<LineFault>,
+    bank: BankFile,
 }
 
 impl Gathers for Counted {
-    fn take(&mut self, record: Result<FileRecord, LineFault>) {
+    fn take(&mut self, record: Result<Record, LineFault>) -> Result<(), FileRefusal> {
         match record {
-            Ok(FileRecord::Line(_)) => self.rows += 1,
-            Ok(FileRecord::Trailer(_)) => {}
+            Ok(Record::Line(_) | Record::Numbered(..) | Record::Traced(_) | Record::Void(_)) => self.rows += 1,
+            Ok(Record::Trailer(_)) => {}
+            Ok(Record::Entry(entry)) => {
+                self.rows += 1;
+                self.bank.entries.push(entry);
+            }
+            Ok(Record::Statement(statement)) => self.bank.statements.push(statement),
             Err(fault) => {
                 self.rows += 1;
                 self.rejected_rows += 1;
@@ -172,23 +179,42 @@ impl Gathers for Counted {
                 }
             }
         }
+        if self.bank.entries.len() + self.bank.statements.len() > MAX_ENTRIES {
+            return Err(FileRefusal::new(RefusalReason::TooManyEntries, MAX_ENTRIES));
+        }
+        Ok(())
     }
 }
 
 impl From<Counted> for Reading {
     fn from(counted: Counted) -> Self {
-        let Counted { rows, rejected_rows, rejections } = counted;
-        Self { rows, rejected_rows, rejections, bank: BankFile::default() }
+        let Counted { rows, rejected_rows, rejections, bank } = counted;
+        Self { rows, rejected_rows, rejections, bank }
     }
 }
 
-/// Decrypts a file and reads its rows.
-pub async fn read<T: Gathers>(gateway: &Gateway, file: &str, wrapped_key: &str) -> Result<Whole<T>, Refused> {
+/// What the channel's transaction codes mean on a date.
+pub async fn codes(gateway: &Gateway, channel: &Participant, date: Date) -> Result<TransactionCodes, Refused> {
+    let policy = gateway.engine.read(|snapshot, _| policy::find::<ChannelPolicy>(snapshot, channel.code(), date));
+    Ok(policy.await?.map(|policy| policy.transaction_codes.clone()).unwrap_or_default())
+}
+
+/// Decrypts a file and reads its rows into `gathered`.
+pub async fn read<T: Gathers>(
+    gateway: &Gateway,
+    row: &FileRow,
+    wrapped_key: &str,
+    codes: &TransactionCodes,
+    mut gathered: T,
+) -> Result<Whole<T>, Refused> {
+    let file = row.file.as_str();
     let key = unwrap_key(gateway, file, wrapped_key)?;
     let (chunks, received) = mpsc::channel(AHEAD);
+    let (format, context) = (row.format, Context { clearing_date: row.clearing_date, codes: codes.clone() });
     let reader = tokio::task::spawn_blocking(move || {
-        let mut gathered = T::default();
-        read_csv(Chunks { received, current: Zeroizing::default(), at: 0 }, &mut gathered).map(|()| gathered)
+        let bytes = Chunks { received, current: Zeroizing::default(), at: 0 };
+        jjj_formats::rows(format, bytes, context).try_for_each(|record| gathered.take(record?))?;
+        Ok(gathered)
     });
     let (mut plain, mut stored) = (Sha256::new(), Sha256::new());
     let (mut size_bytes, mut next) = (0, 0);
@@ -222,7 +248,8 @@ pub async fn read_for_run(
 ) -> Result<Vec<RunFile>, Refused> {
     let mut files = Vec::with_capacity(wanted.len());
     for row in wanted {
-        let whole = read::<ParsedFile>(gateway, &row.file, &row.wrapped_key).await?;
+        let codes = codes(gateway, &row.channel, row.clearing_date).await?;
+        let whole = read(gateway, row, &row.wrapped_key, &codes, Delivered::default()).await?;
         let altered = |problem: &str| {
             let fault = StoredFault { table: "file_chunks", column: "ciphertext", problem: problem.to_owned() };
             Refused::internal("reading a file for a run", &fault)
@@ -230,59 +257,17 @@ pub async fn read_for_run(
         if whole.sha256 != row.sha256 {
             return Err(altered("are not the bytes that were delivered"));
         }
+        let delivered = whole.content.map_err(|refusal| altered(refusal.reason.message_en()))?;
+        let parsed = resolve::lines(gateway, row, &codes, delivered).await?;
         files.push(RunFile {
             file: row.file.clone(),
             sha256: row.sha256.clone(),
+            merchant_id: row.merchant_id.clone(),
             supersedes: superseded_by(&row.file, of_date),
-            parsed: Arc::new(whole.content.map_err(|problem| altered(&problem))?),
+            parsed: Arc::new(parsed),
         });
     }
     Ok(files)
-}
-
-/// Reads a settlement file's rows. `Err` says why it is refused whole; a bad row is only set aside.
-fn read_csv<T: Gathers>(bytes: impl io::Read, into: &mut T) -> Result<(), String> {
-    let bounded = Bounded { inner: bytes, since_row: 0 };
-    let mut reader =
-        csv::ReaderBuilder::new().has_headers(false).flexible(true).buffer_capacity(BUFFER_LEN).from_reader(bounded);
-    let mut row = csv::ByteRecord::new();
-    let mut has_header = false;
-    while reader.read_byte_record(&mut row).map_err(|e| e.to_string())? {
-        reader.get_mut().since_row = 0;
-        let at = row.position().map_or((1, 0), |p| (p.line() as i64, p.byte() as i64));
-        if has_header {
-            into.take(record(&row, at));
-        } else if row.iter().eq(HEADER.iter().map(|name| name.as_bytes())) {
-            has_header = true;
-        } else {
-            return Err(format!("the first line is not {}", HEADER.join(",")));
-        }
-    }
-    // A file without a byte is empty, not damaged.
-    Ok(())
-}
-
-fn record(row: &csv::ByteRecord, (line, byte_offset): (i64, i64)) -> Result<FileRecord, LineFault> {
-    let fields: Result<Vec<&str>, _> = row.iter().map(std::str::from_utf8).collect();
-    let unreadable = |_| LineFault { line, byte_offset, field: String::new(), reason: FaultReason::Unreadable };
-    parse_record(&fields.map_err(unreadable)?, line, byte_offset)
-}
-
-/// Gives up on a row without end.
-struct Bounded<R> {
-    inner: R,
-    since_row: usize,
-}
-
-impl<R: io::Read> io::Read for Bounded<R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if self.since_row > MAX_ROW_LEN {
-            return Err(io::Error::other(format!("a row is longer than {MAX_ROW_LEN} bytes")));
-        }
-        let n = self.inner.read(into)?;
-        self.since_row += n;
-        Ok(n)
-    }
 }
 
 /// Chunks as they come, as one stream of bytes.
@@ -302,67 +287,5 @@ impl io::Read for Chunks {
         into[..n].copy_from_slice(&self.current[self.at..self.at + n]);
         self.at += n;
         Ok(n)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GOOD: &str = "PAYMENT,777290058110097,ORDER0001,20261119103000,60000,120,SUCCESS,52131082XXXX00043X,\n";
-
-    fn read(bytes: &[u8]) -> Result<ParsedFile, String> {
-        let mut parsed = ParsedFile::default();
-        read_csv(bytes, &mut parsed).map(|()| parsed)
-    }
-
-    fn file(rows: &str) -> Vec<u8> {
-        format!("{}\n{rows}", HEADER.join(",")).into_bytes()
-    }
-
-    #[test]
-    fn rows_are_read_and_bad_ones_set_aside_with_line_and_byte() {
-        let rows = format!("{GOOD}PAYMENT,short\n{GOOD}TRAILER,3,120000,240,,,,,\n");
-        let parsed = read(&file(&rows)).unwrap();
-        assert_eq!((parsed.lines.len(), parsed.rejected.len()), (2, 1));
-        assert!(parsed.totals_agree());
-        let fault = &parsed.rejected[0];
-        let offset = (HEADER.join(",").len() + 1 + GOOD.len()) as i64;
-        assert_eq!((fault.line, fault.byte_offset, fault.reason), (3, offset, FaultReason::FieldCount));
-        assert_eq!(parsed.lines[1].line, 4);
-    }
-
-    #[test]
-    fn line_ends_and_a_byte_order_mark_do_not_matter() {
-        let crlf = String::from_utf8(file(GOOD)).unwrap().replace('\n', "\r\n");
-        assert_eq!(read(crlf.as_bytes()).unwrap().lines.len(), 1);
-        let marked = ["\u{feff}".as_bytes(), &file(GOOD)].concat();
-        assert_eq!(read(&marked).unwrap().lines.len(), 1);
-    }
-
-    #[test]
-    fn bytes_that_are_no_text_cost_their_row_only() {
-        let bytes = [file("").as_slice(), b"PAYMENT,\xff\xfe,ORDER0001,,,,,,\n", GOOD.as_bytes()].concat();
-        let parsed = read(&bytes).unwrap();
-        assert_eq!((parsed.lines.len(), parsed.rejected[0].reason), (1, FaultReason::Unreadable));
-    }
-
-    #[test]
-    fn a_damaged_file_is_refused_whole() {
-        assert!(read(b"PK\x03\x04\x14\x00").unwrap_err().contains("the first line is not kind,"));
-        assert!(read(GOOD.as_bytes()).is_err(), "no header");
-        let endless = file(&format!("\"{}", "x".repeat(MAX_ROW_LEN * 2)));
-        assert!(read(&endless).unwrap_err().contains("a row is longer than"));
-    }
-
-    #[test]
-    fn an_empty_file_is_no_damaged_one() {
-        assert_eq!(read(b"").unwrap(), ParsedFile::default());
-    }
-
-    #[test]
-    fn many_long_rows_are_no_row_without_end() {
-        let rows = format!("PAYMENT,{}\n", "x".repeat(MAX_ROW_LEN / 2)).repeat(9);
-        assert_eq!(read(&file(&rows)).unwrap().rejected.len(), 9);
     }
 }

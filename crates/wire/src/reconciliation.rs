@@ -144,7 +144,11 @@ fn leg(leg: pb::Leg, counts: &LegCounts) -> pb::LegTotal {
 }
 
 fn expected_file(file: &ExpectedFile) -> pb::ExpectedFile {
-    pb::ExpectedFile { file: or_empty(&file.file), sha256: or_empty(&file.sha256) }
+    pb::ExpectedFile {
+        merchant_id: file.merchant_id.clone(),
+        file: or_empty(&file.file),
+        sha256: or_empty(&file.sha256),
+    }
 }
 
 fn identity(result: &IdentityResult) -> pb::IdentityResult {

@@ -2,6 +2,7 @@
 
 use jjj_domain::id::Digest;
 use jjj_domain::recon::file::LineFault;
+use jjj_domain::recon::refusal::RefusalReason;
 use jjj_domain::recon::upload::BeginUpload;
 use jjj_domain::recon::{FileContent, FileFormat, FileRow};
 use jjj_domain::rejection::Rejection;
@@ -44,7 +45,10 @@ pub fn settlement_file(row: &FileRow, received_bytes: i64) -> pb::SettlementFile
         rows: row.rows,
         rejected_rows: row.rejected_rows,
         rejections: row.rejections.0.iter().map(rejected_row).collect(),
-        refusal: or_empty(&row.refusal),
+        refusal: row.refusal.map(|r| r.to_string()).unwrap_or_default(),
+        refusal_detail: row.refusal_detail.clone(),
+        refusal_message_en: row.refusal.map_or("", RefusalReason::message_en).to_owned(),
+        refusal_message_zh: row.refusal.map_or("", RefusalReason::message_zh).to_owned(),
         superseded_by: or_empty(&row.superseded_by),
         version: row.version,
         recorded_time_us: row.recorded_at_us.0,
@@ -57,6 +61,8 @@ fn rejected_row(fault: &LineFault) -> pb::RejectedRow {
         byte_offset: fault.byte_offset,
         field: fault.field.clone(),
         reason: fault.reason.to_string(),
+        message_en: fault.reason.message_en().to_owned(),
+        message_zh: fault.reason.message_zh().to_owned(),
     }
 }
 

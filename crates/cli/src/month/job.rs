@@ -25,6 +25,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use jjj_domain::entitlement::Funding;
+use jjj_formats::cell::neutral;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -197,7 +198,7 @@ impl Job {
         read_answers(&File::open(self.dir.join(ANSWERS))?, plan, |answer| {
             for told in &answer.told {
                 if let Some((reason, text)) = told.listed_refusal() {
-                    refused.write_record([&told.about, reason, text])?;
+                    refused.write_record([told.about.as_str(), reason, text].map(|cell| neutral(cell).into_owned()))?;
                 }
             }
             Ok(())
@@ -261,7 +262,7 @@ impl Planner<'_> {
     /// A row of the input that is set aside; `field` is empty when it is about the whole row.
     pub fn damaged(&mut self, line: i64, field: &str, problem: &str) -> anyhow::Result<()> {
         self.plan.damaged_rows += 1;
-        Ok(self.damaged.write_record([&line.to_string(), field, problem])?)
+        Ok(self.damaged.write_record([&line.to_string(), field, &neutral(problem)])?)
     }
 
     /// Makes every request durable, then says that the plan is whole.

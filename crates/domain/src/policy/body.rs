@@ -271,9 +271,16 @@ pub struct ChannelPolicy {
     pub refund_months: i64,
     /// Expected settlement files a clearing date.
     pub expected_files: i64,
+    /// Merchants that each have a file of their own every clearing date, counted in `expected_files`
+    /// or beyond it.
+    #[serde(default)]
+    pub expected_merchants: Vec<String>,
     /// The fee agreed on a payment; absent: what the file states is not questioned.
     #[serde(default)]
     pub agreed_fee: Option<AgreedFee>,
+    /// What the transaction codes (交易代码) in its files mean.
+    #[serde(default)]
+    pub transaction_codes: TransactionCodes,
     /// When it is asked about reservations that it leaves unanswered.
     #[serde(default)]
     pub queries: QueryPolicy,
@@ -281,6 +288,41 @@ pub struct ChannelPolicy {
     /// reserved and given back on the same date does not count. Reported facts are not refused.
     #[serde(default)]
     pub daily_limit_fen: Option<i64>,
+}
+
+/// What a channel's transaction codes mean; rows with any other are set aside. By default the
+/// purchase of DOMAIN.md §7 and, undocumented, the two beside it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TransactionCodes {
+    /// 消费.
+    pub payment: Vec<String>,
+    /// 退货.
+    pub refund: Vec<String>,
+    /// 消费撤销: with the purchase that it voids it moved nothing.
+    pub void: Vec<String>,
+}
+
+impl Default for TransactionCodes {
+    fn default() -> Self {
+        let one = |code: &str| vec![code.to_owned()];
+        Self { payment: one("S22"), refund: one("S30"), void: one("S32") }
+    }
+}
+
+impl TransactionCodes {
+    fn check(&self) -> Result<(), String> {
+        let mut seen = std::collections::BTreeSet::new();
+        for code in self.payment.iter().chain(&self.refund).chain(&self.void) {
+            if code.len() != 3 || !code.bytes().all(|b| b.is_ascii_alphanumeric()) {
+                return Err(format!("transaction_codes: {code} is not three letters or digits"));
+            }
+            if !seen.insert(code) {
+                return Err(format!("transaction_codes: {code} stands twice"));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Queries of a reservation: the first after `first_s`, each next one after twice the time, at
@@ -326,8 +368,10 @@ impl PolicyBody for ChannelPolicy {
         within("grace_working_days", self.grace_working_days, 0..=30)?;
         within("refund_months", self.refund_months, 0..=120)?;
         within("expected_files", self.expected_files, 0..=100)?;
+        within("expected_merchants", self.expected_merchants.len() as i64, 0..=10_000)?;
         within("first_s", self.queries.first_s, 1..=DAY_S)?;
         within("most_s", self.queries.most_s, self.queries.first_s..=DAY_S)?;
+        self.transaction_codes.check()?;
         if let Some(limit_fen) = self.daily_limit_fen {
             within("daily_limit_fen", limit_fen, 1..=MAX_PROGRAMME_FEN)?;
         }

@@ -37,7 +37,7 @@ pub const HEADER: [&str; 9] = [
 ];
 
 /// The largest amount of a line: one billion yuan. Sums over any file stay far inside `i64`.
-const AMOUNT_LIMIT_FEN: i64 = 100_000_000_000;
+pub const AMOUNT_LIMIT_FEN: i64 = 100_000_000_000;
 
 text_enum! {
     /// What a line says happened.
@@ -68,6 +68,12 @@ text_enum! {
         FieldCount = "FIELD_COUNT",
         /// The row cannot be read at all (encoding, quoting).
         Unreadable = "UNREADABLE",
+        /// A transaction code that the channel's policy does not name.
+        UnknownCode = "UNKNOWN_CODE",
+        /// No institution's settlement account has this merchant number.
+        UnknownMerchant = "UNKNOWN_MERCHANT",
+        /// The transaction that the row undoes cannot be told from the file.
+        UnknownOriginal = "UNKNOWN_ORIGINAL",
     }
 }
 
@@ -197,6 +203,8 @@ pub struct ParsedFile {
     pub trailer: Option<ControlTotals>,
     /// Lines after the trailer, or a second trailer: the totals prove nothing.
     pub disordered: bool,
+    /// The format has no control totals: there is nothing to compare.
+    pub has_no_totals: bool,
 }
 
 impl ParsedFile {
@@ -222,6 +230,9 @@ impl ParsedFile {
     /// Whether the trailer agrees with the lines. The sums prove nothing once a line was set
     /// aside; then only the number of rows is compared.
     pub fn totals_agree(&self) -> bool {
+        if self.has_no_totals {
+            return true;
+        }
         let Some(stated) = self.trailer else { return false };
         let read = self.totals();
         !self.disordered

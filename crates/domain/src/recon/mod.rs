@@ -14,6 +14,7 @@ pub mod finding;
 pub mod identities;
 pub mod matching;
 pub mod overspent;
+pub mod refusal;
 pub mod report;
 pub mod resolve;
 mod rows;

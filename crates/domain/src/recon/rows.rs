@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::file::LineFault;
+use super::refusal::RefusalReason;
 use super::stake::Stake;
 use crate::decision::Leaf;
 use crate::names::{Actor, Participant};
@@ -33,6 +34,16 @@ text_enum! {
         UnionpayZme = "UNIONPAY_ZME",
         Camt053 = "CAMT_053",
         Camt054 = "CAMT_054",
+    }
+}
+
+impl FileFormat {
+    /// Whether a file in this format may take the place of one in the other. ZM and ZME state
+    /// different things and stand side by side, and so do statements and notices.
+    pub fn replaces(self, other: Self) -> bool {
+        use FileFormat::{Camt053, Camt054, UnionpayZm, UnionpayZme};
+        let apart = [(UnionpayZm, UnionpayZme), (Camt053, Camt054)];
+        !apart.contains(&(self, other)) && !apart.contains(&(other, self))
     }
 }
 
@@ -73,7 +84,10 @@ table! {
         pub rejected_rows: i64,
         /// The first 100 rows set aside.
         pub rejections: Json<Vec<LineFault>>,
-        pub refusal: Option<String>,
+        /// Why it is `REFUSED`.
+        pub refusal: Option<RefusalReason>,
+        /// Where or what, for a refused file; may be empty.
+        pub refusal_detail: String,
         pub superseded_by: Option<String>,
         pub recorded_at_us: Timestamp,
         pub version: i64,
@@ -87,7 +101,9 @@ impl FileRow {
             FileContent::Settlement | FileContent::Statement => true,
             FileContent::Balances | FileContent::RegionalBook => false,
         };
-        states && self.state == FileState::Received && self.sender == *channel
+        // A bank's notice runs ahead of its statement, which has the same entries again.
+        let is_notice = self.format == FileFormat::Camt054;
+        states && !is_notice && self.state == FileState::Received && self.sender == *channel
     }
 }
 
@@ -119,6 +135,8 @@ pub struct LegCounts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExpectedFile {
+    /// The merchant that it covers or should cover; empty: any.
+    pub merchant_id: String,
     pub file: Option<String>,
     pub sha256: Option<String>,
 }

@@ -2,8 +2,9 @@
 //! whole. The same file twice changes nothing; another one for the same content, merchant and
 //! date supersedes the earlier, and both are kept.
 
-use super::bank::BankFile;
+use super::bank::{BankFile, BankStatementRow};
 use super::file::LineFault;
+use super::refusal::FileRefusal;
 use super::rows::{FileContent, FileFormat, FileRow, FileState};
 use crate::decision::{Call, Command, Decision};
 use crate::guard;
@@ -11,7 +12,7 @@ use crate::id::Digest;
 use crate::key;
 use crate::names::{Collection, Name, Participant, ParticipantKind};
 use crate::participant::ParticipantRow;
-use crate::rejection::Reason;
+use crate::rejection::{Reason, Rejection};
 use crate::snapshot::{Snapshot, Stop};
 use crate::time::Date;
 use crate::value::Json;
@@ -35,6 +36,36 @@ pub struct BeginUpload {
     pub sha256: Digest,
 }
 
+impl BeginUpload {
+    /// The merchant that the file covers, empty for all. UnionPay's files are settlement files of one
+    /// merchant, and their zip bears merchant and date in its name; a bank's are statements.
+    fn merchant(&self) -> Result<String, Rejection> {
+        let content = match self.format {
+            FileFormat::Csv => self.content,
+            FileFormat::UnionpayZip | FileFormat::UnionpayZm | FileFormat::UnionpayZme => FileContent::Settlement,
+            FileFormat::Camt053 | FileFormat::Camt054 => FileContent::Statement,
+        };
+        if self.content != content {
+            return Err(Reason::FieldNotApplicable.field("content").var("scheme", self.format));
+        }
+        let is_of_all = matches!(self.format, FileFormat::Csv | FileFormat::Camt053 | FileFormat::Camt054);
+        let is_named = self.format == FileFormat::UnionpayZip && !self.file_name.is_empty();
+        if !is_named {
+            let is_missing = self.merchant_id.is_empty() && !is_of_all;
+            let missing = || Reason::FieldMissing.field("merchant_id");
+            return if is_missing { Err(missing()) } else { Ok(self.merchant_id.clone()) };
+        }
+        let date = self.clearing_date.to_string().replace('-', "");
+        let stated = self.file_name.strip_suffix(&format!("_{date}.zip")).unwrap_or_default();
+        let is_merchant = (1..=15).contains(&stated.len()) && stated.bytes().all(|b| b.is_ascii_alphanumeric());
+        if is_merchant && [stated, ""].contains(&self.merchant_id.as_str()) {
+            return Ok(stated.to_owned());
+        }
+        let merchant = if self.merchant_id.is_empty() { "{merchant}" } else { &self.merchant_id };
+        Err(Reason::FieldMalformed.field("file_name").var("expected", format!("{merchant}_{date}.zip")))
+    }
+}
+
 impl Command for BeginUpload {
     fn decide(&self, snapshot: &Snapshot, call: &Call) -> Result<Decision, Stop> {
         let sender = call.participant();
@@ -45,6 +76,7 @@ impl Command for BeginUpload {
         if is_region != (self.content == FileContent::RegionalBook) {
             return Err(Reason::RoleNotAllowed.field("content").into());
         }
+        let merchant_id = self.merchant()?;
         let channel = self.channel.clone().or_else(|| (!is_region).then(|| sender.clone()));
         let channel = channel.ok_or_else(|| Reason::FieldMissing.field("channel"))?;
         if !is_region {
@@ -59,7 +91,7 @@ impl Command for BeginUpload {
             clearing_date: self.clearing_date,
             format: self.format,
             content: self.content,
-            merchant_id: self.merchant_id.clone(),
+            merchant_id,
             file_name: self.file_name.clone(),
             size_bytes: self.size_bytes,
             sha256: self.sha256.to_string(),
@@ -70,6 +102,7 @@ impl Command for BeginUpload {
             rejected_rows: 0,
             rejections: Json(Vec::new()),
             refusal: None,
+            refusal_detail: String::new(),
             superseded_by: None,
             recorded_at_us: call.now,
             version: 1,
@@ -99,7 +132,7 @@ pub struct CompleteUpload {
     pub stored_sha256: String,
     pub wrapped_key: String,
     /// Or why the file is refused whole; it is kept all the same.
-    pub reading: Result<Reading, String>,
+    pub reading: Result<Reading, FileRefusal>,
 }
 
 impl Command for CompleteUpload {
@@ -121,12 +154,13 @@ impl Command for CompleteUpload {
                 row.rejected_rows = reading.rejected_rows;
                 row.rejections = Json(reading.rejections.iter().take(LISTED_REJECTIONS).cloned().collect());
             }
-            Err(problem) => {
+            Err(refusal) => {
                 row.state = FileState::Refused;
-                row.refusal = Some(problem.clone());
+                row.refusal = Some(refusal.reason);
+                row.refusal_detail.clone_from(&refusal.detail);
             }
         }
-        let earlier = earlier(snapshot, &row)?;
+        let earlier = self.earlier(snapshot, &row)?;
         if let Some(same) = earlier.iter().find(|f| f.sha256 == row.sha256 && row.state == FileState::Received) {
             row.state = FileState::Superseded;
             row.superseded_by = Some(same.file.clone());
@@ -154,16 +188,28 @@ impl Command for CompleteUpload {
     }
 }
 
-/// Received files for the same content, merchant and date.
-fn earlier(snapshot: &Snapshot, row: &FileRow) -> Result<Vec<FileRow>, Stop> {
-    let of_date = key![row.channel.clone(), row.clearing_date];
-    let files = snapshot.list::<FileRow>(&["channel", "clearing_date"], of_date)?;
-    let same = |f: &FileRow| {
-        f.state == FileState::Received
-            && f.file != row.file
-            && (&f.sender, f.content, &f.merchant_id) == (&row.sender, row.content, &row.merchant_id)
-    };
-    Ok(files.iter().map(|f| (**f).clone()).filter(same).collect())
+impl CompleteUpload {
+    /// Received files that the file replaces: of the same content, merchant and date; of a bank, with an
+    /// account of this one.
+    fn earlier(&self, snapshot: &Snapshot, row: &FileRow) -> Result<Vec<FileRow>, Stop> {
+        let of_date = key![row.channel.clone(), row.clearing_date];
+        let files = snapshot.list::<FileRow>(&["channel", "clearing_date"], of_date.clone())?;
+        let same = |f: &FileRow| {
+            f.state == FileState::Received
+                && f.file != row.file
+                && (&f.sender, f.content, &f.merchant_id) == (&row.sender, row.content, &row.merchant_id)
+                && f.format.replaces(row.format)
+        };
+        let mut files: Vec<FileRow> = files.iter().map(|f| (**f).clone()).filter(same).collect();
+        if let Ok(Reading { bank, .. }) = &self.reading
+            && !bank.statements.is_empty()
+        {
+            let known = snapshot.list::<BankStatementRow>(&["channel", "clearing_date"], of_date)?;
+            let is_ours = |s: &BankStatementRow| bank.statements.iter().any(|own| own.account == s.account);
+            files.retain(|f| known.iter().any(|s| s.file == f.file && is_ours(s)));
+        }
+        Ok(files)
+    }
 }
 
 /// A file's whole chain of earlier versions, for a run's `supersedes`.
@@ -236,9 +282,7 @@ mod tests {
     }
     #[test]
     fn a_banks_statements_become_rows_and_accounts_are_cut() {
-        use crate::recon::bank::{
-            Balance, BankEntry, BankEntryRow, BankStatement, BankStatementRow, EntryDirection, EntryStatus,
-        };
+        use crate::recon::bank::{Balance, BankEntry, BankEntryRow, BankStatement, EntryDirection, EntryStatus};
         let mut sim = Sim::default();
         let announced = upload_announced(&mut sim, 1, 'a');
         let on: Date = "2026-11-16".parse().unwrap();

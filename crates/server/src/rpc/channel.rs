@@ -11,8 +11,9 @@ use jjj_domain::institution::account_in_force;
 use jjj_domain::key;
 use jjj_domain::names::{Collection, Name, Participant};
 use jjj_domain::payment::{PaymentQueryRow, PaymentRow};
+use jjj_domain::recon::refusal::{FileRefusal, RefusalReason};
 use jjj_domain::recon::upload::{BeginUpload, CompleteUpload};
-use jjj_domain::recon::{FileFormat, FileRow, FileState};
+use jjj_domain::recon::{FileRow, FileState};
 use jjj_domain::rejection::{Reason, Rejection};
 use jjj_domain::row::{Row, StoredFault};
 use jjj_domain::subsidy::ClaimRow;
@@ -169,7 +170,8 @@ impl ChannelApi {
             // Not a byte has come: right for an empty file.
             None => files::new_key(&self.0, &row.file)?,
         };
-        let whole = files::read::<Counted>(&self.0, &row.file, &wrapped_key).await?;
+        let codes = files::codes(&self.0, &row.channel, row.clearing_date).await?;
+        let whole = files::read(&self.0, &row, &wrapped_key, &codes, Counted::default()).await?;
         if (whole.size_bytes, &whole.sha256) != (row.size_bytes, &row.sha256) {
             return Err(refuse(Reason::FileDigestMismatch.field("file")));
         }
@@ -188,7 +190,7 @@ pub(super) async fn is_answered(gateway: &Gateway, caller: &Caller, request_id: 
 
 /// For a request that the engine answers or refuses without looking at the file's bytes.
 fn unread(file: &Name) -> CompleteUpload {
-    let reading = Err("not read".to_owned());
+    let reading = Err(FileRefusal::new(RefusalReason::Unreadable, ""));
     CompleteUpload { file: file.clone(), stored_sha256: String::new(), wrapped_key: String::new(), reading }
 }
 
@@ -197,11 +199,7 @@ fn file_name(text: &str) -> Result<Name, Rejection> {
 }
 
 fn parse_begin(q: &pb::BeginUploadRequest, _: &Asked<'_>) -> Parsed {
-    let command = BeginUpload::try_from(q)?;
-    if command.format != FileFormat::Csv {
-        return Err(fields::malformed("format", "FILE_FORMAT_CSV; the other formats are not read yet"));
-    }
-    Ok(Mutation::new(command))
+    Ok(Mutation::new(BeginUpload::try_from(q)?))
 }
 
 fn render_begin(leaf: &LeafView, receipt: pb::Receipt) -> Result<pb::BeginUploadResponse, StoredFault> {

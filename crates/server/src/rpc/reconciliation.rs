@@ -16,6 +16,7 @@ use jjj_domain::rejection::Reason;
 use jjj_domain::row::{Row, StoredFault};
 use jjj_domain::time::Date;
 use jjj_domain::value::{Column, ColumnType, Value};
+use jjj_formats::cell::neutral;
 use jjj_store::{ListQuery, Op, Predicate};
 use jjj_wire::pb;
 use jjj_wire::pb::reconciliation_service_server::ReconciliationService;
@@ -387,7 +388,9 @@ fn csv_bytes(rows: &[Vec<String>]) -> Vec<u8> {
     let mut bytes = "\u{feff}".as_bytes().to_vec();
     let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(&mut bytes);
     for row in rows {
-        writer.write_record(row).expect("memory takes all, and rows are as long as their header");
+        writer
+            .write_record(row.iter().map(|cell| neutral(cell).into_owned()))
+            .expect("memory takes all, and rows are as long as their header");
     }
     drop(writer);
     bytes

@@ -94,7 +94,7 @@ async fn a_damaged_file_is_kept_and_refused(database: TestDatabase) {
     let date = past_date(&world);
     let damaged = upload(&world, date, b"PK\x03\x04 a zip, not what was announced").await;
     assert_eq!(damaged.state(), pb::FileState::Refused);
-    assert!(damaged.refusal.contains("the first line is not kind,"), "{}", damaged.refusal);
+    assert_eq!((damaged.refusal.as_str(), damaged.refusal_detail.starts_with("kind,")), ("HEADER", true));
     let empty = upload(&world, date, b"").await;
     assert_eq!((empty.state(), empty.rows), (pb::FileState::Received, 0));
     // More than one chunk.
@@ -115,7 +115,7 @@ async fn uploads_are_refused(database: TestDatabase) {
     let table: [(Spoil, &str); 8] = [
         (|q| q.clearing_date = "2026-13-01".into(), "FIELD_MALFORMED"),
         (|q| q.format = 0, "ENUM_UNSPECIFIED"),
-        (|q| q.format = pb::FileFormat::UnionpayZm.into(), "FIELD_MALFORMED"),
+        (|q| q.format = pb::FileFormat::Camt053.into(), "FIELD_NOT_APPLICABLE"),
         (|q| q.content = 0, "ENUM_UNSPECIFIED"),
         (|q| q.content = pb::FileContent::RegionalBook.into(), "ROLE_NOT_ALLOWED"),
         (|q| q.channel = "channels/bank".into(), "NOT_YOUR_RECORD"),

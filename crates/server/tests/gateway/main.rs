@@ -4,6 +4,7 @@ mod care;
 mod crowd;
 mod files;
 mod forged;
+mod formats;
 mod harness;
 mod institution;
 mod kept;

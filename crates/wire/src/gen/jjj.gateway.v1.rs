@@ -2704,7 +2704,8 @@ pub struct SettlementFile {
     /// The first 100 of them.
     #[prost(message, repeated, tag = "15")]
     pub rejections: ::prost::alloc::vec::Vec<RejectedRow>,
-    /// Why it was REFUSED; empty otherwise.
+    /// Why it was REFUSED, for example ARCHIVE_DAMAGED, XML_DOCUMENT_TYPE or BALANCE (docs/formats.md has
+    /// all); empty otherwise.
     #[prost(string, tag = "16")]
     pub refusal: ::prost::alloc::string::String,
     /// `files/{uuid}` when SUPERSEDED.
@@ -2716,22 +2717,38 @@ pub struct SettlementFile {
     /// When this version was recorded, UTC microseconds since 1970.
     #[prost(int64, tag = "19")]
     pub recorded_time_us: i64,
+    /// Where or what, when REFUSED: a member, an element, a byte; may be empty.
+    #[prost(string, tag = "20")]
+    pub refusal_detail: ::prost::alloc::string::String,
+    /// The refusal in English.
+    #[prost(string, tag = "21")]
+    pub refusal_message_en: ::prost::alloc::string::String,
+    /// The refusal in Chinese.
+    #[prost(string, tag = "22")]
+    pub refusal_message_zh: ::prost::alloc::string::String,
 }
 /// A row that was set aside.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RejectedRow {
-    /// Line, from 1.
+    /// Line, from 1; counted on through the members of a zip. Of a bank's message: the entry, from 1.
     #[prost(int64, tag = "1")]
     pub line: i64,
-    /// First byte of the row in the file, from 0.
+    /// First byte of the row, from 0, as the lines are counted.
     #[prost(int64, tag = "2")]
     pub byte_offset: i64,
     /// Field at fault; empty for the whole row.
     #[prost(string, tag = "3")]
     pub field: ::prost::alloc::string::String,
-    /// `MISSING`, `MALFORMED`, `OUT_OF_RANGE`, `CHECK_DIGIT`, `FIELD_COUNT` or `UNREADABLE`.
+    /// `MISSING`, `MALFORMED`, `OUT_OF_RANGE`, `CHECK_DIGIT`, `FIELD_COUNT`, `UNREADABLE`, `UNKNOWN_CODE`,
+    /// `UNKNOWN_MERCHANT` or `UNKNOWN_ORIGINAL`.
     #[prost(string, tag = "4")]
     pub reason: ::prost::alloc::string::String,
+    /// The reason in English.
+    #[prost(string, tag = "5")]
+    pub message_en: ::prost::alloc::string::String,
+    /// The reason in Chinese.
+    #[prost(string, tag = "6")]
+    pub message_zh: ::prost::alloc::string::String,
 }
 /// Format, by its own standard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -2741,15 +2758,15 @@ pub enum FileFormat {
     Unspecified = 0,
     /// CSV, UTF-8, as described at the head of this file.
     Csv = 1,
-    /// UnionPay's daily zip with its members.
+    /// UnionPay's daily zip with its members, named `{merchant}_{YYYYMMDD}.zip`. SETTLEMENT only, as ZM and ZME.
     UnionpayZip = 2,
     /// UnionPay ZM, GBK, 607 bytes a row.
     UnionpayZm = 3,
     /// UnionPay ZME, GBK, 339 bytes a row.
     UnionpayZme = 4,
-    /// ISO 20022 camt.053.
+    /// ISO 20022 camt.053, versions 8 to 14. STATEMENT only, as camt.054.
     Camt053 = 5,
-    /// ISO 20022 camt.054.
+    /// ISO 20022 camt.054, versions 8 to 14.
     Camt054 = 6,
 }
 impl FileFormat {
@@ -2908,7 +2925,7 @@ pub struct BeginUploadRequest {
     /// `channels/{id}` it is about. Required from a region; a channel's own otherwise.
     #[prost(string, tag = "5")]
     pub channel: ::prost::alloc::string::String,
-    /// Merchant that it covers; empty: all.
+    /// Merchant that it covers; empty: all. Required for UnionPay's files, unless the zip's name has it.
     #[prost(string, tag = "6")]
     pub merchant_id: ::prost::alloc::string::String,
     /// Original name, up to 200 characters; nothing personal. Optional.
@@ -3160,7 +3177,8 @@ pub mod channel_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// Announces a file with its size and digest. Idempotent by request id. FIELD_OUT_OF_RANGE above 4
-        /// GiB.
+        /// GiB; FIELD_NOT_APPLICABLE when the format does not carry the content; FIELD_MALFORMED when a zip's
+        /// name contradicts merchant or date.
         pub async fn begin_upload(
             &mut self,
             request: impl tonic::IntoRequest<super::BeginUploadRequest>,
@@ -3212,8 +3230,8 @@ pub mod channel_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// States that the file is whole; it is checked against size and digest and read. The same file
-        /// twice changes nothing; another file for the same content and date supersedes the earlier.
-        /// FILE_DIGEST_MISMATCH, FILE_UNREADABLE, STATE_NOT_ALLOWED.
+        /// twice changes nothing; another file for the same content and date supersedes the earlier. A file
+        /// that cannot be read becomes REFUSED and says why. FILE_DIGEST_MISMATCH, STATE_NOT_ALLOWED.
         pub async fn complete_upload(
             &mut self,
             request: impl tonic::IntoRequest<super::CompleteUploadRequest>,
@@ -3335,7 +3353,8 @@ pub mod channel_service_server {
             tonic::Status,
         >;
         /// Announces a file with its size and digest. Idempotent by request id. FIELD_OUT_OF_RANGE above 4
-        /// GiB.
+        /// GiB; FIELD_NOT_APPLICABLE when the format does not carry the content; FIELD_MALFORMED when a zip's
+        /// name contradicts merchant or date.
         async fn begin_upload(
             &self,
             request: tonic::Request<super::BeginUploadRequest>,
@@ -3353,8 +3372,8 @@ pub mod channel_service_server {
             tonic::Status,
         >;
         /// States that the file is whole; it is checked against size and digest and read. The same file
-        /// twice changes nothing; another file for the same content and date supersedes the earlier.
-        /// FILE_DIGEST_MISMATCH, FILE_UNREADABLE, STATE_NOT_ALLOWED.
+        /// twice changes nothing; another file for the same content and date supersedes the earlier. A file
+        /// that cannot be read becomes REFUSED and says why. FILE_DIGEST_MISMATCH, STATE_NOT_ALLOWED.
         async fn complete_upload(
             &self,
             request: tonic::Request<super::CompleteUploadRequest>,
@@ -25901,6 +25920,9 @@ pub struct ExpectedFile {
     /// SHA-256 of its bytes, 64 hex digits; empty: absent.
     #[prost(string, tag = "2")]
     pub sha256: ::prost::alloc::string::String,
+    /// Merchant that it covers or should cover; empty: any.
+    #[prost(string, tag = "3")]
+    pub merchant_id: ::prost::alloc::string::String,
 }
 /// One of LEDGER.md's identities.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

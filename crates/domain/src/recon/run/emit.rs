@@ -53,8 +53,13 @@ fn run_row(run: &StartRun, day: &Day, found: &Assembled, name: &str, views: &[Vi
     } else {
         RunState::Balanced
     };
-    let here = run.files.iter().map(|f| ExpectedFile { file: Some(f.file.clone()), sha256: Some(f.sha256.clone()) });
-    let absent = (0..day.missing_files).map(|_| ExpectedFile { file: None, sha256: None });
+    let here = run.files.iter().map(|f| ExpectedFile {
+        merchant_id: f.merchant_id.clone(),
+        file: Some(f.file.clone()),
+        sha256: Some(f.sha256.clone()),
+    });
+    let absent =
+        day.missing().map(|merchant| ExpectedFile { merchant_id: merchant.to_owned(), file: None, sha256: None });
     RunRow {
         run: name.to_owned(),
         channel: run.channel.clone(),

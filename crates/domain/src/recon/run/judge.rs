@@ -425,14 +425,13 @@ pub fn file_faults(run: &StartRun, day: &Day, call: &Call) -> Vec<BreakChange> {
         };
         now.insert(name, row);
     };
-    for n in 0..day.missing_files {
-        let expected = day.policy.expected_files - n;
-        fault(
-            BreakClass::FileMissing,
-            expected.to_string(),
-            &format!("{} {}", run.channel, run.clearing_date),
-            Vec::new(),
-        );
+    for (n, merchant) in (0..).zip(day.missing()) {
+        let of_date = format!("{} {}", run.channel, run.clearing_date);
+        let (about, subject) = match merchant {
+            "" => ((day.policy.expected_files - n).to_string(), of_date),
+            merchant => (merchant.to_owned(), format!("{of_date} {merchant}")),
+        };
+        fault(BreakClass::FileMissing, about, &subject, Vec::new());
     }
     for file in &run.files {
         let (stated, read) = (file.parsed.trailer.unwrap_or_default(), file.parsed.totals());

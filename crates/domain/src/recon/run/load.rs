@@ -74,6 +74,8 @@ pub struct Day {
     /// Elder → funding district, when the region bears the fees.
     pub funders: BTreeMap<String, String>,
     pub missing_files: i64,
+    /// Merchants whose own files are among the missing.
+    pub missing_merchants: Vec<String>,
     /// All expected files, whole, nothing set aside.
     pub complete: bool,
     /// Dates whose last run had complete files.
@@ -108,7 +110,10 @@ impl Day {
         let policy = policy.expect("gathered");
         let calendar = calendar.expect("gathered");
         let faultless = run.files.iter().all(|f| f.parsed.rejected.is_empty() && f.parsed.totals_agree());
-        let missing_files = (policy.expected_files - run.files.len() as i64).max(0);
+        let here: BTreeSet<&str> = run.files.iter().map(|f| f.merchant_id.as_str()).collect();
+        let lacks = |merchant: &&String| !here.contains(merchant.as_str());
+        let missing_merchants: Vec<String> = policy.expected_merchants.iter().filter(lacks).cloned().collect();
+        let missing_files = (policy.expected_files - run.files.len() as i64).max(missing_merchants.len() as i64);
         let own = run.files.iter().flat_map(|f| std::iter::once(&f.file).chain(&f.supersedes)).cloned();
         let mut day = Self {
             due_on: breaks::due_on(&*calendar, date, policy.grace_working_days),
@@ -121,6 +126,7 @@ impl Day {
             institutions: BTreeMap::new(),
             funders: BTreeMap::new(),
             missing_files,
+            missing_merchants,
             complete: missing_files == 0 && faultless,
             complete_dates: runs.iter().filter(|(_, of_date)| last_complete(of_date)).map(|(d, _)| *d).collect(),
             own_files: own.collect(),
@@ -131,6 +137,12 @@ impl Day {
         day.take_in(snapshot, payments, refunds, claims)?;
         day.load_places(snapshot)?;
         Ok(day)
+    }
+
+    /// The files that are missing: the merchant of each, empty where any would do.
+    pub fn missing(&self) -> impl Iterator<Item = &str> {
+        let named = self.missing_merchants.iter().map(String::as_str);
+        named.chain(std::iter::repeat("")).take(self.missing_files as usize)
     }
 
     /// Orders that lines name and no row of these dates has: they may be of any date.

@@ -41,6 +41,8 @@ pub struct RunFile {
     /// `files/{uuid}`.
     pub file: String,
     pub sha256: String,
+    /// The merchant that it covers; empty: all.
+    pub merchant_id: String,
     /// Files that this one replaces: what they matched stays matched.
     pub supersedes: Vec<String>,
     pub parsed: Arc<ParsedFile>,

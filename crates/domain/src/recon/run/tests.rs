@@ -262,7 +262,13 @@ impl World {
     fn file(&self, name: &str) -> RunFile {
         let mut parsed = ParsedFile { lines: self.lines.clone(), ..ParsedFile::default() };
         parsed.trailer = Some(parsed.totals());
-        RunFile { file: name.into(), sha256: "00".repeat(32), supersedes: vec![], parsed: Arc::new(parsed) }
+        RunFile {
+            file: name.into(),
+            sha256: "00".repeat(32),
+            merchant_id: String::new(),
+            supersedes: vec![],
+            parsed: Arc::new(parsed),
+        }
     }
 
     fn start(&self, files: Vec<RunFile>) -> StartRun {
@@ -1205,6 +1211,7 @@ fn a_file_that_arrives_while_the_run_is_prepared_is_not_passed_over() {
         rejected_rows: 0,
         rejections: Json(vec![]),
         refusal: None,
+        refusal_detail: String::new(),
         superseded_by: None,
         recorded_at_us: now,
         version: 2,
