@@ -10,6 +10,8 @@ mod month;
 mod output;
 mod policy;
 mod recon;
+mod records;
+mod report;
 mod serve;
 mod verify;
 
@@ -36,7 +38,7 @@ enum Command {
     Serve(serve::Args),
     /// Play one day through the gateway in a temporary sandbox, over real connections.
     Demo(demo::Args),
-    /// Reconciliation: upload a settlement file, run, work through breaks, sign, report.
+    /// Reconciliation: upload a settlement file, run, work through breaks, sign.
     Recon(recon::Args),
     /// The ledger and the log: accounts, entries, trial balance, checkpoint, proofs.
     Ledger(ledger::Args),
@@ -44,6 +46,10 @@ enum Command {
     Month(month::Args),
     /// Policy tables: list, show, set.
     Policy(policy::Args),
+    /// Your copy of recognitions, contracts and other records: compare it with the gateway's, repair it from there.
+    Records(records::Args),
+    /// Reports as text, JSON, CSV, workbook or printable page: a run, ageing, breaks, trial balance, a month.
+    Report(report::Args),
     /// Check every identity, leaf and piece of evidence of a database.
     Verify(verify::Args),
     /// Call any method with a JSON request: `jjj call RatingService/ListRatings '{}'`.
@@ -74,6 +80,8 @@ fn main() -> ExitCode {
             Command::Ledger(args) => ledger::run(args).await,
             Command::Month(args) => month::run(args).await,
             Command::Policy(args) => policy::run(args).await,
+            Command::Report(args) => report::run(args).await,
+            Command::Records(args) => records::run(args).await,
             Command::Verify(args) => verify::run(args).await,
             Command::Call(args) => call::run(args).await,
             Command::ChannelSim(args) => channel_sim::run(args).await,

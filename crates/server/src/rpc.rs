@@ -25,8 +25,10 @@ mod policy;
 mod rating;
 pub mod read;
 mod recognition;
+mod record_sets;
 mod reconciliation;
 mod records;
+mod report;
 mod search;
 mod stay;
 pub mod support;
@@ -68,5 +70,7 @@ pub(crate) fn routes(gateway: &Arc<Gateway>) -> Routes {
         pb::disability_certificate_service_server::DisabilityCertificateServiceServer::new =>
             self::disability_certificate::DisabilityCertificateApi,
         pb::recognition_service_server::RecognitionServiceServer::new => self::recognition::RecognitionApi,
+        pb::report_service_server::ReportServiceServer::new => self::report::ReportApi,
+        pb::record_service_server::RecordServiceServer::new => self::record_sets::RecordApi,
     )
 }
