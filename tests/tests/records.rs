@@ -136,8 +136,12 @@ async fn a_copy_becomes_equal_while_others_publish(db: TestDatabase) {
         loop {
             let answer = hebei.call("RecordService/CompareRecords", request.clone()).await.expect("an answer");
             let at: i64 = answer["ledger_number"].as_str().expect("a number").parse().expect("a number");
-            let told: BTreeSet<String> = answer["ranges"][0]["items"].as_array().into_iter().flatten()
-                .map(|item| item["name"].as_str().expect("a name").to_owned()).collect();
+            let told: BTreeSet<String> = answer["ranges"][0]["items"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|item| item["name"].as_str().expect("a name").to_owned())
+                .collect();
             assert_eq!(told, rated_before(&hebei, at).await, "at {at}");
             looks += 1;
             if told.len() == institutions.len() {
@@ -224,8 +228,11 @@ async fn calls_and_bytes_by_the_number_of_differences(db: TestDatabase) {
 
 fn assert_same_rows(whole: &[u8], path: &Path) {
     let sorted = |bytes: &[u8]| {
-        let mut lines: Vec<Value> = bytes.split(|b| *b == b'\n').filter(|l| !l.is_empty())
-            .map(|line| serde_json::from_slice(line).expect("JSON")).collect();
+        let mut lines: Vec<Value> = bytes
+            .split(|b| *b == b'\n')
+            .filter(|l| !l.is_empty())
+            .map(|line| serde_json::from_slice(line).expect("JSON"))
+            .collect();
         lines.sort_by_key(|line| line["record"].as_str().expect("a name").to_owned());
         lines
     };

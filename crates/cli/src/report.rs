@@ -142,7 +142,12 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 /// A report's own file name, and its bytes. `request` says which; format and language are added.
-pub async fn fetch(session: &Session, mut request: Value, format: &str, lang: Lang) -> anyhow::Result<(String, Vec<u8>)> {
+pub async fn fetch(
+    session: &Session,
+    mut request: Value,
+    format: &str,
+    lang: Lang,
+) -> anyhow::Result<(String, Vec<u8>)> {
     request["format"] = format!("REPORT_FORMAT_{format}").into();
     request["language"] = lang.say("REPORT_LANGUAGE_ZH", "REPORT_LANGUAGE_EN").into();
     let report = session.call("ReportService/GetReport", request).await?;

@@ -1,5 +1,7 @@
 //! What a report is, whoever renders it.
 
+use std::collections::BTreeMap;
+
 use jjj_domain::recon::report::Language;
 use jjj_domain::time::Date;
 
@@ -72,7 +74,11 @@ pub enum Cell {
     Fen(i64),
     Date(Date),
     /// One of a closed set: its stable text, what people call it, and whether that is good.
-    State { code: String, title: String, tone: Tone },
+    State {
+        code: String,
+        title: String,
+        tone: Tone,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,6 +189,21 @@ impl Cell {
     /// Empty when there is none.
     pub fn maybe(text: Option<impl ToString>) -> Self {
         text.map_or(Self::Empty, |text| Self::Text(text.to_string()))
+    }
+}
+
+impl Chart {
+    /// Bars of the largest sums of money, and one for the others together.
+    pub fn largest(title: &str, sums: BTreeMap<String, i64>) -> Self {
+        const SHOWN: usize = 9;
+        let mut parts: Vec<Part> =
+            sums.into_iter().map(|(title, value)| Part::new(title, value, Tone::Plain)).collect();
+        parts.sort_by_key(|part| std::cmp::Reverse(part.value));
+        if parts.len() > SHOWN + 1 {
+            let rest = parts.drain(SHOWN..).map(|part| part.value).fold(0, i64::saturating_add);
+            parts.push(Part::new("…", rest, Tone::Plain));
+        }
+        Self { title: title.to_owned(), shape: Shape::Bars, is_money: true, parts }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What stored texts are called.
 
+use jjj_domain::id::DivisionCode;
 use jjj_domain::ledger::AccountKind;
 use jjj_domain::recon::report::{AgeBucket, Language, class_title};
 use jjj_domain::recon::{BreakCategory, BreakClass, BreakState, Resolution, RunState, ViewState};
@@ -105,6 +106,19 @@ impl Words {
             AccountKind::FeePayable => ("应付手续费", "Fee payable"),
         };
         self.state(kind.as_str(), said, Tone::Plain)
+    }
+
+    /// `110108` or `regions/110000` by the division's name, which only Chinese has.
+    pub fn division_name(self, code: &str) -> String {
+        let digits = code.rsplit('/').next().unwrap_or_default();
+        match (self.0, digits.parse::<DivisionCode>().ok().and_then(DivisionCode::name_zh)) {
+            (Language::Zh, Some(name)) => name.to_owned(),
+            _ => code.to_owned(),
+        }
+    }
+
+    pub fn division(self, code: &str) -> Cell {
+        Cell::State { code: code.to_owned(), title: self.division_name(code), tone: Tone::Plain }
     }
 
     pub fn yes_no(self, yes: bool) -> Cell {

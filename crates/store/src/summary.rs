@@ -138,7 +138,9 @@ impl Session {
                 let accounts = [cells.text(), cells.text()].map(|text| text.parse::<Account>().ok());
                 let fen = cells.int();
                 for (account, fen) in accounts.into_iter().zip([fen, -fen]) {
-                    let Some(account) = account.filter(|account| account.kind == AccountKind::Payable) else { continue };
+                    let Some(account) = account.filter(|account| account.kind == AccountKind::Payable) else {
+                        continue;
+                    };
                     let institution = format!("institutions/{}", account.a);
                     if !sums.contains_key(&institution) {
                         let row = self.get(key![institution.clone()]).await?;

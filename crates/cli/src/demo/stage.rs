@@ -11,8 +11,8 @@ use jjj_server::{Clock, Config, Handle};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use crate::output::Lang;
 use crate::connect::system_now;
+use crate::output::Lang;
 use crate::verify;
 
 /// Tells each step in plain language, or keeps silent.

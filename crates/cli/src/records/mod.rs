@@ -235,8 +235,7 @@ impl<'a> Asker<'a> {
     }
 
     async fn fetch(&mut self, names: &[String]) -> anyhow::Result<Vec<String>> {
-        let request =
-            pb::FetchRecordsRequest { collection: self.collection.of_wire().into(), names: names.to_vec() };
+        let request = pb::FetchRecordsRequest { collection: self.collection.of_wire().into(), names: names.to_vec() };
         let path = "/jjj.gateway.v1.RecordService/FetchRecords";
         let answer: pb::FetchRecordsResponse = self.call(path, &request).await?;
         Ok(answer.records)

@@ -356,10 +356,16 @@ mod tests {
             (vec![(Range::whole(), Told::Items(vec![item("b"), item("a")]))], AnswerFault::NotTiled),
             (vec![(range("", "b"), Told::Items(vec![item("c")]))], AnswerFault::NotTiled),
             (vec![(Range::whole(), Told::Pieces(vec![piece("", 9)]))], AnswerFault::NotTiled),
-            (vec![(Range::whole(), Told::Pieces(vec![piece("c", 1), piece("b", 1), piece("", 1)]))], AnswerFault::NotTiled),
+            (
+                vec![(Range::whole(), Told::Pieces(vec![piece("c", 1), piece("b", 1), piece("", 1)]))],
+                AnswerFault::NotTiled,
+            ),
             (vec![(Range::whole(), Told::Pieces(vec![piece("a", 1), piece("b", 1)]))], AnswerFault::NotTiled),
             (vec![(Range::whole(), Told::Pieces(vec![piece("a", 0), piece("", 1)]))], AnswerFault::NotTiled),
-            (vec![(Range::whole(), Told::Items(vec![])), (Range::whole(), Told::Items(vec![]))], AnswerFault::OtherRange),
+            (
+                vec![(Range::whole(), Told::Items(vec![])), (Range::whole(), Told::Items(vec![]))],
+                AnswerFault::OtherRange,
+            ),
         ];
         for (answers, fault) in table {
             let mut comparison = Comparison::new(&own);

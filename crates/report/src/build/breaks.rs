@@ -11,7 +11,7 @@ use crate::model::{Cell, Chart, Column, Fact, Part, Report, Shape, Table, Tone};
 use crate::words::Words;
 
 /// Breaks one by one: most urgent first, then largest.
-pub fn breaks(rows: &[BreakRow], subject: String, frame: Frame) -> Report {
+pub fn breaks(rows: &[BreakRow], subject: &str, frame: Frame) -> Report {
     let words = Words(frame.language);
     let mut facts = sums(rows, words);
     let oldest = rows.iter().filter(|row| row.is_open()).map(|row| age_days(row, frame.today)).max();
@@ -24,7 +24,7 @@ pub fn breaks(rows: &[BreakRow], subject: String, frame: Frame) -> Report {
         id: "breaks",
         language: frame.language,
         title: words.say("差错明细", "Breaks in detail").to_owned(),
-        subject,
+        subject: words.division_name(subject),
         as_of: frame.today,
         ledger_number: frame.ledger_number,
         facts,
@@ -34,7 +34,7 @@ pub fn breaks(rows: &[BreakRow], subject: String, frame: Frame) -> Report {
 }
 
 /// Open breaks by age, class, channel.
-pub fn ageing(rows: &[BreakRow], subject: String, frame: Frame) -> Report {
+pub fn ageing(rows: &[BreakRow], subject: &str, frame: Frame) -> Report {
     let words = Words(frame.language);
     let open: Vec<&BreakRow> = rows.iter().filter(|row| row.is_open()).collect();
     let mut classes: BTreeMap<BreakClass, [(i64, i64); 4]> = BTreeMap::new();
@@ -76,7 +76,7 @@ pub fn ageing(rows: &[BreakRow], subject: String, frame: Frame) -> Report {
         id: "ageing",
         language: frame.language,
         title: words.say("差错账龄表", "Ageing of open breaks").to_owned(),
-        subject,
+        subject: words.division_name(subject),
         as_of: frame.today,
         ledger_number: frame.ledger_number,
         facts: sums(rows, words),
@@ -118,7 +118,14 @@ fn amount_by_age(rows: &[BreakRow], words: Words, frame: Frame) -> Chart {
     aged(rows, words, frame, title, |row| row.amount_fen, true)
 }
 
-fn aged(rows: &[BreakRow], words: Words, frame: Frame, title: String, of: fn(&BreakRow) -> i64, is_money: bool) -> Chart {
+fn aged(
+    rows: &[BreakRow],
+    words: Words,
+    frame: Frame,
+    title: String,
+    of: fn(&BreakRow) -> i64,
+    is_money: bool,
+) -> Chart {
     let part = |bucket: &AgeBucket| {
         let aged = rows.iter().filter(|row| row.is_open() && AgeBucket::of(age_days(row, frame.today)) == *bucket);
         let sum = aged.map(of).fold(0, i64::saturating_add);
@@ -168,7 +175,7 @@ fn line(row: &BreakRow, words: Words, frame: Frame) -> Vec<Cell> {
         Cell::Date(row.clearing_date),
         Cell::Count(age_days(row, frame.today)),
         Cell::Date(row.due_on),
-        Cell::maybe(row.region.as_ref()),
+        row.region.as_ref().map_or(Cell::Empty, |region| words.division(region.as_str())),
         Cell::maybe(row.programme.as_ref()),
         Cell::text(&row.subject),
         Cell::text(fields.collect::<Vec<_>>().join("; ")),

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use jjj_domain::id::DivisionCode;
-use jjj_domain::recon::report::Language;
 use jjj_domain::recon::summary::{BreakSums, FunderSums, GrantSums, InstitutionSums, MonthSums, PaymentSums};
 use jjj_domain::time::Month;
 
 use super::{Frame, MAX_ROWS};
-use crate::model::{Cell, Chart, Column, Fact, Part, Report, Shape, Table, Tone};
+use crate::model::{Cell, Chart, Column, Fact, Report, Table};
 use crate::words::Words;
 
 /// A region's programme.
@@ -43,7 +41,7 @@ pub fn month(month: Month, subject: &str, sums: &MonthSums, frame: Frame) -> Rep
         id: "month",
         language: frame.language,
         title: words.say("月度汇总表", "Monthly summary").to_owned(),
-        subject: format!("{month} · {subject}"),
+        subject: format!("{month} · {}", words.division_name(subject)),
         as_of: frame.today,
         ledger_number: frame.ledger_number,
         facts: vec![
@@ -55,32 +53,26 @@ pub fn month(month: Month, subject: &str, sums: &MonthSums, frame: Frame) -> Rep
             fact("open_breaks", "未处置差错", "Open breaks", 11),
         ],
         charts: vec![
-            chart(words.say("核定金额，按承担单位", "Granted by funder"), sums.funders.iter().map(|funder| {
-                (division(&funder.funder_division, words), funder.granted_fen)
-            })),
-            chart(words.say("付款金额，按机构", "Paid by institution"), sums.institutions.iter().map(|institution| {
-                (institution.display_name.clone(), institution.paid_fen)
-            })),
+            Chart::largest(
+                words.say("核定金额，按承担单位", "Granted by funder"),
+                by(&sums.funders, |funder| (words.division_name(&funder.funder_division), funder.granted_fen)),
+            ),
+            Chart::largest(
+                words.say("付款金额，按机构", "Paid by institution"),
+                by(&sums.institutions, |institution| (institution.display_name.clone(), institution.paid_fen)),
+            ),
         ],
         tables: vec![programmes, funders(&sums.funders, words), institutions(&sums.institutions, words)],
     }
 }
 
-/// Bars of the largest, and one for the others.
-fn chart(title: &str, parts: impl Iterator<Item = (String, i64)>) -> Chart {
-    const SHOWN: usize = 9;
+fn by<T>(rows: &[T], of: impl Fn(&T) -> (String, i64)) -> BTreeMap<String, i64> {
     let mut sums: BTreeMap<String, i64> = BTreeMap::new();
-    parts.for_each(|(title, value)| {
+    for (title, value) in rows.iter().map(of) {
         let sum = sums.entry(title).or_default();
         *sum = sum.saturating_add(value);
-    });
-    let mut parts: Vec<Part> = sums.into_iter().map(|(title, value)| Part::new(title, value, Tone::Plain)).collect();
-    parts.sort_by_key(|part| std::cmp::Reverse(part.value));
-    if parts.len() > SHOWN + 1 {
-        let rest = parts.drain(SHOWN..).map(|part| part.value).fold(0, i64::saturating_add);
-        parts.push(Part::new("…", rest, Tone::Plain));
     }
-    Chart { title: title.to_owned(), shape: Shape::Bars, is_money: true, parts }
+    sums
 }
 
 fn programmes(lines: &BTreeMap<Programme, Line>, words: Words) -> Table {
@@ -104,7 +96,7 @@ fn programmes(lines: &BTreeMap<Programme, Line>, words: Words) -> Table {
     let row = |((region, programme), line): (&Programme, &Line)| {
         let Line { grants, payments, breaks } = line;
         vec![
-            place(region, words),
+            words.division(region),
             Cell::text(programme),
             Cell::Count(grants.elders),
             Cell::Fen(grants.granted_fen),
@@ -138,9 +130,9 @@ fn funders(sums: &[FunderSums], words: Words) -> Table {
     let mut table = Table::new("funders", words.say("按承担单位", "By funder"), columns);
     let row = |sum: &FunderSums| {
         vec![
-            place(&sum.region, words),
+            words.division(&sum.region),
             Cell::text(&sum.programme),
-            Cell::text(division(&sum.funder_division, words)),
+            words.division(&sum.funder_division),
             Cell::text(&sum.funder_division),
             Cell::Count(sum.elders),
             Cell::Fen(sum.granted_fen),
@@ -168,7 +160,7 @@ fn institutions(sums: &[InstitutionSums], words: Words) -> Table {
     let row = |sum: &InstitutionSums| {
         vec![
             Cell::text(&sum.display_name),
-            place(&sum.region, words),
+            words.division(&sum.region),
             Cell::Count(sum.payers),
             Cell::Count(sum.payments),
             Cell::Fen(sum.paid_fen),
@@ -180,20 +172,4 @@ fn institutions(sums: &[InstitutionSums], words: Words) -> Table {
     };
     table.rows = sums.iter().map(row).collect();
     table.at_most(MAX_ROWS)
-}
-
-/// `regions/110000` as 北京市 in Chinese.
-fn place(region: &str, words: Words) -> Cell {
-    let code = region.rsplit('/').next().unwrap_or_default();
-    match (words.0, code.parse::<DivisionCode>().ok().and_then(DivisionCode::name_zh)) {
-        (Language::Zh, Some(name)) => Cell::text(name),
-        _ => Cell::text(region),
-    }
-}
-
-fn division(code: &str, words: Words) -> String {
-    match place(code, words) {
-        Cell::Text(name) => name,
-        _ => code.to_owned(),
-    }
 }

@@ -125,8 +125,7 @@ fn files(run: &RunRow, words: Words) -> Table {
             Cell::State { code: "ABSENT".into(), title, tone: Tone::Bad }
         }
     };
-    table.rows =
-        run.expected_files.0.iter().map(|f| vec![absent(&f.file), Cell::maybe(f.sha256.as_ref())]).collect();
+    table.rows = run.expected_files.0.iter().map(|f| vec![absent(&f.file), Cell::maybe(f.sha256.as_ref())]).collect();
     table
 }
 

@@ -77,7 +77,8 @@ pub fn trial_balance(book: &Book, month: Option<Month>, sums: &[AccountSums], fr
     let fact = |id, zh, en, value| Fact { id, title: words.say(zh, en).to_owned(), value };
     let balanced = Cell::State {
         code: (debit == credit).to_string(),
-        title: if debit == credit { words.say("平衡", "Balances") } else { words.say("不平", "Does not balance") }.into(),
+        title: if debit == credit { words.say("平衡", "Balances") } else { words.say("不平", "Does not balance") }
+            .into(),
         tone: if debit == credit { Tone::Good } else { Tone::Bad },
     };
     Report {

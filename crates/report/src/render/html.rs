@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::model::{Cell, Chart, Column, ColumnKind, Fact, Report, Shape, Table, Tone};
 use crate::words::Words;
 
+use super::text::width;
 use super::{grouped, shown};
 
 /// A table with more columns is printed across.
@@ -12,7 +13,7 @@ const PORTRAIT_COLUMNS: usize = 8;
 
 pub fn html(report: &Report) -> String {
     let words = Words(report.language);
-    let across = report.tables.iter().any(|table| table.columns.len() > PORTRAIT_COLUMNS);
+    let across = report.tables.iter().any(|table| table.columns.len() - folded(table).len() > PORTRAIT_COLUMNS);
     let mut out = String::new();
     let lang = words.say("zh-CN", "en");
     let title = escaped(&format!("{} {}", report.title, report.subject));
@@ -61,14 +62,20 @@ fn facts(facts: &[Fact], out: &mut String) {
     if facts.is_empty() {
         return;
     }
-    *out += "<dl class=\"facts\">\n";
+    let a_row = if facts.len() % 3 == 0 { 3 } else { 4 };
+    let _ = writeln!(out, "<dl class=\"facts of{a_row}\">");
     for Fact { title, value, .. } in facts {
         let class = match value {
             Cell::State { tone, .. } => tone_class(*tone),
             Cell::Text(text) if text.chars().count() > 16 => "long",
             _ => "",
         };
-        let _ = writeln!(out, "<div><dt>{}</dt><dd class=\"{class}\">{}</dd></div>", escaped(title), escaped(&shown(value)));
+        let _ = writeln!(
+            out,
+            "<div><dt>{}</dt><dd class=\"{class}\">{}</dd></div>",
+            escaped(title),
+            escaped(&shown(value))
+        );
     }
     *out += "</dl>\n";
 }
@@ -80,14 +87,16 @@ fn table(table: &Table, words: Words, out: &mut String) {
         let _ = write!(out, "<p class=\"none\">{}</p>\n</section>\n", words.say("无", "None"));
         return;
     }
+    let folded = folded(table);
+    let stands = |at: &usize| !folded.contains(at);
     *out += "<table>\n<thead><tr>";
-    for column in &table.columns {
+    for (_, column) in table.columns.iter().enumerate().filter(|(at, _)| stands(at)) {
         let unit = if column.kind == ColumnKind::Fen { words.say("（元）", " (yuan)") } else { "" };
         let _ = write!(out, "<th class=\"{}\">{}<i>{unit}</i></th>", class(column), escaped(&column.title));
     }
     *out += "</tr></thead>\n<tbody>\n";
     for row in &table.rows {
-        cells(row, &table.columns, "", out);
+        cells(row, table, &folded, out);
     }
     *out += "</tbody>\n";
     if let Some(mut total) = table.total() {
@@ -95,7 +104,7 @@ fn table(table: &Table, words: Words, out: &mut String) {
             total[0] = Cell::text(words.say("合计", "Total"));
         }
         *out += "<tfoot>\n";
-        cells(&total, &table.columns, "", out);
+        cells(&total, table, &folded, out);
         *out += "</tfoot>\n";
     }
     *out += "</table>\n";
@@ -110,9 +119,24 @@ fn table(table: &Table, words: Words, out: &mut String) {
     *out += "</section>\n";
 }
 
-fn cells(row: &[Cell], columns: &[Column], class_of_row: &str, out: &mut String) {
-    let _ = write!(out, "<tr class=\"{class_of_row}\">");
-    for (cell, column) in row.iter().zip(columns) {
+/// The columns of a wide table that stand in small print below each row: names that nobody reads aloud.
+fn folded(table: &Table) -> Vec<usize> {
+    let codes = |(at, column): (usize, &Column)| (column.kind == ColumnKind::Code).then_some(at);
+    let codes: Vec<usize> = table.columns.iter().enumerate().filter_map(codes).collect();
+    if codes.len() > 1 && table.columns.len() > PORTRAIT_COLUMNS { codes } else { Vec::new() }
+}
+
+fn cells(row: &[Cell], table: &Table, folded: &[usize], out: &mut String) {
+    let notes = folded.iter().filter(|at| row[**at] != Cell::Empty).map(|at| {
+        let (title, text) = (escaped(&table.columns[*at].title), escaped(&shown(&row[*at])));
+        format!("<span>{title} <code>{text}</code></span>")
+    });
+    let notes: Vec<String> = notes.collect();
+    let _ = write!(out, "<tr{}>", if notes.is_empty() { "" } else { " class=\"noted\"" });
+    for (at, (cell, column)) in row.iter().zip(&table.columns).enumerate() {
+        if folded.contains(&at) {
+            continue;
+        }
         let text = escaped(&shown(cell));
         let _ = match cell {
             Cell::State { tone, .. } => {
@@ -123,6 +147,10 @@ fn cells(row: &[Cell], columns: &[Column], class_of_row: &str, out: &mut String)
         };
     }
     *out += "</tr>\n";
+    if !notes.is_empty() {
+        let columns = table.columns.len() - folded.len();
+        let _ = writeln!(out, "<tr class=\"note\"><td colspan=\"{columns}\">{}</td></tr>", notes.concat());
+    }
 }
 
 const fn class(column: &Column) -> &'static str {
@@ -177,7 +205,7 @@ fn svg(chart: &Chart, words: Words, out: &mut String) {
                      <text x=\"{}\" y=\"{}\" class=\"value\">{}</text>",
                     LABEL - 10,
                     middle + 4,
-                    escaped(&part.title),
+                    escaped(&clipped(&part.title)),
                     middle - 7,
                     tone_class(part.tone),
                     LABEL + length + 7,
@@ -220,6 +248,22 @@ fn svg(chart: &Chart, words: Words, out: &mut String) {
     *out += "</svg>\n</figure>\n";
 }
 
+/// A label that fits into its place.
+fn clipped(text: &str) -> String {
+    const COLUMNS: usize = 20;
+    if width(text) <= COLUMNS {
+        return text.to_owned();
+    }
+    let mut kept = String::new();
+    for c in text.chars() {
+        kept.push(c);
+        if width(&kept) >= COLUMNS - 1 {
+            break;
+        }
+    }
+    kept + "…"
+}
+
 /// Text and attribute values.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -256,6 +300,7 @@ html[lang=en] h1 { letter-spacing: 0 }
 .subject { margin: 0; color: var(--soft) }
 .facts { display: flex; flex-wrap: wrap; margin: 0 0 22px; border: 1px solid var(--rule); border-radius: 4px; overflow: hidden }
 .facts div { flex: 1 1 21%; min-width: 130px; padding: 10px 16px 11px; border-right: 1px solid var(--rule); border-bottom: 1px solid var(--rule); margin: 0 -1px -1px 0 }
+.of3 div { flex-basis: 30% }
 dt { color: var(--soft); font-size: 9pt } dd { margin: 1px 0 0; font-size: 14.5pt; font-weight: 600; font-variant-numeric: tabular-nums; line-height: 1.35 }
 dd.long { font-size: 10pt; font-weight: 500; overflow-wrap: anywhere }
 dd.good, b.good { color: var(--good) } dd.warn, b.warn { color: #9a6a08 } dd.bad, b.bad { color: var(--bad) }
@@ -274,7 +319,10 @@ td { padding: 5px 8px; border-bottom: 1px solid var(--rule); vertical-align: top
 .n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap } th.n { white-space: normal } td.minus { color: var(--bad) }
 td.date, td.state { white-space: nowrap } b { font-weight: 600 } b.plain { font-weight: 400 }
 td.code { font: 8pt/1.45 "DejaVu Sans Mono", Consolas, Menlo, monospace; color: var(--soft); overflow-wrap: anywhere; min-width: 84px }
-td.text { overflow-wrap: anywhere }
+td.text { overflow-wrap: anywhere } th.text { min-width: 5em } th.state, th.date { white-space: nowrap }
+tr.noted td { border-bottom: 0; padding-bottom: 0 } tr.noted { break-after: avoid }
+tr.note td { padding: 1px 8px 6px; color: var(--soft); font-size: 8pt } tr.note span { margin-right: 1.6em; white-space: nowrap }
+code { font: 7.5pt/1.4 "DejaVu Sans Mono", Consolas, Menlo, monospace }
 tfoot td { font-weight: 700; border-top: 1px solid var(--deep); border-bottom: 3px double var(--deep) }
 .none { color: var(--soft); margin: 4px 0 }
 footer { margin-top: 34px; color: var(--soft); font-size: 9pt; break-inside: avoid } footer p { text-align: right; margin: 14px 0 0 }

@@ -61,8 +61,9 @@ fn rows(table: &Table, words: Words, out: &mut String) {
         }
         lines.push(total);
     }
-    let widths: Vec<usize> =
-        (0..table.columns.len()).map(|at| lines.iter().map(|line| width(&line[at])).max().unwrap_or_default()).collect();
+    let widths: Vec<usize> = (0..table.columns.len())
+        .map(|at| lines.iter().map(|line| width(&line[at])).max().unwrap_or_default())
+        .collect();
     let place = |((text, width), column): ((&String, &usize), &Column)| {
         if column.is_number() { right(text, *width) } else { padded(text, *width) }
     };
@@ -76,7 +77,7 @@ fn rows(table: &Table, words: Words, out: &mut String) {
 }
 
 /// Columns that a text takes in a terminal.
-fn width(text: &str) -> usize {
+pub(super) fn width(text: &str) -> usize {
     let is_wide = |c: char| ('\u{1100}'..='\u{115f}').contains(&c) || ('\u{2e80}'..='\u{ffe6}').contains(&c);
     text.chars().map(|c| 1 + usize::from(is_wide(c))).sum()
 }

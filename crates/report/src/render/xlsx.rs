@@ -4,7 +4,9 @@
 //! and written with the fewest digits that mean it: up to [`MAX_EXACT_FEN`] those are its own two
 //! decimals; beyond, it is written as text. Nothing is added up in the workbook.
 
-use rust_xlsxwriter::{Color, DocProperties, ExcelDateTime, Format, FormatAlign, FormatBorder, Workbook, Worksheet, XlsxError};
+use rust_xlsxwriter::{
+    Color, DocProperties, ExcelDateTime, Format, FormatAlign, FormatBorder, Workbook, Worksheet, XlsxError,
+};
 
 use crate::model::{Cell, Column, ColumnKind, Report, Table, Tone};
 use crate::words::Words;
@@ -52,7 +54,11 @@ struct Formats {
 
 impl Formats {
     fn new() -> Self {
-        let plain = Format::new().set_font_name(FONT).set_font_size(10).set_font_color(INK).set_align(FormatAlign::VerticalCenter);
+        let plain = Format::new()
+            .set_font_name(FONT)
+            .set_font_size(10)
+            .set_font_color(INK)
+            .set_align(FormatAlign::VerticalCenter);
         let head = plain.clone().set_bold().set_font_color(Color::White).set_background_color(HEAD).set_text_wrap();
         Self { title: plain.clone().set_bold().set_font_size(16), plain, head }
     }
@@ -98,7 +104,13 @@ fn facts(sheet: &mut Worksheet, report: &Report, words: Words, formats: &Formats
     Ok(())
 }
 
-fn sheet(sheet: &mut Worksheet, report: &Report, table: &Table, words: Words, formats: &Formats) -> Result<(), XlsxError> {
+fn sheet(
+    sheet: &mut Worksheet,
+    report: &Report,
+    table: &Table,
+    words: Words,
+    formats: &Formats,
+) -> Result<(), XlsxError> {
     sheet.set_name(sheet_name(&table.title))?;
     page(sheet, report, words);
     sheet.set_landscape();

@@ -122,7 +122,9 @@ fn asked(stated: &[pb::NameRange]) -> Result<Vec<Range>, Rejection> {
         let is_empty = !range.upto.is_empty() && range.upto <= range.after;
         let overlaps = ranges.last().is_some_and(|last| last.upto.is_empty() || range.after < last.upto);
         if is_empty || overlaps {
-            return Err(Reason::FieldOutOfRange.field(format!("ranges[{n}]")).var("range", "each after the one before"));
+            return Err(Reason::FieldOutOfRange
+                .field(format!("ranges[{n}]"))
+                .var("range", "each after the one before"));
         }
         ranges.push(range);
     }

@@ -53,11 +53,9 @@ impl ReportService for ReportApi {
         let (media_type, ending, content) = match format {
             "JSON" => ("application/json", "json", render::json(&report).to_string().into_bytes()),
             "CSV" => ("text/csv; charset=utf-8", "csv", render::csv(&report)),
-            "XLSX" => (
-                "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-                "xlsx",
-                render::xlsx(&report),
-            ),
+            "XLSX" => {
+                ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", "xlsx", render::xlsx(&report))
+            }
             "HTML" => ("text/html; charset=utf-8", "html", render::html(&report).into_bytes()),
             _ => ("text/plain; charset=utf-8", "txt", render::text(&report).into_bytes()),
         };
@@ -105,13 +103,16 @@ impl Desk<'_> {
         let (mut predicates, subject) = self.of_channel(q)?;
         predicates.push(("state", Op::Ne, "RESOLVED".to_owned().to_value()));
         let breaks = self.break_rows(predicates).await?;
-        Ok(build::ageing(&breaks, subject, self.frame))
+        Ok(build::ageing(&breaks, &subject, self.frame))
     }
 
     async fn breaks(&mut self, q: &pb::GetReportRequest) -> Result<Report, Status> {
         let (mut predicates, mut subject) = self.of_channel(q)?;
         let from = fields::optional_date("from_date", &q.from_date).map_err(refuse)?;
         let to = fields::optional_date("to_date", &q.to_date).map_err(refuse)?;
+        if from.zip(to).is_some_and(|(from, to)| to < from) {
+            return Err(refuse(Reason::FieldOutOfRange.field("to_date").var("range", format!("{}..", q.from_date))));
+        }
         predicates.extend(from.map(|date| ("clearing_date", Op::Ge, date.to_value())));
         predicates.extend(to.map(|date| ("clearing_date", Op::Le, date.to_value())));
         if from.is_none() && to.is_none() {
@@ -120,7 +121,7 @@ impl Desk<'_> {
             subject = format!("{subject} · {} – {}", q.from_date, q.to_date);
         }
         let breaks = self.break_rows(predicates).await?;
-        Ok(build::breaks(&breaks, subject, self.frame))
+        Ok(build::breaks(&breaks, &subject, self.frame))
     }
 
     async fn trial_balance(&mut self, q: &pb::GetReportRequest) -> Result<Report, Status> {
@@ -150,18 +151,16 @@ impl Desk<'_> {
         Ok(build::month(month, &self.subject(reader), &sums, self.frame))
     }
 
-    /// The channel asked for, or the caller's own; and what to call that.
+    /// The channel asked for, if any; and what to call that.
     fn of_channel(&self, q: &pb::GetReportRequest) -> Result<(Vec<Predicate>, String), Status> {
-        let mut predicates: Vec<Predicate> = own_channel(self.caller).into_iter().collect();
         if q.channel.is_empty() {
-            return Ok((predicates, self.subject(Some(self.caller.participant()))));
+            return Ok((Vec::new(), self.subject(Some(self.caller.participant()))));
         }
         let channel = fields::participant("channel", &q.channel).map_err(refuse)?;
         if channel.kind() != ParticipantKind::Channel {
             return Err(refuse(fields::malformed("channel", "channels/{id}")));
         }
-        predicates.push(("channel", Op::Eq, channel.to_value()));
-        Ok((predicates, channel.to_string()))
+        Ok((vec![("channel", Op::Eq, channel.to_value())], channel.to_string()))
     }
 
     fn subject(&self, reader: Option<&Participant>) -> String {

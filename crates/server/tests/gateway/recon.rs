@@ -260,8 +260,7 @@ async fn report(world: &World, run: &pb::Run) {
     let foreign = request(TrialBalance, Text, Zh);
     let refused = ask::<pb::Report>(world, &world.hebei_admin, PATH, &foreign).await.unwrap_err();
     assert_eq!(reason(&refused), "NOT_YOUR_RECORD");
-    let balance: pb::Report =
-        ask(world, &world.gateway_admin, PATH, &request(TrialBalance, Json, Zh)).await.unwrap();
+    let balance: pb::Report = ask(world, &world.gateway_admin, PATH, &request(TrialBalance, Json, Zh)).await.unwrap();
     let balance: serde_json::Value = serde_json::from_slice(&balance.content).unwrap();
     assert_eq!(balance["facts"]["balances"], "true");
     assert_eq!(balance["facts"]["debit_fen"], balance["facts"]["credit_fen"]);
