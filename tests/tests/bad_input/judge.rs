@@ -38,6 +38,11 @@ const HARMLESS: &[(&str, &[&str], &str)] = &[
     ("to_size", &["0"], "the newest checkpoint"),
     ("version", &["0"], "the current one"),
     ("leaf_hash", &["empty"], "the record says which leaf"),
+    ("after", &["empty", "\"?\"", "of nobody"], "no name has to be there for a range to begin"),
+    ("upto", &["empty", "of nobody", "of another kind"], "no name has to be there for a range to end"),
+    ("fan_out", &["0"], "sixty-four"),
+    ("names[0]", &["of nobody"], "what there is not is left out"),
+    ("names", &["the first twice"], "it is told of once"),
     // Amounts and counts of nothing.
     ("amount_fen", &["0"], "only asked whether anything may be paid"),
     ("nursing_fee_fen", &["0"], "not every fee is taken"),

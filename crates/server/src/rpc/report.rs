@@ -7,7 +7,7 @@ use jjj_domain::ledger::Book;
 use jjj_domain::names::{Collection, Participant, ParticipantKind};
 use jjj_domain::recon::report::Language;
 use jjj_domain::recon::{BreakRow, RunRow, ViewRow};
-use jjj_domain::rejection::Reason;
+use jjj_domain::rejection::{Reason, Rejection};
 use jjj_domain::value::Column;
 use jjj_report::build::{self, AccountSums, Frame};
 use jjj_report::{Report, render};
@@ -38,6 +38,14 @@ impl ReportService for ReportApi {
             "ZH" => Language::Zh,
             _ => Language::En,
         };
+        let used: &[&str] = match kind {
+            "RUN" => &["run"],
+            "AGEING" => &["channel"],
+            "BREAKS" => &["channel", "from_date", "to_date"],
+            "TRIAL_BALANCE" => &["book", "month"],
+            _ => &["month"],
+        };
+        nothing_else(q, used).map_err(refuse)?;
         let mut session = self.0.store.read_at_once().await.map_err(failed)?;
         let ledger_number = session.tree_size().await.map_err(failed)?;
         let frame = Frame { language, today: self.0.clock.now().date(), ledger_number };
@@ -61,6 +69,22 @@ impl ReportService for ReportApi {
         };
         let file_name = format!("{}.{ending}", file_stem(&report, q));
         Ok(Response::new(pb::Report { media_type: media_type.to_owned(), file_name, content }))
+    }
+}
+
+/// Refuses what the kind has no use for, rather than make another report than was meant.
+fn nothing_else(q: &pb::GetReportRequest, used: &[&str]) -> Result<(), Rejection> {
+    let stated = [
+        ("run", &q.run),
+        ("channel", &q.channel),
+        ("from_date", &q.from_date),
+        ("to_date", &q.to_date),
+        ("book", &q.book),
+        ("month", &q.month),
+    ];
+    match stated.into_iter().find(|(name, text)| !text.is_empty() && !used.contains(name)) {
+        Some((name, _)) => Err(fields::malformed(name, "nothing: this kind of report has no use for it")),
+        None => Ok(()),
     }
 }
 

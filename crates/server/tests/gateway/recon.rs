@@ -231,9 +231,9 @@ async fn report(world: &World, run: &pb::Run) {
         kind: kind.into(),
         format: format.into(),
         language: language.into(),
-        run: run.name.clone(),
-        book: "110000/care_subsidy".into(),
-        month: run.clearing_date[..7].to_owned(),
+        run: if kind == Run { run.name.clone() } else { String::new() },
+        book: if kind == TrialBalance { "110000/care_subsidy".into() } else { String::new() },
+        month: if kind == Month { run.clearing_date[..7].to_owned() } else { String::new() },
         ..Default::default()
     };
     let made = async |kind, format, language| {
@@ -282,6 +282,8 @@ async fn report(world: &World, run: &pb::Run) {
     };
     assert_eq!(sum("payments"), of_month.len() as i64);
     assert_eq!(sum("paid_fen"), of_month.iter().map(|p| p.amount_fen).sum::<i64>());
+    let more = pb::GetReportRequest { month: "2026-11".into(), ..request(Run, Text, Zh) };
+    assert_eq!(reason(&ask::<pb::Report>(world, &world.hebei_admin, PATH, &more).await.unwrap_err()), "FIELD_MALFORMED");
     let unspecified = request(Run, pb::ReportFormat::Unspecified, En);
     let refused = ask::<pb::Report>(world, &world.hebei_admin, PATH, &unspecified).await.unwrap_err();
     assert_eq!(reason(&refused), "ENUM_UNSPECIFIED");
