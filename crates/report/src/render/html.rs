@@ -62,7 +62,7 @@ fn facts(facts: &[Fact], out: &mut String) {
     if facts.is_empty() {
         return;
     }
-    let a_row = if facts.len() % 3 == 0 { 3 } else { 4 };
+    let a_row = if facts.len().is_multiple_of(3) { 3 } else { 4 };
     let _ = writeln!(out, "<dl class=\"facts of{a_row}\">");
     for Fact { title, value, .. } in facts {
         let class = match value {

@@ -34,7 +34,7 @@ fn grouped(number: &str) -> String {
     let (whole, rest) = digits.find('.').map_or((digits, ""), |at| digits.split_at(at));
     let mut out = String::from(sign);
     for (n, digit) in whole.chars().enumerate() {
-        if n > 0 && (whole.len() - n) % 3 == 0 {
+        if n > 0 && (whole.len() - n).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);

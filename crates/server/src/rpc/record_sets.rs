@@ -122,9 +122,8 @@ fn asked(stated: &[pb::NameRange]) -> Result<Vec<Range>, Rejection> {
         let is_empty = !range.upto.is_empty() && range.upto <= range.after;
         let overlaps = ranges.last().is_some_and(|last| last.upto.is_empty() || range.after < last.upto);
         if is_empty || overlaps {
-            return Err(Reason::FieldOutOfRange
-                .field(format!("ranges[{n}]"))
-                .var("range", "each after the one before"));
+            let field = if is_empty { format!("ranges[{n}]") } else { "ranges".to_owned() };
+            return Err(Reason::FieldOutOfRange.field(field).var("range", "each after the one before"));
         }
         ranges.push(range);
     }

@@ -283,7 +283,10 @@ async fn report(world: &World, run: &pb::Run) {
     assert_eq!(sum("payments"), of_month.len() as i64);
     assert_eq!(sum("paid_fen"), of_month.iter().map(|p| p.amount_fen).sum::<i64>());
     let more = pb::GetReportRequest { month: "2026-11".into(), ..request(Run, Text, Zh) };
-    assert_eq!(reason(&ask::<pb::Report>(world, &world.hebei_admin, PATH, &more).await.unwrap_err()), "FIELD_MALFORMED");
+    assert_eq!(
+        reason(&ask::<pb::Report>(world, &world.hebei_admin, PATH, &more).await.unwrap_err()),
+        "FIELD_MALFORMED"
+    );
     let unspecified = request(Run, pb::ReportFormat::Unspecified, En);
     let refused = ask::<pb::Report>(world, &world.hebei_admin, PATH, &unspecified).await.unwrap_err();
     assert_eq!(reason(&refused), "ENUM_UNSPECIFIED");

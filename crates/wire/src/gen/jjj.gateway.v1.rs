@@ -27934,7 +27934,7 @@ pub mod record_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
-/// Request for a report. What a kind has no use for is not read.
+/// Request for a report. What a kind has no use for must be empty; FIELD_MALFORMED.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetReportRequest {
     /// Required.
