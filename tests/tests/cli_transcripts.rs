@@ -241,9 +241,9 @@ fn reports(terminal: &mut Terminal, run: &str, month: &str) {
         }
     }
     let english = terminal.jjj(&["report", "run", run, "--lang", "en", "--as", CHEN]);
-    assert!(english.starts_with("Daily reconciliation") && english.contains("Balanced"), "{english}");
+    assert!(english.starts_with("Daily reconciliation") && english.contains("Result: With breaks"), "{english}");
     let chinese = terminal.jjj(&["report", "run", run, "--as", CHEN]);
-    assert!(chinese.starts_with("对账日报") && chinese.contains("已对平"), "{chinese}");
+    assert!(chinese.starts_with("对账日报") && chinese.contains("结果: 有差错"), "{chinese}");
     terminal.transcript.clear();
     terminal.jjj(&["report", "trial-balance", "110000/care_subsidy", "--as", "regions/130000/admins/ma"]);
     assert!(terminal.transcript.contains("NOT_YOUR_RECORD"), "{}", terminal.transcript);
