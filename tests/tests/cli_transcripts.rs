@@ -208,8 +208,45 @@ async fn reconciliation() {
     let view = json!({"name": format!("{run}/views/110000")});
     let view = done(&gateway.session(sun), "ReconciliationService/GetView", view).await.to_string();
     assert!(view.contains("VIEW_STATE_DISPUTED") && view.contains("少一笔退款"), "{view}");
+    reports(&mut terminal, run, &date[..7]);
     assert!(gateway.stop().success());
     site.verify();
+}
+
+/// Every report in every format, under the name that it gives itself; the same on standard output.
+fn reports(terminal: &mut Terminal, run: &str, month: &str) {
+    let folder = terminal.folder.path().join("reports");
+    std::fs::create_dir(&folder).expect("a folder");
+    let out = folder.display().to_string();
+    let kinds: [&[&str]; 5] = [
+        &["run", run],
+        &["ageing", "--channel", "channels/unionpay"],
+        &["breaks", "--from", "2020-01-01"],
+        &["trial-balance", "110000/care_subsidy", "--month", month],
+        &["month", month],
+    ];
+    for kind in kinds {
+        for (format, begins) in
+            [("text", ""), ("json", "{"), ("csv", "\u{feff}"), ("xlsx", "PK"), ("html", "<!DOCTYPE html>")]
+        {
+            let args = [&["report"], kind, &["--format", format, "--as", CHEN, "--out", &out]].concat();
+            terminal.transcript.clear();
+            terminal.jjj(&args);
+            let said = terminal.transcript.trim_end().rsplit('\n').next().unwrap_or_default().to_owned();
+            let name = said.rsplit('/').next().unwrap_or_default();
+            let mut files = std::fs::read_dir(&folder).expect("the folder").flatten();
+            let found = files.find(|file| terminal.redacted(&file.file_name().to_string_lossy()) == name);
+            let content = std::fs::read(found.unwrap_or_else(|| panic!("no {name}")).path()).expect("the report");
+            assert!(content.starts_with(begins.as_bytes()) && content.len() > 20, "{name}");
+        }
+    }
+    let english = terminal.jjj(&["report", "run", run, "--lang", "en", "--as", CHEN]);
+    assert!(english.starts_with("Daily reconciliation") && english.contains("Result: With breaks"), "{english}");
+    let chinese = terminal.jjj(&["report", "run", run, "--as", CHEN]);
+    assert!(chinese.starts_with("对账日报") && chinese.contains("结果: 有差错"), "{chinese}");
+    terminal.transcript.clear();
+    terminal.jjj(&["report", "trial-balance", "110000/care_subsidy", "--as", "regions/130000/admins/ma"]);
+    assert!(terminal.transcript.contains("NOT_YOUR_RECORD"), "{}", terminal.transcript);
 }
 
 /// Without what differs from run to run or grows with the defaults: moments, and what `verify` counts.

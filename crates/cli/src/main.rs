@@ -12,6 +12,8 @@ mod output;
 mod policy;
 mod receipt;
 mod recon;
+mod records;
+mod report;
 mod serve;
 mod verify;
 mod verify_receipt;
@@ -41,7 +43,7 @@ enum Command {
     Serve(serve::Args),
     /// Play one day through the gateway in a temporary sandbox, over real connections.
     Demo(demo::Args),
-    /// Reconciliation: upload a settlement file, run, work through breaks, sign, report.
+    /// Reconciliation: upload a settlement file, run, work through breaks, sign.
     Recon(recon::Args),
     /// The ledger and the log: accounts, entries, trial balance, checkpoint, proofs.
     Ledger(ledger::Args),
@@ -53,6 +55,10 @@ enum Command {
     Keys(keys::Args),
     /// Everything that proves a version of a record, in one file: `jjj verify receipt` checks it offline.
     Receipt(receipt::Args),
+    /// Your copy of recognitions, contracts and other records: compare it with the gateway's, repair it from there.
+    Records(records::Args),
+    /// Reports as text, JSON, CSV, workbook or printable page: a run, ageing, breaks, trial balance, a month.
+    Report(report::Args),
     /// Check every identity, leaf and piece of evidence of a database.
     Verify(verify::Args),
     /// Witness the log for a region: cosign its heads, remember them, refuse what does not extend them.
@@ -87,6 +93,8 @@ fn main() -> ExitCode {
             Command::Policy(args) => policy::run(args).await,
             Command::Keys(args) => keys::run(args).await,
             Command::Receipt(args) => receipt::run(args).await,
+            Command::Report(args) => report::run(args).await,
+            Command::Records(args) => records::run(args).await,
             Command::Verify(args) => verify::run(args).await,
             Command::Witness(args) => witness::run(args).await,
             Command::Call(args) => call::run(args).await,

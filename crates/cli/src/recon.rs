@@ -93,16 +93,6 @@ enum What {
         #[arg(long)]
         view: Option<String>,
     },
-    /// The run's report.
-    Report {
-        run: String,
-        /// text, json or csv.
-        #[arg(long, default_value = "text")]
-        format: String,
-        /// zh or en.
-        #[arg(long, default_value = "zh")]
-        lang: String,
-    },
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -174,10 +164,6 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             let view = view.unwrap_or_else(|| own.to_owned());
             let answer = sign_view(&session, &format!("{run}/views/{view}"), dispute.as_deref()).await?;
             show(&answer, &["name", "state", "rows", "signed_by"]);
-        }
-        What::Report { run, format, lang } => {
-            let report = report(&session, &run, &format, &lang).await?;
-            print!("{}", String::from_utf8_lossy(&report));
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -268,17 +254,6 @@ async fn view_rows(session: &Session, view: &str) -> anyhow::Result<(Vec<String>
             return Ok((rows, page["root_hash"].clone()));
         }
     }
-}
-
-/// A run's report, as bytes.
-pub async fn report(session: &Session, run: &str, format: &str, lang: &str) -> anyhow::Result<Vec<u8>> {
-    let request = json!({
-        "run": run,
-        "format": format!("REPORT_FORMAT_{}", format.to_uppercase()),
-        "language": format!("REPORT_LANGUAGE_{}", lang.to_uppercase()),
-    });
-    let report = session.call("ReconciliationService/GetReport", request).await?;
-    BASE64_STANDARD.decode(report["content"].as_str().unwrap_or_default()).context("the report's content")
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@
 //! [`FileRefusal`], and nothing that was read before counts. `docs/formats.md` has every field.
 
 pub mod camt;
-pub mod cell;
 pub mod csv;
 pub mod fixed;
 pub mod unionpay;

@@ -266,6 +266,9 @@ pub const TABLE: &[Rule] = &[
     rule("RecognitionService/ListRecognitionVersions", REGIONS | GA, Concerned),
     rule("RecognitionService/GetRecognitionToken", REGIONS, Concerned),
     rule("RecognitionService/GetStatusList", ALL, Any),
+    // A region compares what it has with what it may read.
+    rule("RecordService/CompareRecords", REGIONS | GA, Concerned),
+    rule("RecordService/FetchRecords", REGIONS | GA, Concerned),
     // People reconcile, never systems: who proposes does not approve, who signs did neither.
     rule("ReconciliationService/StartRun", RA | GA, Any),
     rule("ReconciliationService/GetRun", ADMINS | R, Concerned),
@@ -280,7 +283,7 @@ pub const TABLE: &[Rule] = &[
     rule("ReconciliationService/BatchDecideResolutions", RA | GA, Concerned),
     rule("ReconciliationService/GetView", RA | R | GA, Concerned),
     rule("ReconciliationService/SignView", RA | GA, Own),
-    rule("ReconciliationService/GetReport", ADMINS | R, Concerned),
+    rule("ReportService/GetReport", ADMINS | R, Concerned),
     // The institution's region publishes stays.
     rule("StayService/AdmitElder", R, Own),
     rule("StayService/BatchAdmitElders", R, Own),

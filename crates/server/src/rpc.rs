@@ -26,7 +26,9 @@ mod rating;
 pub mod read;
 mod recognition;
 mod reconciliation;
+mod record_sets;
 mod records;
+mod report;
 mod search;
 mod signatures;
 mod stay;
@@ -69,5 +71,7 @@ pub(crate) fn routes(gateway: &Arc<Gateway>) -> Routes {
         pb::disability_certificate_service_server::DisabilityCertificateServiceServer::new =>
             self::disability_certificate::DisabilityCertificateApi,
         pb::recognition_service_server::RecognitionServiceServer::new => self::recognition::RecognitionApi,
+        pb::report_service_server::ReportServiceServer::new => self::report::ReportApi,
+        pb::record_service_server::RecordServiceServer::new => self::record_sets::RecordApi,
     )
 }

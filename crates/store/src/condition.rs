@@ -33,11 +33,20 @@ pub enum Condition {
 impl Session {
     /// One page of a table, as [`Session::list`], of rows for which all conditions hold.
     pub async fn list_where<T: Row>(&mut self, query: &ListQuery<'_>, conditions: &[Condition]) -> Result<Vec<T>> {
-        let spec = T::spec();
+        let rows = self.list_values_where(T::spec(), query, conditions).await?;
+        rows.into_iter().map(|values| Ok(T::from_values(values)?)).collect()
+    }
+
+    /// The same of any table, as stored.
+    pub async fn list_values_where(
+        &mut self,
+        spec: &'static TableSpec,
+        query: &ListQuery<'_>,
+        conditions: &[Condition],
+    ) -> Result<Vec<Vec<Value>>> {
         let (sql, args) = statement(spec, query, conditions);
         let types = types_of(spec, &column_names(spec));
-        let rows = self.fetch(sql.into(), Args::Values(&args), &types).await?;
-        rows.into_iter().map(|values| Ok(T::from_values(values)?)).collect()
+        self.fetch(sql.into(), Args::Values(&args), &types).await
     }
 }
 

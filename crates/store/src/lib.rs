@@ -21,6 +21,7 @@ pub mod schema;
 mod sequence;
 mod session;
 mod store;
+mod summary;
 mod upload;
 mod write;
 

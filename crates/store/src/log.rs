@@ -191,6 +191,20 @@ impl Session {
         Ok(rows.into_iter().map(|row| row.hash).collect())
     }
 
+    /// The records of a collection that have leaves without a number yet, each with the first version of
+    /// which that is so. Seen at one moment with [`Session::tree_size`], they are what the tables are ahead
+    /// of the log. On SQLite there are none: a batch numbers its own.
+    pub async fn ahead_of_log(&mut self, collection: &str) -> Result<Vec<(String, i64)>> {
+        // Names of a collection go on after `/`, whose next character is `0`.
+        let args = key![format!("{collection}/"), format!("{collection}0")];
+        let rows = self.fetch(AHEAD.into(), Args::Values(&args), &[ColumnType::Text, ColumnType::Int]).await?;
+        let ahead = |row: Vec<Value>| match <[Value; 2]>::try_from(row) {
+            Ok([Value::Text(record), Value::Int(version)]) => Some((record, version)),
+            _ => None,
+        };
+        Ok(rows.into_iter().filter_map(ahead).collect())
+    }
+
     /// Leaves numbered so far.
     pub async fn tree_size(&mut self) -> Result<i64> {
         Ok(self.int("SELECT tree_size FROM log_frontier WHERE id = 1", &[]).await?.unwrap_or(0))
@@ -234,6 +248,9 @@ const COSIGNED: &str = "SELECT tree_size FROM cosignatures GROUP BY tree_size HA
      ORDER BY tree_size DESC LIMIT 1";
 const KEEP_COSIGNATURE: &str = "INSERT INTO cosignatures (tree_size, witness, line, cosigned_at_us) \
      VALUES ($1, $2, $3, $4) ON CONFLICT (tree_size, witness) DO NOTHING";
+const AHEAD: &str = "SELECT l.record, MIN(l.version) FROM leaf_pending AS p JOIN leaves AS l ON l.leaf_id = p.leaf_id \
+     WHERE l.record >= $1 AND l.record < $2 GROUP BY l.record";
+
 const ACKNOWLEDGE: &str = "INSERT INTO cursors (participant, topic, leaf_index, acknowledged_at_us) \
      VALUES ($1, $2, $3, $4) ON CONFLICT (participant, topic) DO UPDATE \
      SET leaf_index = excluded.leaf_index, acknowledged_at_us = excluded.acknowledged_at_us \

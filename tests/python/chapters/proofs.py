@@ -1,6 +1,7 @@
 """What anybody can check: the ledger's sums, the log, receipts, evidence, recognition tokens, the public listener."""
 
 import base64
+import hashlib
 import json
 import ssl
 import time
@@ -42,6 +43,7 @@ def play(day):
     log(day)
     evidence(day, keys)
     recognition_token(day, keys)
+    compared_copy(day)
 
 
 def ledger(day):
@@ -187,3 +189,28 @@ def status(day, jwks, claims):
     lst = listed["status_list"]["lst"]
     places = zlib.decompress(base64.urlsafe_b64decode(lst + "=" * (-len(lst) % 4)))
     return places[place["idx"] // 4] >> place["idx"] % 4 * 2 & 3
+def compared_copy(day):
+    """Hebei's copy of its recognitions, from the bodies of its events, has the gateway's digest; one letter off has not."""
+    copy = {}
+    for event in day.hebei.stream("EventService/StreamEvents", cursor=0, follow=False):
+        for row in json.loads(event.body)["rows"]:
+            if row["t"] == "recognitions":
+                copy[row["r"]["recognition"]] = json.dumps(row["r"], ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    digest = lambda text: hashlib.sha256(text.encode()).digest()
+    compare = lambda **of: day.hebei.call("RecordService/CompareRecords", collection="RECORD_COLLECTION_RECOGNITIONS", **of)
+    answer = compare(ranges=[{}], fan_out=2)
+    told_of, after = answer.ranges[0], ""
+    assert len(told_of.pieces) == 2 and answer.ledger_number > 0, answer
+    for piece in told_of.pieces:
+        own = [digest(text) for name, text in sorted(copy.items()) if after < name and (not piece.upto or name <= piece.upto)]
+        assert (len(own), digest_of(own)) == (piece.count, piece.digest), piece
+        after = piece.upto
+    items = compare(ranges=[{}], fan_out=256).ranges[0].items
+    assert {item.name: item.digest for item in items} == {name: digest(text) for name, text in copy.items()}
+    fetched = day.hebei.call("RecordService/FetchRecords", collection="RECORD_COLLECTION_RECOGNITIONS", names=sorted(copy))
+    assert list(fetched.records) == [copy[name] for name in sorted(copy)]
+    told("compared", len(copy), "recognitions")
+
+
+def digest_of(digests):
+    return hashlib.sha256(b"".join(digests)).digest()

@@ -1,9 +1,12 @@
 """The administrators' morning: run, differences and findings, two people each, signatures, report."""
 
 import csv
+import decimal
+import io
 import json
 
 import merkle
+import openpyxl
 from jjj_client import text
 
 from .cast import BANK, UNIONPAY, told
@@ -119,8 +122,41 @@ def sign(day, run):
 
 
 def report(day, run):
-    ask = lambda kind: day.hebei.call(
-        "ReconciliationService/GetReport", run=run.name, format=f"REPORT_FORMAT_{kind}", language="REPORT_LANGUAGE_ZH"
-    ).content.decode("utf-8-sig")
-    assert json.loads(ask("JSON")) and len(list(csv.reader(ask("CSV").splitlines()))) > 1
-    assert day.today in ask("TEXT")
+    ask = lambda client, kind, form, **of: client.call(
+        "ReportService/GetReport", kind=f"REPORT_KIND_{kind}", format=f"REPORT_FORMAT_{form}",
+        language="REPORT_LANGUAGE_ZH", **of,
+    )
+    of_run = lambda form: ask(day.hebei, "RUN", form, run=run.name).content.decode("utf-8-sig")
+    told_of = json.loads(of_run("JSON"))
+    assert len(list(csv.reader(of_run("CSV").splitlines()))) == len(told_of["tables"]["breaks"]["rows"]) + 1 > 1
+    assert day.today in of_run("TEXT") and "<svg" in of_run("HTML")
+    workbook(day, ask)
+
+
+def workbook(day, ask):
+    """Another tool reads the workbook as the JSON says: amounts to the fen, dates as dates, headers that stay."""
+    for kind, of in (("BREAKS", {"from_date": day.today}), ("MONTH", {"month": day.month}), ("TRIAL_BALANCE", {"book": "110000/care_subsidy"})):
+        told_of = json.loads(ask(day.chen, kind, "JSON", **of).content)
+        made = ask(day.chen, kind, "XLSX", **of)
+        assert made.file_name.endswith(".xlsx"), made.file_name
+        book = openpyxl.load_workbook(io.BytesIO(made.content))
+        assert len(book.sheetnames) == 1 + len(told_of["tables"]), book.sheetnames
+        seen = 0
+        for table in told_of["tables"].values():
+            sheet = book[table["title"]]
+            assert sheet.freeze_panes == "A2" and sheet["A1"].font.name == "Microsoft YaHei", sheet.title
+            rows = list(sheet.iter_rows(min_row=2, max_row=1 + len(table["rows"]), max_col=len(table["columns"])))
+            for cells, row in zip(rows, table["rows"]):
+                for cell, column in zip(cells, table["columns"]):
+                    value = row[column["id"]]
+                    assert cell.data_type != "f", "a formula"
+                    if column["id"].endswith("_fen"):
+                        assert decimal.Decimal(str(cell.value)) * 100 == value and "0.00" in cell.number_format, (cell, value)
+                        seen += 1
+                    elif column["id"].endswith(("_date", "_on")):
+                        assert cell.value.date().isoformat() == value and cell.number_format == "yyyy-mm-dd", cell
+        assert seen > 0, kind
+        again = io.BytesIO()
+        book.save(again)
+        assert openpyxl.load_workbook(again).sheetnames == book.sheetnames
+    told("workbooks", "read")

@@ -25,6 +25,8 @@ pub fn base(s: &Scene, method: &Method) -> Base {
         "Channel" | "Event" => channel(s, method.name),
         "Reconciliation" => reconciliation(s, method.name),
         "Ledger" | "Policy" => ledger(s, method.name),
+        "Record" => record_set(s, method.name),
+        "Report" => report(s, method.name),
         _ => None,
     };
     let is_list = method.name.starts_with("List");
@@ -357,11 +359,24 @@ fn reconciliation(s: &Scene, method: &str) -> Found {
         }
         "GetView" => (CHEN, json!({"name": s.name("view"), "page_size": 10})),
         "SignView" => ("regions/110000/admins/sun", json!({"view": s.name("view"), "root_hash": s.name("root")})),
-        "GetReport" => {
-            let request =
-                json!({"run": s.name("run"), "format": "REPORT_FORMAT_TEXT", "language": "REPORT_LANGUAGE_ZH"});
-            (CHEN, request)
+        _ => return None,
+    })
+}
+
+fn report(s: &Scene, method: &str) -> Found {
+    let request = json!({"kind": "REPORT_KIND_RUN", "format": "REPORT_FORMAT_TEXT", "language": "REPORT_LANGUAGE_ZH",
+                         "run": s.name("run")});
+    (method == "GetReport").then_some((CHEN, request))
+}
+
+fn record_set(s: &Scene, method: &str) -> Found {
+    let collection = "RECORD_COLLECTION_RECOGNITIONS";
+    Some(match method {
+        "CompareRecords" => {
+            let range = json!({"after": "recognitions/0", "upto": "recognitions/z"});
+            (HEBEI, json!({"collection": collection, "ranges": [range], "fan_out": 16}))
         }
+        "FetchRecords" => (HEBEI, json!({"collection": collection, "names": [s.name("recognition")]})),
         _ => return None,
     })
 }

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 
 use self::stage::{Narrator, Stage};
-use crate::output;
+use crate::output::{self, Lang};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -21,20 +21,14 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     /// Language of the story.
-    #[arg(long, value_enum, default_value_t = Language::Zh)]
-    lang: Language,
+    #[arg(long, value_enum, default_value_t = Lang::Zh)]
+    lang: Lang,
     /// Run on this empty database and leave it there to look at; default: a temporary SQLite file.
     #[arg(long, value_name = "URL")]
     db: Option<String>,
     /// Play a published year end instead of one day.
     #[arg(long, value_enum)]
     scale: Option<Scale>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Language {
-    Zh,
-    En,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -15,6 +15,7 @@ use super::cast::{BEIJING, PROGRAMME, UNIONPAY};
 use super::day::{Day, MERCHANT, Systems};
 use super::stage::{Stage, call, int, name};
 use crate::recon::{self, Delivery};
+use crate::report;
 
 // Which payment tells which story.
 pub const REFUNDED: usize = 1;
@@ -89,9 +90,9 @@ pub async fn play(stage: &Stage, systems: &Systems, day: &Day) -> anyhow::Result
     let resolved = resolve_all(stage, &chen).await?;
     let signed = sign(stage, &name(&again)).await?;
     if stage.narrator.aloud() {
-        let lang = stage.narrator.choose("zh", "en");
-        let report = recon::report(&chen, &name(&again), "text", lang).await?;
-        println!("\n{}", String::from_utf8_lossy(&report));
+        let of_run = json!({"kind": "REPORT_KIND_RUN", "run": name(&again)});
+        let (_, text) = report::fetch(&chen, of_run, "TEXT", stage.narrator.language()).await?;
+        println!("\n{}", String::from_utf8_lossy(&text));
     }
     Ok(json!({
         "ok": true,

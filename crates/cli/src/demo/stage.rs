@@ -11,18 +11,18 @@ use jjj_server::{Clock, Config, Handle};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use super::Language;
 use crate::connect::system_now;
+use crate::output::Lang;
 use crate::verify;
 
 /// Tells each step in plain language, or keeps silent.
 pub struct Narrator {
-    language: Language,
+    language: Lang,
     aloud: bool,
 }
 
 impl Narrator {
-    pub fn new(language: Language, aloud: bool) -> Self {
+    pub fn new(language: Lang, aloud: bool) -> Self {
         Self { language, aloud }
     }
 
@@ -39,7 +39,11 @@ impl Narrator {
     }
 
     pub fn choose<'a>(&self, zh: &'a str, en: &'a str) -> &'a str {
-        if self.language == Language::Zh { zh } else { en }
+        self.language.say(zh, en)
+    }
+
+    pub fn language(&self) -> Lang {
+        self.language
     }
 
     pub fn aloud(&self) -> bool {

@@ -25,7 +25,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use jjj_domain::entitlement::Funding;
-use jjj_formats::cell::neutral;
+use jjj_report::neutral;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 

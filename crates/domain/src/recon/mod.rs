@@ -14,12 +14,14 @@ pub mod finding;
 pub mod identities;
 pub mod matching;
 pub mod overspent;
+pub mod ranges;
 pub mod refusal;
 pub mod report;
 pub mod resolve;
 mod rows;
 pub mod run;
 pub mod stake;
+pub mod summary;
 #[cfg(test)]
 mod tests_support;
 pub mod upload;

@@ -233,6 +233,12 @@ impl LeafView {
         let of_table = self.rows.iter().filter(|(spec, _)| spec.name == T::spec().name);
         of_table.map(|(_, values)| T::from_values(values.to_vec())).collect()
     }
+
+    /// The leaf's row of a table with this key, as stored.
+    pub fn values(&self, spec: &TableSpec, key: &[Value]) -> Option<&[Value]> {
+        let mut of_table = self.rows.iter().filter(|(own, _)| own.name == spec.name);
+        of_table.find(|(spec, values)| spec.key_of(values) == key).map(|(_, values)| values.as_slice())
+    }
 }
 
 static TABLES: LazyLock<BTreeMap<&'static str, &'static TableSpec>> =

@@ -2,7 +2,7 @@
 //! in memory, written in a handful of statements, and answered when they are durable.
 
 mod batch;
-mod canonical;
+pub(crate) mod canonical;
 mod decide;
 pub mod effects;
 pub mod job;

@@ -7,7 +7,6 @@ use jjj_domain::ledger::{AccountKind, AccountRow, Book};
 use jjj_domain::names::{Collection, Participant, ParticipantKind};
 use jjj_domain::policy::{self, AgreedFee, ChannelPolicy};
 use jjj_domain::recon::matching::FeeRule;
-use jjj_domain::recon::report::{Language, Report};
 use jjj_domain::recon::resolve::{AssignBreak, DecideResolution, ProposeResolution};
 use jjj_domain::recon::run::StartRun;
 use jjj_domain::recon::view::SignView;
@@ -16,7 +15,6 @@ use jjj_domain::rejection::Reason;
 use jjj_domain::row::{Row, StoredFault};
 use jjj_domain::time::Date;
 use jjj_domain::value::{Column, ColumnType, Value};
-use jjj_formats::cell::neutral;
 use jjj_store::{ListQuery, Op, Predicate};
 use jjj_wire::pb;
 use jjj_wire::pb::reconciliation_service_server::ReconciliationService;
@@ -231,35 +229,6 @@ impl ReconciliationService for ReconciliationApi {
         };
         mutate(&self.0, request, parse, render).await
     }
-
-    async fn get_report(&self, request: Request<pb::GetReportRequest>) -> Result<Response<pb::Report>, Status> {
-        let caller = caller(&request)?;
-        let q = request.get_ref();
-        let format = fields::enum_str::<pb::ReportFormat>("format", q.format).map_err(refuse)?;
-        let language = match fields::enum_str::<pb::ReportLanguage>("language", q.language).map_err(refuse)? {
-            "ZH" => Language::Zh,
-            _ => Language::En,
-        };
-        let run = self.run(&caller, "run", &q.run).await?;
-        let own = caller.participant().to_string();
-        let of_date =
-            vec![("channel", Op::Eq, run.channel.to_value()), ("clearing_date", Op::Eq, run.clearing_date.to_value())];
-        let is_narrowed = sees(&caller) == Sees::Readers && !caller.sees_all();
-        let reader = is_narrowed.then_some(own.as_str());
-        let query = ListQuery { predicates: of_date, reader, limit: ALL, ..ListQuery::default() };
-        let mut session = self.0.store.read().await.map_err(failed)?;
-        let breaks: Vec<BreakRow> = session.list(&query).await.map_err(failed)?;
-        drop(session);
-        let mut views = self.views(&run).await?;
-        views.retain(|view| caller.sees_all() || view.participant == *caller.participant());
-        let report = Report::new(&run, &breaks, &views, self.today());
-        let (media_type, content) = match format {
-            "JSON" => ("application/json", report.to_json().to_string().into_bytes()),
-            "CSV" => ("text/csv; charset=utf-8", csv_bytes(&report.to_csv_rows())),
-            _ => ("text/plain; charset=utf-8", report.to_text(language).into_bytes()),
-        };
-        Ok(Response::new(pb::Report { run: run.run, media_type: media_type.to_owned(), content }))
-    }
 }
 
 impl ReconciliationApi {
@@ -339,16 +308,16 @@ fn fee_rule(fee: AgreedFee) -> FeeRule {
 }
 
 /// A break's readers are regions; a channel's administrators see those about their own channel.
-fn sees(caller: &Caller) -> Sees {
+pub(super) fn sees(caller: &Caller) -> Sees {
     if caller.participant().kind() == ParticipantKind::Channel { Sees::Everyone } else { Sees::Readers }
 }
 
-fn own_channel(caller: &Caller) -> Option<Predicate> {
+pub(super) fn own_channel(caller: &Caller) -> Option<Predicate> {
     let participant = caller.participant();
     (participant.kind() == ParticipantKind::Channel).then(|| ("channel", Op::Eq, participant.to_value()))
 }
 
-fn is_of_another_channel(caller: &Caller, channel: Option<&Participant>) -> bool {
+pub(super) fn is_of_another_channel(caller: &Caller, channel: Option<&Participant>) -> bool {
     caller.participant().kind() == ParticipantKind::Channel && channel != Some(caller.participant())
 }
 
@@ -381,17 +350,4 @@ fn answered(leaf: &LeafView) -> Result<pb::Break, StoredFault> {
 fn own_row(leaf: &LeafView) -> Result<BreakRow, StoredFault> {
     let own = leaf.rows::<BreakRow>()?.into_iter().find(|row| row.break_name == leaf.record);
     own.map_or_else(|| leaf.row(), Ok)
-}
-
-/// UTF-8 with a byte order mark, by which spreadsheets know it.
-fn csv_bytes(rows: &[Vec<String>]) -> Vec<u8> {
-    let mut bytes = "\u{feff}".as_bytes().to_vec();
-    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(&mut bytes);
-    for row in rows {
-        writer
-            .write_record(row.iter().map(|cell| neutral(cell).into_owned()))
-            .expect("memory takes all, and rows are as long as their header");
-    }
-    drop(writer);
-    bytes
 }

@@ -223,28 +223,72 @@ async fn sign(world: &World, guo: &Client, run: &pb::Run) {
 }
 
 async fn report(world: &World, run: &pb::Run) {
-    let request = |format: pb::ReportFormat, language: pb::ReportLanguage| pb::GetReportRequest {
-        run: run.name.clone(),
+    use pb::ReportFormat::{Csv, Html, Json, Text, Xlsx};
+    use pb::ReportKind::{Ageing, Breaks, Month, Run, TrialBalance};
+    use pb::ReportLanguage::{En, Zh};
+    const PATH: &str = "/jjj.gateway.v1.ReportService/GetReport";
+    let request = |kind: pb::ReportKind, format: pb::ReportFormat, language: pb::ReportLanguage| pb::GetReportRequest {
+        kind: kind.into(),
         format: format.into(),
         language: language.into(),
+        run: if kind == Run { run.name.clone() } else { String::new() },
+        book: if kind == TrialBalance { "110000/care_subsidy".into() } else { String::new() },
+        month: if kind == Month { run.clearing_date[..7].to_owned() } else { String::new() },
+        ..Default::default()
     };
-    let text = async |format, language| {
-        let report: pb::Report =
-            ask(world, &world.hebei_admin, service!("GetReport"), &request(format, language)).await.unwrap();
-        (report.media_type, String::from_utf8(report.content).unwrap())
+    let made = async |kind, format, language| {
+        let report: pb::Report = ask(world, &world.hebei_admin, PATH, &request(kind, format, language)).await.unwrap();
+        report
     };
-    use pb::ReportFormat::{Csv, Json, Text};
-    use pb::ReportLanguage::{En, Zh};
-    assert!(text(Text, Zh).await.1.contains("对账"));
-    assert!(text(Text, En).await.1.contains("Reconciliation"));
-    let (media_type, json) = text(Json, En).await;
-    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert_eq!((media_type.as_str(), json["run"].as_str()), ("application/json", Some(run.name.as_str())));
-    let (media_type, csv) = text(Csv, Zh).await;
-    assert_eq!(media_type, "text/csv; charset=utf-8");
-    assert!(csv.starts_with("\u{feff}run,clearing_date,") && csv.lines().count() == 3, "{csv}");
-    let unspecified = request(pb::ReportFormat::Unspecified, En);
-    let refused = ask::<pb::Report>(world, &world.hebei_admin, service!("GetReport"), &unspecified).await.unwrap_err();
+    let text = async |kind, format, language| String::from_utf8(made(kind, format, language).await.content).unwrap();
+    assert!(text(Run, Text, Zh).await.contains("对账日报"));
+    assert!(text(Run, Text, En).await.contains("Daily reconciliation"));
+    let json: serde_json::Value = serde_json::from_str(&text(Run, Json, En).await).unwrap();
+    assert_eq!(json["facts"]["state"], pb::RunState::try_from(run.state).unwrap().as_str_name()["RUN_STATE_".len()..]);
+    let breaks = json["tables"]["breaks"]["rows"].as_array().unwrap().len();
+    assert_eq!(breaks, 2);
+    let csv = made(Run, Csv, Zh).await;
+    assert_eq!(csv.media_type, "text/csv; charset=utf-8");
+    assert_eq!(csv.file_name, format!("run-{}.csv", run.name.trim_start_matches("runs/")));
+    let csv = String::from_utf8(csv.content).unwrap();
+    assert!(csv.starts_with("\u{feff}priority,class,state,amount_fen,") && csv.lines().count() == breaks + 1, "{csv}");
+    for kind in [Run, Ageing, Breaks, Month] {
+        assert!(made(kind, Xlsx, Zh).await.content.starts_with(b"PK"));
+        assert!(text(kind, Html, En).await.starts_with("<!DOCTYPE html>"));
+    }
+    // A book is its region's to read.
+    let foreign = request(TrialBalance, Text, Zh);
+    let refused = ask::<pb::Report>(world, &world.hebei_admin, PATH, &foreign).await.unwrap_err();
+    assert_eq!(reason(&refused), "NOT_YOUR_RECORD");
+    let balance: pb::Report = ask(world, &world.gateway_admin, PATH, &request(TrialBalance, Json, Zh)).await.unwrap();
+    let balance: serde_json::Value = serde_json::from_slice(&balance.content).unwrap();
+    assert_eq!(balance["facts"]["balances"], "true");
+    assert_eq!(balance["facts"]["debit_fen"], balance["facts"]["credit_fen"]);
+    // What a month's sums are of is what the lists have.
+    let month: serde_json::Value = serde_json::from_str(&text(Month, Json, Zh).await).unwrap();
+    let payments: pb::ListPaymentsResponse = ask(
+        world,
+        &world.hebei_admin,
+        "/jjj.gateway.v1.PaymentService/ListPayments",
+        &pb::ListPaymentsRequest { filter: "state = \"CONFIRMED\"".into(), page_size: 1_000, ..Default::default() },
+    )
+    .await
+    .unwrap();
+    let of_month: Vec<_> =
+        payments.payments.iter().filter(|p| p.clearing_date[..7] == run.clearing_date[..7]).collect();
+    let sum = |name: &str| {
+        let rows = month["tables"]["programmes"]["rows"].as_array().unwrap();
+        rows.iter().map(|row| row[name].as_i64().unwrap()).sum::<i64>()
+    };
+    assert_eq!(sum("payments"), of_month.len() as i64);
+    assert_eq!(sum("paid_fen"), of_month.iter().map(|p| p.amount_fen).sum::<i64>());
+    let more = pb::GetReportRequest { month: "2026-11".into(), ..request(Run, Text, Zh) };
+    assert_eq!(
+        reason(&ask::<pb::Report>(world, &world.hebei_admin, PATH, &more).await.unwrap_err()),
+        "FIELD_MALFORMED"
+    );
+    let unspecified = request(Run, pb::ReportFormat::Unspecified, En);
+    let refused = ask::<pb::Report>(world, &world.hebei_admin, PATH, &unspecified).await.unwrap_err();
     assert_eq!(reason(&refused), "ENUM_UNSPECIFIED");
 }
 

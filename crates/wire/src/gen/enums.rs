@@ -50,6 +50,8 @@ enum_texts! {
     RunState "RUN_STATE_";
     ViewState "VIEW_STATE_";
     Leg "LEG_";
+    RecordCollection "RECORD_COLLECTION_";
+    ReportKind "REPORT_KIND_";
     ReportFormat "REPORT_FORMAT_";
     ReportLanguage "REPORT_LANGUAGE_";
     StayState "STAY_STATE_";

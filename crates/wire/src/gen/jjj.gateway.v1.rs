@@ -26380,102 +26380,6 @@ pub struct SignViewResponse {
     #[prost(message, optional, tag = "2")]
     pub receipt: ::core::option::Option<Receipt>,
 }
-/// Request for a report.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct GetReportRequest {
-    /// Required. `runs/{channel}-{YYYYMMDD}-{n}`.
-    #[prost(string, tag = "1")]
-    pub run: ::prost::alloc::string::String,
-    /// Required.
-    #[prost(enumeration = "ReportFormat", tag = "2")]
-    pub format: i32,
-    /// Required.
-    #[prost(enumeration = "ReportLanguage", tag = "3")]
-    pub language: i32,
-}
-/// A report, whole.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Report {
-    /// `runs/…`.
-    #[prost(string, tag = "1")]
-    pub run: ::prost::alloc::string::String,
-    /// Media type, e.g. `text/csv; charset=utf-8`.
-    #[prost(string, tag = "2")]
-    pub media_type: ::prost::alloc::string::String,
-    /// The report's bytes.
-    #[prost(bytes = "vec", tag = "3")]
-    pub content: ::prost::alloc::vec::Vec<u8>,
-}
-/// Format of a report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum ReportFormat {
-    /// Not given; refused on input with ENUM_UNSPECIFIED.
-    Unspecified = 0,
-    /// Plain text, tables for a terminal.
-    Text = 1,
-    /// JSON, UTF-8.
-    Json = 2,
-    /// CSV, UTF-8 with a byte order mark; cells that look like formulas are neutralised.
-    Csv = 3,
-}
-impl ReportFormat {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "REPORT_FORMAT_UNSPECIFIED",
-            Self::Text => "REPORT_FORMAT_TEXT",
-            Self::Json => "REPORT_FORMAT_JSON",
-            Self::Csv => "REPORT_FORMAT_CSV",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "REPORT_FORMAT_UNSPECIFIED" => Some(Self::Unspecified),
-            "REPORT_FORMAT_TEXT" => Some(Self::Text),
-            "REPORT_FORMAT_JSON" => Some(Self::Json),
-            "REPORT_FORMAT_CSV" => Some(Self::Csv),
-            _ => None,
-        }
-    }
-}
-/// Language of a report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum ReportLanguage {
-    /// Not given; refused on input with ENUM_UNSPECIFIED.
-    Unspecified = 0,
-    /// Chinese.
-    Zh = 1,
-    /// English.
-    En = 2,
-}
-impl ReportLanguage {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "REPORT_LANGUAGE_UNSPECIFIED",
-            Self::Zh => "REPORT_LANGUAGE_ZH",
-            Self::En => "REPORT_LANGUAGE_EN",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "REPORT_LANGUAGE_UNSPECIFIED" => Some(Self::Unspecified),
-            "REPORT_LANGUAGE_ZH" => Some(Self::Zh),
-            "REPORT_LANGUAGE_EN" => Some(Self::En),
-            _ => None,
-        }
-    }
-}
 /// Generated client implementations.
 pub mod reconciliation_service_client {
     #![allow(
@@ -26935,30 +26839,6 @@ pub mod reconciliation_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// A report of a run.
-        pub async fn get_report(
-            &mut self,
-            request: impl tonic::IntoRequest<super::GetReportRequest>,
-        ) -> std::result::Result<tonic::Response<super::Report>, tonic::Status> {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/jjj.gateway.v1.ReconciliationService/GetReport",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new("jjj.gateway.v1.ReconciliationService", "GetReport"),
-                );
-            self.inner.unary(req, path, codec).await
-        }
     }
 }
 /// Generated server implementations.
@@ -27075,11 +26955,6 @@ pub mod reconciliation_service_server {
             tonic::Response<super::SignViewResponse>,
             tonic::Status,
         >;
-        /// A report of a run.
-        async fn get_report(
-            &self,
-            request: tonic::Request<super::GetReportRequest>,
-        ) -> std::result::Result<tonic::Response<super::Report>, tonic::Status>;
     }
     /// Reconciliation, for administrators. Who proposes does not approve; a region's signer neither ran
     /// nor resolved.
@@ -27776,11 +27651,977 @@ pub mod reconciliation_service_server {
                     };
                     Box::pin(fut)
                 }
-                "/jjj.gateway.v1.ReconciliationService/GetReport" => {
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for ReconciliationServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "jjj.gateway.v1.ReconciliationService";
+    impl<T> tonic::server::NamedService for ReconciliationServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// Names after `after` up to and with `upto`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NameRange {
+    /// Exclusive; empty: from the first.
+    #[prost(string, tag = "1")]
+    pub after: ::prost::alloc::string::String,
+    /// Inclusive; empty: to the last. Otherwise later than `after`; FIELD_OUT_OF_RANGE.
+    #[prost(string, tag = "2")]
+    pub upto: ::prost::alloc::string::String,
+}
+/// Ranges to be told of.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CompareRecordsRequest {
+    /// Required.
+    #[prost(enumeration = "RecordCollection", tag = "1")]
+    pub collection: i32,
+    /// 1 to 256, each after the one before. FIELD_MISSING, FIELD_TOO_LONG.
+    #[prost(message, repeated, tag = "2")]
+    pub ranges: ::prost::alloc::vec::Vec<NameRange>,
+    /// Into how many smaller ranges each is told at most; 0: 64. A range with no more records than that
+    /// is told record by record. 2 to 256; FIELD_OUT_OF_RANGE.
+    #[prost(int32, tag = "3")]
+    pub fan_out: i32,
+}
+/// What the gateway has in ranges.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CompareRecordsResponse {
+    /// The moment: the number of leaves of the log that the answer holds.
+    #[prost(int64, tag = "1")]
+    pub ledger_number: i64,
+    /// One for each range asked, in their order. An answer covers at most 100,000 records: the last may
+    /// end before the range asked, and further ones be left out; they are to be asked again.
+    #[prost(message, repeated, tag = "2")]
+    pub ranges: ::prost::alloc::vec::Vec<RangeDigests>,
+}
+/// What is told of a range: pieces or items, never both.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RangeDigests {
+    /// The range; its `upto` is the last name covered when it ends before the range asked.
+    #[prost(message, optional, tag = "1")]
+    pub range: ::core::option::Option<NameRange>,
+    /// Smaller ranges that tile it, in order; two at least.
+    #[prost(message, repeated, tag = "2")]
+    pub pieces: ::prost::alloc::vec::Vec<RangePiece>,
+    /// Its records, in the order of their names. With neither pieces nor items it has none.
+    #[prost(message, repeated, tag = "3")]
+    pub items: ::prost::alloc::vec::Vec<RecordDigest>,
+}
+/// A smaller range: after the one before it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RangePiece {
+    /// Last name, inclusive; the last piece ends where the range does.
+    #[prost(string, tag = "1")]
+    pub upto: ::prost::alloc::string::String,
+    /// Number of records, at least 1.
+    #[prost(int64, tag = "2")]
+    pub count: i64,
+    /// SHA-256 over the digests of its records, 32 bytes.
+    #[prost(bytes = "vec", tag = "3")]
+    pub digest: ::prost::alloc::vec::Vec<u8>,
+}
+/// A record by its digest.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecordDigest {
+    /// Name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Version, from 1.
+    #[prost(int64, tag = "2")]
+    pub version: i64,
+    /// SHA-256 over the record, 32 bytes.
+    #[prost(bytes = "vec", tag = "3")]
+    pub digest: ::prost::alloc::vec::Vec<u8>,
+}
+/// Records wanted.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FetchRecordsRequest {
+    /// Required.
+    #[prost(enumeration = "RecordCollection", tag = "1")]
+    pub collection: i32,
+    /// 1 to 500 names of the collection. FIELD_MISSING, FIELD_TOO_LONG, FIELD_MALFORMED.
+    #[prost(string, repeated, tag = "2")]
+    pub names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Records found.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FetchRecordsResponse {
+    /// The moment: the number of leaves of the log that the answer holds.
+    #[prost(int64, tag = "1")]
+    pub ledger_number: i64,
+    /// Canonical JSON of each record, in the order of their names.
+    #[prost(string, repeated, tag = "2")]
+    pub records: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Which records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum RecordCollection {
+    /// Not given; refused on input with ENUM_UNSPECIFIED.
+    Unspecified = 0,
+    /// Ratings: everybody's.
+    Ratings = 1,
+    /// Assessments that the caller issued or has a recognition on.
+    Assessments = 2,
+    /// Disability certificates that the caller issued or has a recognition on.
+    DisabilityCertificates = 3,
+    /// Recognitions that the caller issued the record of, or recognizes.
+    Recognitions = 4,
+    /// Contracts that the caller registered, or whose institution or elder is its own.
+    Contracts = 5,
+    /// Stays of institutions or elders of the caller's.
+    Stays = 6,
+}
+impl RecordCollection {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RECORD_COLLECTION_UNSPECIFIED",
+            Self::Ratings => "RECORD_COLLECTION_RATINGS",
+            Self::Assessments => "RECORD_COLLECTION_ASSESSMENTS",
+            Self::DisabilityCertificates => "RECORD_COLLECTION_DISABILITY_CERTIFICATES",
+            Self::Recognitions => "RECORD_COLLECTION_RECOGNITIONS",
+            Self::Contracts => "RECORD_COLLECTION_CONTRACTS",
+            Self::Stays => "RECORD_COLLECTION_STAYS",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RECORD_COLLECTION_UNSPECIFIED" => Some(Self::Unspecified),
+            "RECORD_COLLECTION_RATINGS" => Some(Self::Ratings),
+            "RECORD_COLLECTION_ASSESSMENTS" => Some(Self::Assessments),
+            "RECORD_COLLECTION_DISABILITY_CERTIFICATES" => {
+                Some(Self::DisabilityCertificates)
+            }
+            "RECORD_COLLECTION_RECOGNITIONS" => Some(Self::Recognitions),
+            "RECORD_COLLECTION_CONTRACTS" => Some(Self::Contracts),
+            "RECORD_COLLECTION_STAYS" => Some(Self::Stays),
+            _ => None,
+        }
+    }
+}
+/// Generated client implementations.
+pub mod record_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// A region that keeps a copy of the records that concern it finds in a few calls where its copy
+    /// differs: it asks for digests over ranges of names, and asks on where they are not its own. Nothing
+    /// is kept between calls.
+    ///
+    /// A record is its row as canonical JSON (RFC 8785, integers as strings), as the leaves of the log and
+    /// so the bodies of events have it under `rows`, `r`. Its digest is SHA-256 over that text; a range's
+    /// digest is SHA-256 over the digests of its records, in the order of their names, byte by byte.
+    ///
+    /// An answer is of one moment of the log: it holds exactly what the leaves before `ledger_number` say.
+    /// What the caller may read is as of the answer.
+    #[derive(Debug, Clone)]
+    pub struct RecordServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl RecordServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> RecordServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> RecordServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            RecordServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Tells of ranges of names by digests, or by each record when a range has few.
+        pub async fn compare_records(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CompareRecordsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CompareRecordsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/jjj.gateway.v1.RecordService/CompareRecords",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("jjj.gateway.v1.RecordService", "CompareRecords"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Records by their names. What there is not, or what the caller may not read, is left out.
+        pub async fn fetch_records(
+            &mut self,
+            request: impl tonic::IntoRequest<super::FetchRecordsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::FetchRecordsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/jjj.gateway.v1.RecordService/FetchRecords",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("jjj.gateway.v1.RecordService", "FetchRecords"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod record_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with RecordServiceServer.
+    #[async_trait]
+    pub trait RecordService: std::marker::Send + std::marker::Sync + 'static {
+        /// Tells of ranges of names by digests, or by each record when a range has few.
+        async fn compare_records(
+            &self,
+            request: tonic::Request<super::CompareRecordsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CompareRecordsResponse>,
+            tonic::Status,
+        >;
+        /// Records by their names. What there is not, or what the caller may not read, is left out.
+        async fn fetch_records(
+            &self,
+            request: tonic::Request<super::FetchRecordsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::FetchRecordsResponse>,
+            tonic::Status,
+        >;
+    }
+    /// A region that keeps a copy of the records that concern it finds in a few calls where its copy
+    /// differs: it asks for digests over ranges of names, and asks on where they are not its own. Nothing
+    /// is kept between calls.
+    ///
+    /// A record is its row as canonical JSON (RFC 8785, integers as strings), as the leaves of the log and
+    /// so the bodies of events have it under `rows`, `r`. Its digest is SHA-256 over that text; a range's
+    /// digest is SHA-256 over the digests of its records, in the order of their names, byte by byte.
+    ///
+    /// An answer is of one moment of the log: it holds exactly what the leaves before `ledger_number` say.
+    /// What the caller may read is as of the answer.
+    #[derive(Debug)]
+    pub struct RecordServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> RecordServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for RecordServiceServer<T>
+    where
+        T: RecordService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/jjj.gateway.v1.RecordService/CompareRecords" => {
                     #[allow(non_camel_case_types)]
-                    struct GetReportSvc<T: ReconciliationService>(pub Arc<T>);
+                    struct CompareRecordsSvc<T: RecordService>(pub Arc<T>);
                     impl<
-                        T: ReconciliationService,
+                        T: RecordService,
+                    > tonic::server::UnaryService<super::CompareRecordsRequest>
+                    for CompareRecordsSvc<T> {
+                        type Response = super::CompareRecordsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CompareRecordsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RecordService>::compare_records(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CompareRecordsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/jjj.gateway.v1.RecordService/FetchRecords" => {
+                    #[allow(non_camel_case_types)]
+                    struct FetchRecordsSvc<T: RecordService>(pub Arc<T>);
+                    impl<
+                        T: RecordService,
+                    > tonic::server::UnaryService<super::FetchRecordsRequest>
+                    for FetchRecordsSvc<T> {
+                        type Response = super::FetchRecordsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::FetchRecordsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RecordService>::fetch_records(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = FetchRecordsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for RecordServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "jjj.gateway.v1.RecordService";
+    impl<T> tonic::server::NamedService for RecordServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// Request for a report. What a kind has no use for must be empty; FIELD_MALFORMED.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetReportRequest {
+    /// Required.
+    #[prost(enumeration = "ReportKind", tag = "1")]
+    pub kind: i32,
+    /// Required.
+    #[prost(enumeration = "ReportFormat", tag = "2")]
+    pub format: i32,
+    /// Required.
+    #[prost(enumeration = "ReportLanguage", tag = "3")]
+    pub language: i32,
+    /// Of RUN, required: `runs/{channel}-{YYYYMMDD}-{n}`.
+    #[prost(string, tag = "4")]
+    pub run: ::prost::alloc::string::String,
+    /// Of AGEING and BREAKS: `channels/{id}`; empty: all.
+    #[prost(string, tag = "5")]
+    pub channel: ::prost::alloc::string::String,
+    /// Of BREAKS: first clearing date, YYYY-MM-DD. Without this and the next, those that are open.
+    #[prost(string, tag = "6")]
+    pub from_date: ::prost::alloc::string::String,
+    /// Of BREAKS: last clearing date, inclusive, YYYY-MM-DD.
+    #[prost(string, tag = "7")]
+    pub to_date: ::prost::alloc::string::String,
+    /// Of TRIAL_BALANCE, required: `{paying region code}/{programme}`.
+    #[prost(string, tag = "8")]
+    pub book: ::prost::alloc::string::String,
+    /// Of MONTH, required: YYYY-MM. Of TRIAL_BALANCE: the booking month; empty: everything so far.
+    #[prost(string, tag = "9")]
+    pub month: ::prost::alloc::string::String,
+}
+/// A report, whole. A table has at most 10,000 rows, and says how many are left out.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Report {
+    /// Media type, e.g. `text/csv; charset=utf-8`.
+    #[prost(string, tag = "1")]
+    pub media_type: ::prost::alloc::string::String,
+    /// File name that fits it, e.g. `run-unionpay-20261118-1.xlsx`.
+    #[prost(string, tag = "2")]
+    pub file_name: ::prost::alloc::string::String,
+    /// The report's bytes.
+    #[prost(bytes = "vec", tag = "3")]
+    pub content: ::prost::alloc::vec::Vec<u8>,
+}
+/// What a report is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ReportKind {
+    /// Not given; refused on input with ENUM_UNSPECIFIED.
+    Unspecified = 0,
+    /// A reconciliation run: whether it closed, its breaks, files, identities, signatures.
+    Run = 1,
+    /// Open breaks by age, class and channel.
+    Ageing = 2,
+    /// Breaks one by one.
+    Breaks = 3,
+    /// Both sides of every account kind of a book.
+    TrialBalance = 4,
+    /// A month by region and programme, funder and institution.
+    Month = 5,
+}
+impl ReportKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "REPORT_KIND_UNSPECIFIED",
+            Self::Run => "REPORT_KIND_RUN",
+            Self::Ageing => "REPORT_KIND_AGEING",
+            Self::Breaks => "REPORT_KIND_BREAKS",
+            Self::TrialBalance => "REPORT_KIND_TRIAL_BALANCE",
+            Self::Month => "REPORT_KIND_MONTH",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "REPORT_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "REPORT_KIND_RUN" => Some(Self::Run),
+            "REPORT_KIND_AGEING" => Some(Self::Ageing),
+            "REPORT_KIND_BREAKS" => Some(Self::Breaks),
+            "REPORT_KIND_TRIAL_BALANCE" => Some(Self::TrialBalance),
+            "REPORT_KIND_MONTH" => Some(Self::Month),
+            _ => None,
+        }
+    }
+}
+/// Format of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ReportFormat {
+    /// Not given; refused on input with ENUM_UNSPECIFIED.
+    Unspecified = 0,
+    /// Plain text, tables for a terminal.
+    Text = 1,
+    /// JSON, UTF-8: names and codes that do not depend on the language, amounts in integer fen.
+    Json = 2,
+    /// CSV of the main table, UTF-8 with a byte order mark, amounts in integer fen; texts that look like
+    /// formulas are neutralised.
+    Csv = 3,
+    /// Workbook for Excel and LibreOffice, a sheet for each table; amounts in yuan.
+    Xlsx = 4,
+    /// One page, self-contained, without script, to be read or printed on A4; amounts in yuan.
+    Html = 5,
+}
+impl ReportFormat {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "REPORT_FORMAT_UNSPECIFIED",
+            Self::Text => "REPORT_FORMAT_TEXT",
+            Self::Json => "REPORT_FORMAT_JSON",
+            Self::Csv => "REPORT_FORMAT_CSV",
+            Self::Xlsx => "REPORT_FORMAT_XLSX",
+            Self::Html => "REPORT_FORMAT_HTML",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "REPORT_FORMAT_UNSPECIFIED" => Some(Self::Unspecified),
+            "REPORT_FORMAT_TEXT" => Some(Self::Text),
+            "REPORT_FORMAT_JSON" => Some(Self::Json),
+            "REPORT_FORMAT_CSV" => Some(Self::Csv),
+            "REPORT_FORMAT_XLSX" => Some(Self::Xlsx),
+            "REPORT_FORMAT_HTML" => Some(Self::Html),
+            _ => None,
+        }
+    }
+}
+/// Language of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ReportLanguage {
+    /// Not given; refused on input with ENUM_UNSPECIFIED.
+    Unspecified = 0,
+    /// Chinese.
+    Zh = 1,
+    /// English.
+    En = 2,
+}
+impl ReportLanguage {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "REPORT_LANGUAGE_UNSPECIFIED",
+            Self::Zh => "REPORT_LANGUAGE_ZH",
+            Self::En => "REPORT_LANGUAGE_EN",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "REPORT_LANGUAGE_UNSPECIFIED" => Some(Self::Unspecified),
+            "REPORT_LANGUAGE_ZH" => Some(Self::Zh),
+            "REPORT_LANGUAGE_EN" => Some(Self::En),
+            _ => None,
+        }
+    }
+}
+/// Generated client implementations.
+pub mod report_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Reports. Each shows what the caller may read, as of one moment of the log.
+    #[derive(Debug, Clone)]
+    pub struct ReportServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl ReportServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> ReportServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> ReportServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            ReportServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// A report, whole.
+        pub async fn get_report(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetReportRequest>,
+        ) -> std::result::Result<tonic::Response<super::Report>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/jjj.gateway.v1.ReportService/GetReport",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("jjj.gateway.v1.ReportService", "GetReport"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod report_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with ReportServiceServer.
+    #[async_trait]
+    pub trait ReportService: std::marker::Send + std::marker::Sync + 'static {
+        /// A report, whole.
+        async fn get_report(
+            &self,
+            request: tonic::Request<super::GetReportRequest>,
+        ) -> std::result::Result<tonic::Response<super::Report>, tonic::Status>;
+    }
+    /// Reports. Each shows what the caller may read, as of one moment of the log.
+    #[derive(Debug)]
+    pub struct ReportServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> ReportServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for ReportServiceServer<T>
+    where
+        T: ReportService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/jjj.gateway.v1.ReportService/GetReport" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetReportSvc<T: ReportService>(pub Arc<T>);
+                    impl<
+                        T: ReportService,
                     > tonic::server::UnaryService<super::GetReportRequest>
                     for GetReportSvc<T> {
                         type Response = super::Report;
@@ -27794,8 +28635,7 @@ pub mod reconciliation_service_server {
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as ReconciliationService>::get_report(&inner, request)
-                                    .await
+                                <T as ReportService>::get_report(&inner, request).await
                             };
                             Box::pin(fut)
                         }
@@ -27844,7 +28684,7 @@ pub mod reconciliation_service_server {
             }
         }
     }
-    impl<T> Clone for ReconciliationServiceServer<T> {
+    impl<T> Clone for ReportServiceServer<T> {
         fn clone(&self) -> Self {
             let inner = self.inner.clone();
             Self {
@@ -27857,8 +28697,8 @@ pub mod reconciliation_service_server {
         }
     }
     /// Generated gRPC service name
-    pub const SERVICE_NAME: &str = "jjj.gateway.v1.ReconciliationService";
-    impl<T> tonic::server::NamedService for ReconciliationServiceServer<T> {
+    pub const SERVICE_NAME: &str = "jjj.gateway.v1.ReportService";
+    impl<T> tonic::server::NamedService for ReportServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
