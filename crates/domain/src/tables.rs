@@ -1,7 +1,9 @@
 //! All tables of the domain.
 
 use crate::row::{Row, TableSpec};
-use crate::{care, entitlement, institution, ledger, participant, payment, person, policy, recon, record, subsidy};
+use crate::{
+    care, close, entitlement, institution, ledger, participant, payment, person, policy, recon, record, settlement, subsidy,
+};
 
 /// Every table, in the order of the schema.
 pub fn all() -> Vec<&'static TableSpec> {
@@ -38,10 +40,16 @@ pub fn all() -> Vec<&'static TableSpec> {
         subsidy::ClaimRow::spec(),
         ledger::AccountRow::spec(),
         ledger::TransferRow::spec(),
+        ledger::GeneralLedgerRow::spec(),
         recon::FileRow::spec(),
         recon::RunRow::spec(),
         recon::ViewRow::spec(),
         recon::UnitRow::spec(),
         recon::BreakRow::spec(),
+        settlement::CycleRow::spec(),
+        settlement::PositionRow::spec(),
+        settlement::StatementRow::spec(),
+        settlement::PayoutRow::spec(),
+        close::CloseRow::spec(),
     ]
 }

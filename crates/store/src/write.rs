@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use jjj_domain::decision::{Erasure, Topic, Write};
-use jjj_domain::ledger::{Account, AccountRow, Layer, TransferRow};
+use jjj_domain::ledger::{Account, AccountRow, GeneralLedgerRow, Layer, TransferRow};
 use jjj_domain::names::{Participant, RequestId};
 use jjj_domain::row::{ColumnSet, Row, TableKind, TableSpec};
 use jjj_domain::snapshot::{Absent, Changed, Load, Snapshot};
@@ -182,7 +182,7 @@ impl WriteTx {
     }
 
     /// Writes a batch's effects, each table in one statement, tables and keys in one
-    /// order, account balances last.
+    /// order, account balances and the general ledger last.
     pub async fn write(&mut self, effects: &Effects) -> Result<()> {
         let mut tables: BTreeMap<&str, (&'static TableSpec, Vec<&[Value]>)> = BTreeMap::new();
         for write in &effects.writes {
@@ -229,7 +229,9 @@ impl WriteTx {
                 self.insert(&waiting, Shape::Insert).await?;
             }
         }
-        self.insert(&balance_changes(&effects.transfers), Shape::Add { sums: &["posted_fen", "held_fen"] }).await
+        self.insert(&balance_changes(&effects.transfers), Shape::Add { sums: &["posted_fen", "held_fen"] }).await?;
+        let sums = GeneralLedgerRow::sums(&effects.transfers);
+        self.insert(&sums, Shape::Add { sums: &["amount_fen", "transfers"] }).await
     }
 
     /// Writes rows of a table that no leaf commits to (uploads, chunks), replacing equal keys.

@@ -281,6 +281,39 @@ pub struct ChannelPolicy {
     /// reserved and given back on the same date does not count. Reported facts are not refused.
     #[serde(default)]
     pub daily_limit_fen: Option<i64>,
+    /// When institutions are settled.
+    #[serde(default)]
+    pub settlement_cycle: SettlementCycle,
+    /// Working days from a cycle's last clearing date to its payout.
+    #[serde(default = "one")]
+    pub payout_working_days: i64,
+}
+
+const fn one() -> i64 {
+    1
+}
+
+text_enum! {
+    /// How often a channel settles institutions: the clearing date that ends a cycle.
+    #[derive(Default)]
+    pub enum SettlementCycle {
+        #[default]
+        Daily = "DAILY",
+        /// Sundays.
+        Weekly = "WEEKLY",
+        /// Last days of months.
+        Monthly = "MONTHLY",
+    }
+}
+
+impl SettlementCycle {
+    pub fn ends_on(self, date: Date) -> bool {
+        match self {
+            Self::Daily => true,
+            Self::Weekly => date.is_weekend() && !date.plus_days(1).is_weekend(),
+            Self::Monthly => date == date.month().last_day(),
+        }
+    }
 }
 
 /// Queries of a reservation: the first after `first_s`, each next one after twice the time, at
@@ -326,6 +359,7 @@ impl PolicyBody for ChannelPolicy {
         within("grace_working_days", self.grace_working_days, 0..=30)?;
         within("refund_months", self.refund_months, 0..=120)?;
         within("expected_files", self.expected_files, 0..=100)?;
+        within("payout_working_days", self.payout_working_days, 0..=60)?;
         within("first_s", self.queries.first_s, 1..=DAY_S)?;
         within("most_s", self.queries.most_s, self.queries.first_s..=DAY_S)?;
         if let Some(limit_fen) = self.daily_limit_fen {
