@@ -42,6 +42,8 @@ pub fn all() -> Vec<&'static TableSpec> {
         ledger::TransferRow::spec(),
         ledger::GeneralLedgerRow::spec(),
         recon::FileRow::spec(),
+        recon::bank::BankStatementRow::spec(),
+        recon::bank::BankEntryRow::spec(),
         recon::RunRow::spec(),
         recon::ViewRow::spec(),
         recon::UnitRow::spec(),
