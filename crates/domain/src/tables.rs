@@ -2,7 +2,8 @@
 
 use crate::row::{Row, TableSpec};
 use crate::{
-    care, close, entitlement, institution, ledger, participant, payment, person, policy, recon, record, settlement, subsidy,
+    care, close, entitlement, institution, ledger, participant, payment, person, policy, recon, record, settlement,
+    subsidy,
 };
 
 /// Every table, in the order of the schema.

@@ -330,7 +330,9 @@ fn channel(s: &Scene, method: &str) -> Found {
         "StreamInstructions" | "StreamEvents" => json!({"cursor": "0"}),
         "AcknowledgeInstructions" | "AcknowledgeEvents" => json!({"cursor": "1"}),
         "BeginUpload" => s.upload("2026-11-14"),
-        "UploadChunk" => json!({"file": s.name("announced"), "offset": "0", "data": base64(settlement_file_of("2026-11-14"))}),
+        "UploadChunk" => {
+            json!({"file": s.name("announced"), "offset": "0", "data": base64(settlement_file_of("2026-11-14"))})
+        }
         "CompleteUpload" => json!({"file": s.name("sent")}),
         "GetSettlementFile" => named(s.name("file")),
         _ => return None,
@@ -373,10 +375,10 @@ fn settlement(s: &Scene, method: &str) -> Found {
             (UNIONPAY, request)
         }
         "MatchPayout" => (CHEN, json!({"payout": s.name("payout")})),
-        "ProposeClose" => (CHEN, json!({"book": world::BOOK, "month": "2026-10", "reason": "月结"})),
+        "ProposeClose" => (CHEN, json!({"book": world::BOOK, "month": "2026-08", "reason": "月结"})),
         "DecideClose" => {
             let decide = json!({"month_close": s.name("close"), "approve": true, "reason": "复核"});
-            ("regions/110000/admins/liu", decide)
+            ("regions/110000/admins/sun", decide)
         }
         "ListVouchers" => (CHEN, json!({"book": world::BOOK, "month": "2026-11"})),
         _ => return None,

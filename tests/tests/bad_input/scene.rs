@@ -218,7 +218,9 @@ impl Scene {
 
     /// Files announced, sent and read; a run over the last, its breaks and its view.
     async fn reconciliation(&mut self) {
-        for (of, date) in [("announced", "2026-11-14"), ("sent", "2026-11-15"), ("settled", "2026-11-16"), ("file", "2026-11-17")] {
+        for (of, date) in
+            [("announced", "2026-11-14"), ("sent", "2026-11-15"), ("settled", "2026-11-16"), ("file", "2026-11-17")]
+        {
             self.make(of, UNIONPAY, "ChannelService/BeginUpload", "file", self.upload(date)).await;
             if of != "announced" {
                 let data = base64(settlement_file_of(date));
@@ -257,7 +259,8 @@ impl Scene {
         self.stage.settle().await;
         self.stage.call(CHEN, "SettlementService/PrepareSettlement", of_date).await;
         let stated = self.stage.as_(CHEN).list("SettlementService/ListSettlementStatements", "", "statements").await;
-        let stated = stated.unwrap().iter().find(|s| s["institution"] != "").expect("of the institution")["name"].clone();
+        let stated =
+            stated.unwrap().iter().find(|s| s["institution"] != "").expect("of the institution")["name"].clone();
         self.names.insert("statement", stated.as_str().unwrap().to_owned());
         let payout = json!({"reference": "P1", "amount_fen": "777", "paid_on": "2026-11-18"});
         self.make("payout", UNIONPAY, "SettlementService/ReportPayout", "payout", payout).await;

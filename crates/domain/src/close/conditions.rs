@@ -170,9 +170,9 @@ impl Check<'_> {
             unsettled = unsettled.or_else(|| late.map(|s| s.statement.clone()));
             // What the month's files stated must be in statements.
             let is_stated = |row: &GeneralLedgerRow| {
-                let touches = [&row.debit, &row.credit].into_iter().any(|a| {
-                    a.kind == AccountKind::Payable && a.b == channel.code()
-                });
+                let touches = [&row.debit, &row.credit]
+                    .into_iter()
+                    .any(|a| a.kind == AccountKind::Payable && a.b == channel.code());
                 touches && !row.entry.as_str().starts_with("OPERATING_SUBSIDY")
             };
             if payable.iter().any(|row| is_stated(row)) {

@@ -90,7 +90,8 @@ impl CloseRow {
     /// Reads a name.
     pub fn parse_name(field: &str, text: &str) -> Result<(Book, Month), Rejection> {
         let name = Name::parse_field(field, text, &[Collection::MonthClose])?;
-        let parts = name.id().rsplit_once('/').and_then(|(book, month)| Some((book.parse().ok()?, month.parse().ok()?)));
+        let parts =
+            name.id().rsplit_once('/').and_then(|(book, month)| Some((book.parse().ok()?, month.parse().ok()?)));
         parts.ok_or_else(|| {
             Reason::FieldMalformed.field(field).var("expected", "monthCloses/{6 digits}/{programme}/{YYYY-MM}")
         })

@@ -14,10 +14,10 @@
 mod payout;
 mod prepare;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use payout::{MatchPayout, ReportPayout};
-pub use prepare::{Activity, PrepareSettlement};
+pub use prepare::{Activity, MOST_DAYS, PrepareSettlement};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

@@ -68,7 +68,7 @@ pub struct PrepareSettlement {
 }
 
 /// A cycle goes back no further, days.
-const MOST_DAYS: i64 = 62;
+pub const MOST_DAYS: i64 = 62;
 
 impl Command for PrepareSettlement {
     fn decide(&self, snapshot: &Snapshot, call: &Call) -> Result<Decision, Stop> {
@@ -89,9 +89,12 @@ impl Command for PrepareSettlement {
                 .var("name", format!("{channel} {}", cycle.clearing_date))
                 .into());
         }
-        let from = last.as_ref().map_or(date, |cycle| cycle.clearing_date.plus_days(1));
-        let from = from.max(date.plus_days(-MOST_DAYS));
-        self.check_runs(snapshot, call, from)?;
+        let oldest = date.plus_days(-MOST_DAYS);
+        let next = last.as_ref().map(|cycle| cycle.clearing_date.plus_days(1).max(oldest));
+        self.check_runs(snapshot, call, next.unwrap_or(date))?;
+        // The first cycle takes in what was run before it.
+        let dates = self.activity.iter().filter_map(|activity| activity.clearing_date);
+        let from = next.or_else(|| dates.filter(|d| (oldest..=date).contains(d)).min()).unwrap_or(date);
         let cycle = CycleRow {
             channel: channel.clone(),
             clearing_date: date,

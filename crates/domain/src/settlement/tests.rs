@@ -35,7 +35,7 @@ fn prefund() -> Account {
 }
 
 /// What the server reads of the journal before it asks for a cycle.
-fn prepare(world: &World, date: Date) -> PrepareSettlement {
+pub(crate) fn prepare(world: &World, date: Date) -> PrepareSettlement {
     let channel = who(UNIONPAY);
     let since = world.sim.get::<CycleRow>(key![channel.clone()]).map_or(0, |cycle| cycle.cut);
     let journal = &world.sim.transfers;
@@ -62,7 +62,12 @@ fn statement(world: &World, date: &str) -> StatementRow {
     all.into_iter().find(|s| s.clearing_date == date && s.institution.is_some()).expect("a statement")
 }
 
-fn report(reference: &str, amount_fen: i64, statement: Option<&StatementRow>, world: &World) -> ReportPayout {
+pub(crate) fn report(
+    reference: &str,
+    amount_fen: i64,
+    statement: Option<&StatementRow>,
+    world: &World,
+) -> ReportPayout {
     ReportPayout {
         reference: reference.into(),
         end_to_end_id: statement.map(|s| s.end_to_end_id.clone()).unwrap_or_default(),
@@ -95,7 +100,7 @@ fn has_account(world: &mut World) {
     });
 }
 
-fn pay(world: &mut World, order: &str, fen: i64) -> Result<PaymentRow, Rejection> {
+pub(crate) fn pay(world: &mut World, order: &str, fen: i64) -> Result<PaymentRow, Rejection> {
     let command = authorise(world.now, order, fen);
     let payment = world.execute(UNIONPAY, &command)?.record();
     let confirm =
@@ -104,7 +109,7 @@ fn pay(world: &mut World, order: &str, fen: i64) -> Result<PaymentRow, Rejection
     Ok(world.payment(&payment))
 }
 
-fn refund(world: &mut World, of: &PaymentRow, order: &str, amount_fen: i64) -> Result<(), Rejection> {
+pub(crate) fn refund(world: &mut World, of: &PaymentRow, order: &str, amount_fen: i64) -> Result<(), Rejection> {
     let command = RefundPayment {
         payment: name(&of.payment),
         order_id: order.parse().unwrap(),
@@ -174,6 +179,18 @@ fn next_day(world: &mut World, more_fen: i64) -> Date {
     date
 }
 
+/// The next morning, its file as the ledger has it.
+pub(crate) fn run_day(world: &mut World) {
+    next_day(world, 0);
+}
+
+/// By clearing date.
+pub(crate) fn statements(world: &World) -> Vec<StatementRow> {
+    let mut all = world.sim.all::<StatementRow>();
+    all.sort_by_key(|s| s.clearing_date);
+    all
+}
+
 /// LEDGER.md's identities, all of them.
 fn check(world: &World) {
     world.check_identities();
@@ -234,14 +251,20 @@ fn a_day_is_stated_paid_and_the_refund_after_it_comes_to_the_next() {
     let first = statement(&world, "2026-11-20");
     assert_eq!((first.gross_fen, first.fees_fen, first.net_fen), (20_000, 200, 19_800));
     assert_eq!((first.state, first.due_on), (StatementState::Open, day("2026-11-23")));
-    assert_eq!((first.settlement_account.as_deref(), first.account_last4.as_str()), (Some("settlementAccounts/a1"), "0017"));
+    assert_eq!(
+        (first.settlement_account.as_deref(), first.account_last4.as_str()),
+        (Some("settlementAccounts/a1"), "0017")
+    );
     let again = prepare(&world, friday);
     assert_eq!(said(world.execute(CHEN, &again)), reason(Reason::RecordExists, "clearing_date"));
 
     let before = world.posted(&prefund());
     let paid = report("P1", 19_800, Some(&first), &world);
     let decision = world.execute(UNIONPAY, &paid).unwrap();
-    assert_eq!(entries(&decision), [entry(EntryKind::Settled, "posted", "payable[institution, unionpay]", "prefund[unionpay]", 19_800)]);
+    assert_eq!(
+        entries(&decision),
+        [entry(EntryKind::Settled, "posted", "payable[institution, unionpay]", "prefund[unionpay]", 19_800)]
+    );
     assert_eq!(said(world.execute(UNIONPAY, &paid)), reason(Reason::RecordExists, "reference"));
     assert_eq!((world.posted(&payable()), world.posted(&prefund())), (0, before - 19_800));
     assert_eq!(statement(&world, "2026-11-20").state, StatementState::Settled);
@@ -275,7 +298,10 @@ fn what_is_carried_may_be_collected() {
     settle(&mut world, saturday).unwrap();
     let carried = statement(&world, "2026-11-21");
     let decision = world.execute(UNIONPAY, &report("P2", -5_000, Some(&carried), &world)).unwrap();
-    assert_eq!(entries(&decision), [entry(EntryKind::Settled, "posted", "prefund[unionpay]", "payable[institution, unionpay]", 5_000)]);
+    assert_eq!(
+        entries(&decision),
+        [entry(EntryKind::Settled, "posted", "prefund[unionpay]", "payable[institution, unionpay]", 5_000)]
+    );
     assert_eq!(world.posted(&payable()), 0);
     check(&world);
 }
@@ -294,10 +320,8 @@ fn payouts_that_are_not_as_stated_open_breaks() {
         let friday = next_day(&mut world, 0);
         settle(&mut world, friday).unwrap();
         let stated = statement(&world, "2026-11-20");
-        let payout = ReportPayout {
-            account_last4: last4.into(),
-            ..report("P1", amount_fen, named.then_some(&stated), &world)
-        };
+        let payout =
+            ReportPayout { account_last4: last4.into(), ..report("P1", amount_fen, named.then_some(&stated), &world) };
         world.execute(UNIONPAY, &payout).unwrap();
         let row = &world.sim.all::<PayoutRow>()[0];
         let breaks = world.sim.all::<BreakRow>();
@@ -393,7 +417,11 @@ fn a_cycle_is_refused() {
     short.activity.pop();
     assert_eq!(said(world.execute(CHEN, &short)), reason(Reason::BooksMoved, "clearing_date"));
     next_day(&mut world, 0);
-    assert_eq!(said(world.execute(CHEN, &stale)), reason(Reason::FieldOutOfRange, "clearing_date"), "a later date was run");
+    assert_eq!(
+        said(world.execute(CHEN, &stale)),
+        reason(Reason::FieldOutOfRange, "clearing_date"),
+        "a later date was run"
+    );
     world.set(PolicyKind::Channel, "unionpay", |body| body["settlement_cycle"] = "WEEKLY".into());
     assert_eq!(said(settle(&mut world, day("2026-11-21"))), reason(Reason::SettlementNotDue, "clearing_date"));
 }
@@ -435,7 +463,10 @@ fn a_month_is_closed_by_two_and_stays_as_it_was() {
     // The payout that is due in November keeps it open... of December's cycle it does not.
     let stated = statement(&world, "2026-12-01");
     world.execute(UNIONPAY, &report("P1", stated.net_fen, Some(&stated), &world)).unwrap();
-    assert_eq!(said(world.execute("regions/130000/admins/ma", &propose("2026-11"))), reason(Reason::NotYourRecord, "book"));
+    assert_eq!(
+        said(world.execute("regions/130000/admins/ma", &propose("2026-11"))),
+        reason(Reason::NotYourRecord, "book")
+    );
     world.execute(CHEN, &propose("2026-11")).unwrap();
     assert_eq!(said(world.execute(CHEN, &decide("2026-11", true))), reason(Reason::SamePerson, "month_close"));
     world.execute(LIU, &decide("2026-11", false)).unwrap();

@@ -8,7 +8,8 @@ use jjj_domain::ledger::{Account, AccountKind, AccountRow, Book};
 use jjj_domain::names::{Collection, Participant};
 use jjj_domain::row::{Row, StoredFault};
 use jjj_domain::settlement::{
-    CycleRow, FunderShare, MatchPayout, PayoutRow, PrepareSettlement, ReportPayout, StatementRow, is_settled_with,
+    CycleRow, FunderShare, MOST_DAYS, MatchPayout, PayoutRow, PrepareSettlement, ReportPayout, StatementRow,
+    is_settled_with,
 };
 use jjj_domain::time::Date;
 use jjj_domain::value::Column;
@@ -148,7 +149,8 @@ impl SettlementApi {
         let mut session = self.0.store.read_at_once().await.map_err(failed)?;
         let last: Option<CycleRow> = session.get(key![channel.clone()]).await.map_err(failed)?;
         let mut command = empty(channel, date);
-        let from = last.as_ref().map_or(date, |cycle| cycle.clearing_date.plus_days(1));
+        let first = date.plus_days(-MOST_DAYS);
+        let from = last.as_ref().map_or(first, |cycle| cycle.clearing_date.plus_days(1));
         command.since = last.map_or(0, |cycle| cycle.cut);
         command.cut = session.tree_size().await.map_err(failed)?;
         let activity = session.settlement_activity(&command.channel, command.since, command.cut).await;

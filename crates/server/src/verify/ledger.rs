@@ -126,7 +126,8 @@ impl Ledger {
     async fn compare_general_ledger(&self, session: &mut Session, findings: &mut Findings) -> Result<(), StoreError> {
         let spec = GeneralLedgerRow::spec();
         let rows = self.journal.general_ledger().map(Row::to_values);
-        let mut unseen: BTreeMap<String, Vec<Value>> = rows.map(|values| (row_key_text(spec, &values), values)).collect();
+        let mut unseen: BTreeMap<String, Vec<Value>> =
+            rows.map(|values| (row_key_text(spec, &values), values)).collect();
         let mut scan = Scan::of(spec);
         while let Some(page) = scan.page(session).await? {
             for values in page {

@@ -17,4 +17,5 @@ mod recognition;
 mod recon;
 mod registry;
 mod scene;
+mod settlement;
 mod talk;

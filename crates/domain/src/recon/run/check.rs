@@ -7,35 +7,41 @@ use super::super::booking::LedgerRow;
 use super::super::rows::{BreakRow, IdentityResult};
 use super::super::stake::{Stake, StakeKind};
 use super::books;
-use super::{BillLines, StartRun};
 use super::expire::Expired;
 use super::judge::{BreakChange, Outcome};
 use super::load::{Day, Gather};
+use super::{BillLines, StartRun};
 use crate::decision::Call;
 use crate::key;
 use crate::ledger::{Account, AccountRow, Book, Layer, Transfer};
 use crate::payment::PaymentState;
 use crate::snapshot::{Snapshot, Stop};
 
+/// What the run has found.
+pub struct Found<'a> {
+    pub outcomes: &'a [Outcome],
+    pub others: &'a [BreakChange],
+    pub expired: &'a [Expired],
+    /// The channel's breaks as the run leaves them.
+    pub after: &'a BTreeMap<String, BreakRow>,
+    pub bill_lines: &'a BillLines,
+}
+
 pub fn identities(
     run: &StartRun,
     day: &Day,
-    outcomes: &[Outcome],
-    others: &[BreakChange],
-    expired: &[Expired],
-    after: &BTreeMap<String, BreakRow>,
-    bill_lines: &BillLines,
+    found: &Found<'_>,
     snapshot: &Snapshot,
     call: &Call,
 ) -> Result<Vec<IdentityResult>, Stop> {
+    let Found { outcomes, others, expired, after, bill_lines } = *found;
     let transfers: Vec<&Transfer> = transfers(outcomes, others, expired).collect();
     let touched = transfers.iter().map(|t| t.debit.book.clone());
     let at_stake = open_stakes(after.values()).map(|s| s.book.clone());
     let books: BTreeSet<Book> = touched.chain(at_stake).collect();
     let mut gather = Gather::default();
     let left = books::Left { transfers: &transfers, outcomes, breaks: after, bill_lines };
-    let mut results =
-        gather.ask(books::identities(run, day, &books, &left, snapshot, call))?.unwrap_or_default();
+    let mut results = gather.ask(books::identities(run, day, &books, &left, snapshot, call))?.unwrap_or_default();
     for book in &books {
         let check = BookCheck { run, day, book, transfers: &transfers };
         let clearing = Account::clearing(book, &run.channel, run.clearing_date);

@@ -137,7 +137,14 @@ impl StartRun {
         let expired = expire::reservations(self, day, &outcomes, call)?;
         let bill_lines = load::bill_lines(snapshot, &outcomes, &expired)?;
         let after = breaks_after(day, &outcomes, &others);
-        let identities = check::identities(self, day, &outcomes, &others, &expired, &after, &bill_lines, snapshot, call)?;
+        let found = check::Found {
+            outcomes: &outcomes,
+            others: &others,
+            expired: &expired,
+            after: &after,
+            bill_lines: &bill_lines,
+        };
+        let identities = check::identities(self, day, &found, snapshot, call)?;
         let opened = |b: &&BreakRow| b.version == 1;
         let (ledger_leg, channel_leg) = judge::leg_counts(day, &outcomes);
         Ok(Assembled {

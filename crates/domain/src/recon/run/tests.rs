@@ -1436,7 +1436,7 @@ File 1: files/f1
           rows     matched  broken   rejected payments        refunds
 ledger    2        0        2        0        612.34          0.00
 channel   2        0        2        0        1200.00         0.00
-Identities that close: 3/3
+Identities that close: 9/9
 Breaks: 2
 2  duplicate                   600.00          3d    NEW       -                 payments/ORDER001
 2  ledger only                 12.34           3d    NEW       -                 payments/ORDER002
