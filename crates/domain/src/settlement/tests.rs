@@ -145,6 +145,8 @@ fn file(world: &World, date: Date, more_fen: i64) -> ParsedFile {
             ..line_of(original)
         });
     }
+    // A line is evidence of one movement: each has its own number.
+    (2..).zip(&mut lines).for_each(|(n, line)| line.line = n);
     let mut parsed = ParsedFile { lines, ..ParsedFile::default() };
     parsed.trailer = Some(parsed.totals());
     parsed
