@@ -70,7 +70,7 @@ CREATE INDEX administrators_by_participant ON administrators (participant, admin
 -- Policy bodies by kind, scope and effective date; the newest version of the newest date not after the day asked for is in force.
 CREATE TABLE policies (
     kind TEXT COLLATE "C" NOT NULL CHECK (kind IN ('gate', 'programme', 'agreement', 'record_kind', 'contract_caps', 'channel',
-        'operating_subsidy', 'settlement_account', 'calendar')),
+        'operating_subsidy', 'settlement_account', 'calendar', 'accounting')),
     scope TEXT COLLATE "C" NOT NULL,
     effective_from TEXT COLLATE "C" NOT NULL,
     version BIGINT NOT NULL,
@@ -639,6 +639,30 @@ CREATE INDEX transfers_by_book_booking_month ON transfers (book, booking_month, 
 CREATE TRIGGER transfers_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON transfers
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
+-- What each entry moved between two control accounts in a booking month, posted layer, running: `sum + delta`, last before commit.
+CREATE TABLE general_ledger (
+    book TEXT COLLATE "C" NOT NULL,
+    booking_month TEXT COLLATE "C" NOT NULL,
+    entry TEXT COLLATE "C" NOT NULL CHECK (entry IN ('BUDGET_ALLOTTED', 'MONTH_GRANTED', 'CHANNEL_FUNDED', 'CREDITED', 'AUTHORISED',
+        'HOLD_REVERSED', 'CONFIRMED', 'ADVISED', 'MATCHED', 'HELD_BUT_IN_FILE',
+        'FEE_INSTITUTION', 'FEE_REGION', 'SETTLED', 'SETTLED_FEE', 'VOIDED',
+        'REFUND_CONFIRMED', 'REFUND_IN_FILE', 'LATE_CONFIRMATION', 'LATE_KEPT',
+        'LATE_ACCEPTED', 'LATE_SHORTFALL', 'LATE_REFUNDED', 'CHANNEL_ONLY', 'DUPLICATE',
+        'LEDGER_ONLY_CLEARED', 'AMOUNT_FILE_LESS', 'AMOUNT_FILE_MORE', 'SUSPENSE_REPAID',
+        'FEE_FILE_MORE', 'FEE_MORE_ACCEPTED', 'FEE_MORE_REPAID', 'FEE_FILE_LESS',
+        'REFUND_ORPHAN', 'REFUND_ORPHAN_ACCEPTED', 'CLAWBACK_UNCREDITED',
+        'CLAWBACK_RETURNED', 'CLAWBACK_SPENT', 'RECOVERED', 'SPENT_ELSEWHERE',
+        'PAID_TO_ESTATE', 'WRITTEN_OFF', 'OPERATING_SUBSIDY_APPROVED',
+        'OPERATING_SUBSIDY_CONFIRMED', 'OPERATING_SUBSIDY_ON_STATEMENT',
+        'OPERATING_SUBSIDY_RETURNED')),
+    debit TEXT COLLATE "C" NOT NULL,
+    credit TEXT COLLATE "C" NOT NULL,
+    region TEXT COLLATE "C" NOT NULL,
+    amount_fen BIGINT NOT NULL,
+    transfers BIGINT NOT NULL,
+    PRIMARY KEY (book, booking_month, entry, debit, credit)
+);
+
 -- Settlement files as they arrived, encrypted under a key per file.
 CREATE TABLE files (
     file TEXT COLLATE "C" NOT NULL,
@@ -784,7 +808,8 @@ CREATE TABLE breaks (
         'AMOUNT_MISMATCH', 'FEE_MISMATCH', 'PAID_AFTER_REVOCATION',
         'PAID_WITHOUT_CONTRACT', 'CONDITION_UNMET', 'LATE_CONFIRMATION', 'OVERSPENT',
         'BILL_EXCEEDED', 'GRANT_WITHOUT_BASIS', 'CREDIT_FAILED', 'CONTRADICTION',
-        'FILE_MISSING', 'CONTROL_TOTAL', 'BALANCE_MISMATCH', 'MISSING_FIELD')),
+        'FILE_MISSING', 'CONTROL_TOTAL', 'BALANCE_MISMATCH', 'MISSING_FIELD',
+        'PAYOUT_MISMATCH', 'PAYOUT_MISSING')),
     condition TEXT COLLATE "C" CHECK (condition IN ('CONTRACT', 'CONTRACT_EVIDENCE', 'STAY', 'RATING', 'BASIS', 'FEE_TYPE', 'BILL',
         'FUNDS')),
     priority BIGINT NOT NULL,
@@ -823,6 +848,101 @@ CREATE INDEX breaks_by_channel_clearing_date ON breaks (channel, clearing_date, 
 CREATE INDEX breaks_by_state_channel ON breaks (state, channel, break_name);
 -- Loaded and listed by subject, in the order of the key.
 CREATE INDEX breaks_by_subject ON breaks (subject, break_name);
+
+-- Where a channel's settlement stands: the last cycle, and the ledger number up to which it has taken in the journal.
+CREATE TABLE settlement_cycles (
+    channel TEXT COLLATE "C" NOT NULL,
+    clearing_date TEXT COLLATE "C" NOT NULL,
+    cut BIGINT NOT NULL,
+    recorded_at_us BIGINT NOT NULL,
+    version BIGINT NOT NULL,
+    PRIMARY KEY (channel)
+);
+
+-- What of a payee's account is stated: the balance at the last cut, and how much of it open statements have.
+CREATE TABLE settlement_positions (
+    account TEXT COLLATE "C" NOT NULL,
+    channel TEXT COLLATE "C" NOT NULL,
+    region TEXT COLLATE "C" NOT NULL,
+    statement TEXT COLLATE "C" NOT NULL,
+    balance_fen BIGINT NOT NULL,
+    open_fen BIGINT NOT NULL,
+    subsidy_fen BIGINT NOT NULL,
+    version BIGINT NOT NULL,
+    PRIMARY KEY (account)
+);
+
+-- Settlement statements (结算单) of a channel, cycle, book and payee.
+CREATE TABLE settlement_statements (
+    statement TEXT COLLATE "C" NOT NULL,
+    channel TEXT COLLATE "C" NOT NULL,
+    region TEXT COLLATE "C" NOT NULL,
+    programme TEXT COLLATE "C" NOT NULL,
+    account TEXT COLLATE "C" NOT NULL,
+    institution TEXT COLLATE "C",
+    institution_region TEXT COLLATE "C",
+    from_date TEXT COLLATE "C" NOT NULL,
+    clearing_date TEXT COLLATE "C" NOT NULL,
+    gross_fen BIGINT NOT NULL,
+    refunds_fen BIGINT NOT NULL,
+    fees_fen BIGINT NOT NULL,
+    adjustments_fen BIGINT NOT NULL,
+    brought_forward_fen BIGINT NOT NULL,
+    withheld_fen BIGINT NOT NULL,
+    net_fen BIGINT NOT NULL,
+    funders TEXT COLLATE "C" NOT NULL,
+    settlement_account TEXT COLLATE "C",
+    account_last4 TEXT COLLATE "C" NOT NULL,
+    end_to_end_id TEXT COLLATE "C" NOT NULL,
+    due_on TEXT COLLATE "C" NOT NULL,
+    state TEXT COLLATE "C" NOT NULL CHECK (state IN ('OPEN', 'SETTLED', 'CARRIED', 'TAKEN')),
+    paid_fen BIGINT NOT NULL,
+    payout TEXT COLLATE "C",
+    recorded_at_us BIGINT NOT NULL,
+    version BIGINT NOT NULL,
+    PRIMARY KEY (statement)
+);
+-- Loaded and listed by channel and state, in the order of the key.
+CREATE INDEX settlement_statements_by_channel_state ON settlement_statements (channel, state, statement);
+
+-- Payouts as channels report them.
+CREATE TABLE payouts (
+    payout TEXT COLLATE "C" NOT NULL,
+    channel TEXT COLLATE "C" NOT NULL,
+    reference TEXT COLLATE "C" NOT NULL,
+    end_to_end_id TEXT COLLATE "C" NOT NULL,
+    institution TEXT COLLATE "C",
+    account_last4 TEXT COLLATE "C" NOT NULL,
+    amount_fen BIGINT NOT NULL,
+    paid_on TEXT COLLATE "C" NOT NULL,
+    state TEXT COLLATE "C" NOT NULL CHECK (state IN ('MATCHED', 'UNMATCHED')),
+    rule TEXT COLLATE "C" NOT NULL CHECK (rule IN ('END_TO_END_ID', 'AMOUNT', 'PAYEE', 'CYCLE', 'CHANNEL', 'NONE')),
+    statements TEXT COLLATE "C" NOT NULL,
+    region TEXT COLLATE "C",
+    break_name TEXT COLLATE "C",
+    recorded_at_us BIGINT NOT NULL,
+    version BIGINT NOT NULL,
+    PRIMARY KEY (payout),
+    UNIQUE (channel, reference)
+);
+
+-- Month closes of a book, with the trial balance as it was closed.
+CREATE TABLE month_closes (
+    book TEXT COLLATE "C" NOT NULL,
+    month TEXT COLLATE "C" NOT NULL,
+    region TEXT COLLATE "C" NOT NULL,
+    state TEXT COLLATE "C" NOT NULL CHECK (state IN ('PROPOSED', 'CLOSED', 'DECLINED')),
+    trial TEXT COLLATE "C" NOT NULL,
+    transfers BIGINT NOT NULL,
+    placed_fen TEXT COLLATE "C" NOT NULL,
+    proposed_by TEXT COLLATE "C" NOT NULL,
+    proposal_reason TEXT COLLATE "C" NOT NULL,
+    decided_by TEXT COLLATE "C",
+    decision_reason TEXT COLLATE "C",
+    recorded_at_us BIGINT NOT NULL,
+    version BIGINT NOT NULL,
+    PRIMARY KEY (book, month)
+);
 
 -- Accepted requests: the same id with the same content gets the first answer again.
 CREATE TABLE requests (

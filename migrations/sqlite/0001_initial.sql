@@ -63,7 +63,7 @@ CREATE INDEX administrators_by_participant ON administrators (participant, admin
 -- Policy bodies by kind, scope and effective date; the newest version of the newest date not after the day asked for is in force.
 CREATE TABLE policies (
     kind TEXT NOT NULL CHECK (kind IN ('gate', 'programme', 'agreement', 'record_kind', 'contract_caps', 'channel',
-        'operating_subsidy', 'settlement_account', 'calendar')),
+        'operating_subsidy', 'settlement_account', 'calendar', 'accounting')),
     scope TEXT NOT NULL,
     effective_from TEXT NOT NULL,
     version INTEGER NOT NULL,
@@ -640,6 +640,30 @@ BEGIN SELECT RAISE(ABORT, 'transfers is append-only'); END;
 CREATE TRIGGER transfers_no_delete BEFORE DELETE ON transfers
 BEGIN SELECT RAISE(ABORT, 'transfers is append-only'); END;
 
+-- What each entry moved between two control accounts in a booking month, posted layer, running: `sum + delta`, last before commit.
+CREATE TABLE general_ledger (
+    book TEXT NOT NULL,
+    booking_month TEXT NOT NULL,
+    entry TEXT NOT NULL CHECK (entry IN ('BUDGET_ALLOTTED', 'MONTH_GRANTED', 'CHANNEL_FUNDED', 'CREDITED', 'AUTHORISED',
+        'HOLD_REVERSED', 'CONFIRMED', 'ADVISED', 'MATCHED', 'HELD_BUT_IN_FILE',
+        'FEE_INSTITUTION', 'FEE_REGION', 'SETTLED', 'SETTLED_FEE', 'VOIDED',
+        'REFUND_CONFIRMED', 'REFUND_IN_FILE', 'LATE_CONFIRMATION', 'LATE_KEPT',
+        'LATE_ACCEPTED', 'LATE_SHORTFALL', 'LATE_REFUNDED', 'CHANNEL_ONLY', 'DUPLICATE',
+        'LEDGER_ONLY_CLEARED', 'AMOUNT_FILE_LESS', 'AMOUNT_FILE_MORE', 'SUSPENSE_REPAID',
+        'FEE_FILE_MORE', 'FEE_MORE_ACCEPTED', 'FEE_MORE_REPAID', 'FEE_FILE_LESS',
+        'REFUND_ORPHAN', 'REFUND_ORPHAN_ACCEPTED', 'CLAWBACK_UNCREDITED',
+        'CLAWBACK_RETURNED', 'CLAWBACK_SPENT', 'RECOVERED', 'SPENT_ELSEWHERE',
+        'PAID_TO_ESTATE', 'WRITTEN_OFF', 'OPERATING_SUBSIDY_APPROVED',
+        'OPERATING_SUBSIDY_CONFIRMED', 'OPERATING_SUBSIDY_ON_STATEMENT',
+        'OPERATING_SUBSIDY_RETURNED')),
+    debit TEXT NOT NULL,
+    credit TEXT NOT NULL,
+    region TEXT NOT NULL,
+    amount_fen INTEGER NOT NULL,
+    transfers INTEGER NOT NULL,
+    PRIMARY KEY (book, booking_month, entry, debit, credit)
+) STRICT, WITHOUT ROWID;
+
 -- Settlement files as they arrived, encrypted under a key per file.
 CREATE TABLE files (
     file TEXT NOT NULL,
@@ -791,7 +815,8 @@ CREATE TABLE breaks (
         'AMOUNT_MISMATCH', 'FEE_MISMATCH', 'PAID_AFTER_REVOCATION',
         'PAID_WITHOUT_CONTRACT', 'CONDITION_UNMET', 'LATE_CONFIRMATION', 'OVERSPENT',
         'BILL_EXCEEDED', 'GRANT_WITHOUT_BASIS', 'CREDIT_FAILED', 'CONTRADICTION',
-        'FILE_MISSING', 'CONTROL_TOTAL', 'BALANCE_MISMATCH', 'MISSING_FIELD')),
+        'FILE_MISSING', 'CONTROL_TOTAL', 'BALANCE_MISMATCH', 'MISSING_FIELD',
+        'PAYOUT_MISMATCH', 'PAYOUT_MISSING')),
     condition TEXT CHECK (condition IN ('CONTRACT', 'CONTRACT_EVIDENCE', 'STAY', 'RATING', 'BASIS', 'FEE_TYPE', 'BILL',
         'FUNDS')),
     priority INTEGER NOT NULL,
@@ -830,6 +855,101 @@ CREATE INDEX breaks_by_channel_clearing_date ON breaks (channel, clearing_date, 
 CREATE INDEX breaks_by_state_channel ON breaks (state, channel, break_name);
 -- Loaded and listed by subject, in the order of the key.
 CREATE INDEX breaks_by_subject ON breaks (subject, break_name);
+
+-- Where a channel's settlement stands: the last cycle, and the ledger number up to which it has taken in the journal.
+CREATE TABLE settlement_cycles (
+    channel TEXT NOT NULL,
+    clearing_date TEXT NOT NULL,
+    cut INTEGER NOT NULL,
+    recorded_at_us INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    PRIMARY KEY (channel)
+) STRICT, WITHOUT ROWID;
+
+-- What of a payee's account is stated: the balance at the last cut, and how much of it open statements have.
+CREATE TABLE settlement_positions (
+    account TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    region TEXT NOT NULL,
+    statement TEXT NOT NULL,
+    balance_fen INTEGER NOT NULL,
+    open_fen INTEGER NOT NULL,
+    subsidy_fen INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    PRIMARY KEY (account)
+) STRICT, WITHOUT ROWID;
+
+-- Settlement statements (结算单) of a channel, cycle, book and payee.
+CREATE TABLE settlement_statements (
+    statement TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    region TEXT NOT NULL,
+    programme TEXT NOT NULL,
+    account TEXT NOT NULL,
+    institution TEXT,
+    institution_region TEXT,
+    from_date TEXT NOT NULL,
+    clearing_date TEXT NOT NULL,
+    gross_fen INTEGER NOT NULL,
+    refunds_fen INTEGER NOT NULL,
+    fees_fen INTEGER NOT NULL,
+    adjustments_fen INTEGER NOT NULL,
+    brought_forward_fen INTEGER NOT NULL,
+    withheld_fen INTEGER NOT NULL,
+    net_fen INTEGER NOT NULL,
+    funders TEXT NOT NULL,
+    settlement_account TEXT,
+    account_last4 TEXT NOT NULL,
+    end_to_end_id TEXT NOT NULL,
+    due_on TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('OPEN', 'SETTLED', 'CARRIED', 'TAKEN')),
+    paid_fen INTEGER NOT NULL,
+    payout TEXT,
+    recorded_at_us INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    PRIMARY KEY (statement)
+) STRICT, WITHOUT ROWID;
+-- Loaded and listed by channel and state, in the order of the key.
+CREATE INDEX settlement_statements_by_channel_state ON settlement_statements (channel, state, statement);
+
+-- Payouts as channels report them.
+CREATE TABLE payouts (
+    payout TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    reference TEXT NOT NULL,
+    end_to_end_id TEXT NOT NULL,
+    institution TEXT,
+    account_last4 TEXT NOT NULL,
+    amount_fen INTEGER NOT NULL,
+    paid_on TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('MATCHED', 'UNMATCHED')),
+    rule TEXT NOT NULL CHECK (rule IN ('END_TO_END_ID', 'AMOUNT', 'PAYEE', 'CYCLE', 'CHANNEL', 'NONE')),
+    statements TEXT NOT NULL,
+    region TEXT,
+    break_name TEXT,
+    recorded_at_us INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    PRIMARY KEY (payout),
+    UNIQUE (channel, reference)
+) STRICT, WITHOUT ROWID;
+
+-- Month closes of a book, with the trial balance as it was closed.
+CREATE TABLE month_closes (
+    book TEXT NOT NULL,
+    month TEXT NOT NULL,
+    region TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('PROPOSED', 'CLOSED', 'DECLINED')),
+    trial TEXT NOT NULL,
+    transfers INTEGER NOT NULL,
+    placed_fen TEXT NOT NULL,
+    proposed_by TEXT NOT NULL,
+    proposal_reason TEXT NOT NULL,
+    decided_by TEXT,
+    decision_reason TEXT,
+    recorded_at_us INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    PRIMARY KEY (book, month)
+) STRICT, WITHOUT ROWID;
 
 -- Accepted requests: the same id with the same content gets the first answer again.
 CREATE TABLE requests (

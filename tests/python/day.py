@@ -9,7 +9,7 @@ import sys
 import time
 
 from chapters import (
-    contracts, enrolment, entitlement, mandate, payments, people, policy, proofs, recognition, reconciliation, refusals,
+    closing, contracts, enrolment, entitlement, mandate, payments, people, policy, proofs, recognition, reconciliation, refusals,
     settlement, subsidy,
 )
 from chapters.cast import Day, morning_of_the_18th
@@ -30,7 +30,7 @@ def main(jjj, sandbox, proto_dir):
         time.sleep(1.5)
         gateway.serve(offset + 24 * 3600)
         reconciliation.without_file(day)
-        for chapter in (settlement, reconciliation, proofs):
+        for chapter in (settlement, reconciliation, closing, proofs):
             chapter.play(day)
         nothing_left_out(day)
 

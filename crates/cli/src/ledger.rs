@@ -75,6 +75,11 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 output::json(&balance);
                 return Ok(ExitCode::SUCCESS);
             }
+            if !month.is_empty() {
+                let accounts = balance["accounts"].as_array().cloned().unwrap_or_default();
+                output::table(&accounts, &["account", "opening_fen", "debit_fen", "credit_fen", "closing_fen"]);
+                return Ok(ExitCode::SUCCESS);
+            }
             let lines = balance["lines"].as_array().cloned().unwrap_or_default();
             (lines, &["kind", "debit_fen", "credit_fen", "balance_fen", "held_fen"])
         }

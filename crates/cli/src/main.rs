@@ -2,6 +2,7 @@
 
 mod call;
 mod channel_sim;
+mod close;
 mod connect;
 mod demo;
 mod init;
@@ -15,6 +16,7 @@ mod recon;
 mod records;
 mod report;
 mod serve;
+mod settle;
 mod verify;
 mod verify_receipt;
 mod witness;
@@ -45,6 +47,10 @@ enum Command {
     Demo(demo::Args),
     /// Reconciliation: upload a settlement file, run, work through breaks, sign.
     Recon(recon::Args),
+    /// Settlement: statements of a cycle, payouts.
+    Settle(settle::Args),
+    /// Close a book's month, by two people; export its vouchers.
+    Close(close::Args),
     /// The ledger and the log: accounts, entries, trial balance, checkpoint, proofs.
     Ledger(ledger::Args),
     /// Month end for a whole programme: grants, funding, credit files, as jobs that survive a crash.
@@ -88,6 +94,8 @@ fn main() -> ExitCode {
             Command::Serve(args) => serve::run(args).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Recon(args) => recon::run(args).await,
+            Command::Settle(args) => settle::run(args).await,
+            Command::Close(args) => close::run(args).await,
             Command::Ledger(args) => ledger::run(args).await,
             Command::Month(args) => month::run(args).await,
             Command::Policy(args) => policy::run(args).await,

@@ -24,6 +24,28 @@ pub fn table(records: &[Value], fields: &[&str]) {
     rows.iter().for_each(|row| line(row));
 }
 
+/// Prints chosen fields of records as CSV (RFC 4180) in UTF-8 with a byte order mark, by which spreadsheets
+/// know it; cells that one would run as formulas are quoted.
+pub fn csv(records: &[Value], fields: &[&str]) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    std::io::Write::write_all(&mut out, "\u{feff}".as_bytes())?;
+    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(out);
+    writer.write_record(fields)?;
+    for record in records {
+        writer.write_record(fields.iter().map(|field| neutralised(text(&record[*field]))))?;
+    }
+    Ok(writer.flush()?)
+}
+
+/// Numbers stay numbers: a minus before digits begins no formula.
+fn neutralised(cell: String) -> String {
+    let is_number = cell.len() > 1 && cell.bytes().skip(1).all(|b| b.is_ascii_digit() || b == b'.');
+    if cell.starts_with('-') && is_number {
+        return cell;
+    }
+    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell }
+}
+
 fn text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),

@@ -6,6 +6,7 @@
 //! of the log with the rows and transfers they write, or a refusal.
 
 pub mod care;
+pub mod close;
 pub mod decision;
 pub mod entitlement;
 pub mod guard;
@@ -24,6 +25,7 @@ pub mod record;
 pub mod rejection;
 pub mod row;
 pub mod rules;
+pub mod settlement;
 pub mod sim;
 pub mod snapshot;
 pub mod subsidy;

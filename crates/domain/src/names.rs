@@ -245,6 +245,9 @@ text_enum! {
         Break = "breaks",
         Account = "accounts",
         Access = "accesses",
+        SettlementStatement = "settlementStatements",
+        Payout = "payouts",
+        MonthClose = "monthCloses",
     }
 }
 

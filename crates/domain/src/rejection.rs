@@ -200,6 +200,12 @@ reasons! {
     RunInProgress "RUN_IN_PROGRESS" Precondition "{name} is not finished" "{name} 尚未完成"
     SamePerson "SAME_PERSON" Denied "{name} has already taken part in this; another person must" "{name} 已参与此事项，须由他人办理"
     ResolutionNotAllowed "RESOLUTION_NOT_ALLOWED" Invalid "{resolution} does not resolve a break of class {class}" "{resolution} 不适用于 {class} 类差错"
+    // Settlement and close
+    RunMissing "RUN_MISSING" Precondition "{channel} has no complete run of {date}" "{channel} {date} 尚无完整的对账批次"
+    SettlementNotDue "SETTLEMENT_NOT_DUE" Precondition "{channel} settles {cycle}; {date} ends no cycle" "{channel} 的结算周期为 {cycle}，{date} 不是周期末日"
+    BooksMoved "BOOKS_MOVED" Precondition "{name} moved while this was prepared; ask again" "准备期间 {name} 发生变动，请重新发起"
+    MonthClosed "MONTH_CLOSED" Precondition "{month} of {book} is closed" "{book} 的 {month} 已结账"
+    CloseConditionUnmet "CLOSE_CONDITION_UNMET" Precondition "{book} {month} cannot be closed, {condition}: {detail}" "{book} {month} 不能结账，{condition}：{detail}"
     RootMismatch "ROOT_MISMATCH" Invalid "the root signed is not that of the view" "所签根值与视图不符"
 }
 

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::close;
 use crate::decision::{Call, Command, Decision};
-use crate::ledger::{Account, AccountRow, Layer, TransferRow};
+use crate::ledger::{Account, AccountRow, GeneralLedgerRow, Layer, TransferRow};
 use crate::names::{Actor, Participant};
 use crate::policy;
 use crate::rejection::Rejection;
@@ -34,7 +35,11 @@ impl Sim {
 
     /// Decides a command and takes in its effects, or refuses and changes nothing.
     pub fn execute(&mut self, call: &Call, command: &dyn Command) -> Result<Decision, Rejection> {
-        let decision = self.read(|snapshot| command.decide(snapshot, call))?;
+        let decision = self.read(|snapshot| {
+            let decision = command.decide(snapshot, call)?;
+            close::check_open(snapshot, call, &decision)?;
+            Ok(decision)
+        })?;
         self.take_in(&decision);
         Ok(decision)
     }
@@ -108,6 +113,16 @@ impl Sim {
                     self.given(&row);
                 }
                 self.transfers.push(transfer.clone());
+            }
+            for more in GeneralLedgerRow::sums(&leaf.transfers) {
+                let key = GeneralLedgerRow::spec().key_of(&more.to_values());
+                let known: Option<GeneralLedgerRow> = self.get(key);
+                let (amount_fen, transfers) = known.map_or((0, 0), |row| (row.amount_fen, row.transfers));
+                self.given(&GeneralLedgerRow {
+                    amount_fen: amount_fen + more.amount_fen,
+                    transfers: transfers + more.transfers,
+                    ..more
+                });
             }
         }
         self.decisions.push(decision.clone());

@@ -1,7 +1,10 @@
 //! All tables of the domain.
 
 use crate::row::{Row, TableSpec};
-use crate::{care, entitlement, institution, ledger, participant, payment, person, policy, recon, record, subsidy};
+use crate::{
+    care, close, entitlement, institution, ledger, participant, payment, person, policy, recon, record, settlement,
+    subsidy,
+};
 
 /// Every table, in the order of the schema.
 pub fn all() -> Vec<&'static TableSpec> {
@@ -38,6 +41,7 @@ pub fn all() -> Vec<&'static TableSpec> {
         subsidy::ClaimRow::spec(),
         ledger::AccountRow::spec(),
         ledger::TransferRow::spec(),
+        ledger::GeneralLedgerRow::spec(),
         recon::FileRow::spec(),
         recon::bank::BankStatementRow::spec(),
         recon::bank::BankEntryRow::spec(),
@@ -45,5 +49,10 @@ pub fn all() -> Vec<&'static TableSpec> {
         recon::ViewRow::spec(),
         recon::UnitRow::spec(),
         recon::BreakRow::spec(),
+        settlement::CycleRow::spec(),
+        settlement::PositionRow::spec(),
+        settlement::StatementRow::spec(),
+        settlement::PayoutRow::spec(),
+        close::CloseRow::spec(),
     ]
 }

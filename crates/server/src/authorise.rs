@@ -221,6 +221,11 @@ pub const TABLE: &[Rule] = &[
     rule("ParticipantService/AddAdministrator", ALL, Own),
     rule("ParticipantService/RemoveAdministrator", ALL, Own),
     rule("ParticipantService/ListAdministrators", ALL, Any),
+    // Two people of the book's region close its months.
+    rule("MonthCloseService/ProposeClose", RA, Own),
+    rule("MonthCloseService/DecideClose", RA, Own),
+    rule("MonthCloseService/ListCloses", REGIONS | GA, Concerned),
+    rule("MonthCloseService/ListVouchers", REGIONS | GA, Concerned),
     // Channels ask, confirm, reverse and refund; the paying region instructs under a mandate.
     rule("PaymentService/CheckPayment", R | RA | C, Concerned),
     rule("PaymentService/ListEligibility", R | C | GA, Concerned),
@@ -284,6 +289,14 @@ pub const TABLE: &[Rule] = &[
     rule("ReconciliationService/GetView", RA | R | GA, Concerned),
     rule("ReconciliationService/SignView", RA | GA, Own),
     rule("ReportService/GetReport", ADMINS | R, Concerned),
+    // People settle; the channel says what it paid.
+    rule("SettlementService/PrepareSettlement", RA | GA, Any),
+    rule("SettlementService/GetSettlementStatement", ALL, Concerned),
+    rule("SettlementService/ListSettlementStatements", ALL, Concerned),
+    rule("SettlementService/ReportPayout", C, Own),
+    rule("SettlementService/BatchReportPayouts", C, Own),
+    rule("SettlementService/MatchPayout", RA | GA, Any),
+    rule("SettlementService/ListPayouts", ALL, Concerned),
     // The institution's region publishes stays.
     rule("StayService/AdmitElder", R, Own),
     rule("StayService/BatchAdmitElders", R, Own),

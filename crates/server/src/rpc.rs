@@ -17,6 +17,7 @@ pub mod filter;
 mod institution;
 mod ledger;
 mod mandate;
+mod month_close;
 mod operating_subsidy;
 pub mod page;
 mod participant;
@@ -30,6 +31,7 @@ mod record_sets;
 mod records;
 mod report;
 mod search;
+mod settlement;
 mod signatures;
 mod stay;
 pub mod support;
@@ -55,6 +57,8 @@ pub(crate) fn routes(gateway: &Arc<Gateway>) -> Routes {
         pb::event_service_server::EventServiceServer::new => self::event::EventApi,
         pb::ledger_service_server::LedgerServiceServer::new => self::ledger::LedgerApi,
         pb::reconciliation_service_server::ReconciliationServiceServer::new => self::reconciliation::ReconciliationApi,
+        pb::settlement_service_server::SettlementServiceServer::new => self::settlement::SettlementApi,
+        pb::month_close_service_server::MonthCloseServiceServer::new => self::month_close::MonthCloseApi,
         pb::entitlement_service_server::EntitlementServiceServer::new => self::entitlement::EntitlementApi,
         pb::operating_subsidy_service_server::OperatingSubsidyServiceServer::new => self::operating_subsidy::OperatingSubsidyApi,
         pb::payment_service_server::PaymentServiceServer::new => self::payment::PaymentApi,

@@ -20,6 +20,7 @@ mod reserved;
 pub mod schema;
 mod sequence;
 mod session;
+mod settlement;
 mod store;
 mod summary;
 mod upload;
@@ -34,6 +35,7 @@ pub use read::{ListQuery, Op, Predicate, TrialBalanceRow};
 pub use reserved::{RESERVED_AFTER, Reserved};
 pub use sequence::{Fold, LogState, LogStep, SealState, Sequenced};
 pub use session::Session;
+pub use settlement::Funded;
 pub use store::{POSTGRES_READ_SETTINGS, POSTGRES_WRITE_SETTINGS, Store};
 pub use write::{Claim, Effects, Logged, NewLeaf, RequestClaim, WriteTx};
 

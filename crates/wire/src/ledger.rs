@@ -95,6 +95,7 @@ pub fn trial_balance(
         credit_fen: lines.iter().map(|l| l.credit_fen).sum(),
         lines,
         ledger_number,
+        accounts: Vec::new(),
     }
 }
 

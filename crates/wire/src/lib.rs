@@ -18,6 +18,7 @@ pub mod instruction;
 pub mod ledger;
 pub mod mandate;
 pub mod methods;
+pub mod month_close;
 pub mod operating_subsidy;
 pub mod parse;
 pub mod participant;
@@ -27,6 +28,7 @@ pub mod recognition;
 pub mod reconciliation;
 mod record;
 mod redacted;
+pub mod settlement;
 pub mod settlement_file;
 pub mod stay;
 

@@ -4,7 +4,7 @@ use jjj_tests::world::{self, BEIJING, HEBEI, PROGRAMME, UNIONPAY, signature};
 use jjj_wire::methods::Method;
 use serde_json::{Value, json};
 
-use crate::scene::{BANK, CHEN, HAIDIAN, LI, MA, SPARE, Scene, WANG, base64, party, settlement_file};
+use crate::scene::{BANK, CHEN, HAIDIAN, LI, MA, SPARE, Scene, WANG, base64, party, settlement_file_of};
 
 /// Who may make a request, and the request.
 pub type Base = (&'static str, Value);
@@ -24,6 +24,7 @@ pub fn base(s: &Scene, method: &Method) -> Base {
         "OperatingSubsidy" => subsidy(s, method.name),
         "Channel" | "Event" => channel(s, method.name),
         "Reconciliation" => reconciliation(s, method.name),
+        "Settlement" | "MonthClose" => settlement(s, method.name),
         "Ledger" | "Policy" => ledger(s, method.name),
         "Record" => record_set(s, method.name),
         "Report" => report(s, method.name),
@@ -336,7 +337,9 @@ fn channel(s: &Scene, method: &str) -> Found {
         "StreamInstructions" | "StreamEvents" => json!({"cursor": "0"}),
         "AcknowledgeInstructions" | "AcknowledgeEvents" => json!({"cursor": "1"}),
         "BeginUpload" => s.upload("2026-11-14"),
-        "UploadChunk" => json!({"file": s.name("announced"), "offset": "0", "data": base64(settlement_file())}),
+        "UploadChunk" => {
+            json!({"file": s.name("announced"), "offset": "0", "data": base64(settlement_file_of("2026-11-14"))})
+        }
         "CompleteUpload" => json!({"file": s.name("sent")}),
         "GetSettlementFile" => named(s.name("file")),
         _ => return None,
@@ -377,6 +380,27 @@ fn record_set(s: &Scene, method: &str) -> Found {
             (HEBEI, json!({"collection": collection, "ranges": [range], "fan_out": 16}))
         }
         "FetchRecords" => (HEBEI, json!({"collection": collection, "names": [s.name("recognition")]})),
+        _ => return None,
+    })
+}
+
+fn settlement(s: &Scene, method: &str) -> Found {
+    Some(match method {
+        "PrepareSettlement" => (CHEN, json!({"channel": UNIONPAY, "clearing_date": "2026-11-17"})),
+        "GetSettlementStatement" => (CHEN, named(s.name("statement"))),
+        "ReportPayout" => {
+            let request = json!({"reference": "P2", "amount_fen": "1234", "paid_on": "2026-11-18",
+                                 "institution": s.world.institutions[0], "account_last4": "0017",
+                                 "end_to_end_id": "E2E1"});
+            (UNIONPAY, request)
+        }
+        "MatchPayout" => (CHEN, json!({"payout": s.name("payout")})),
+        "ProposeClose" => (CHEN, json!({"book": world::BOOK, "month": "2026-08", "reason": "月结"})),
+        "DecideClose" => {
+            let decide = json!({"month_close": s.name("close"), "approve": true, "reason": "复核"});
+            ("regions/110000/admins/sun", decide)
+        }
+        "ListVouchers" => (CHEN, json!({"book": world::BOOK, "month": "2026-11"})),
         _ => return None,
     })
 }

@@ -53,6 +53,7 @@ impl Scene {
         scene.records().await;
         scene.registry().await;
         scene.reconciliation().await;
+        scene.close().await;
         scene
     }
 
@@ -217,19 +218,23 @@ impl Scene {
 
     /// Files announced, sent and read; a run over the last, its breaks and its view.
     async fn reconciliation(&mut self) {
-        for (of, date) in [("announced", "2026-11-15"), ("sent", "2026-11-16"), ("file", "2026-11-17")] {
+        for (of, date) in
+            [("announced", "2026-11-14"), ("sent", "2026-11-15"), ("settled", "2026-11-16"), ("file", "2026-11-17")]
+        {
             self.make(of, UNIONPAY, "ChannelService/BeginUpload", "file", self.upload(date)).await;
             if of != "announced" {
-                let chunk = json!({"file": self.name(of), "offset": "0", "data": base64(settlement_file())});
+                let data = base64(settlement_file_of(date));
+                let chunk = json!({"file": self.name(of), "offset": "0", "data": data});
                 self.stage.call(UNIONPAY, "ChannelService/UploadChunk", chunk).await;
             }
         }
+        self.settlement().await;
         self.stage.call(UNIONPAY, "ChannelService/CompleteUpload", json!({"file": self.name("file")})).await;
         let start = json!({"channel": UNIONPAY, "clearing_date": "2026-11-17"});
         self.make("run", CHEN, "ReconciliationService/StartRun", "run", start).await;
         let breaks = self.stage.as_(LI).list("ReconciliationService/ListBreaks", "", "breaks").await.unwrap();
         let of_file: Vec<_> =
-            breaks.iter().filter(|found| found["subject"].as_str().unwrap().starts_with("files/")).collect();
+            breaks.iter().filter(|found| found["subject"].as_str().unwrap().starts_with(self.name("file"))).collect();
         assert_eq!(of_file.len(), 2, "{breaks:#?}");
         for (of, found) in ["break", "proposed"].into_iter().zip(of_file) {
             self.names.insert(of, found["name"].as_str().unwrap().to_owned());
@@ -241,6 +246,30 @@ impl Scene {
         let read = self.stage.call(CHEN, "ReconciliationService/GetView", json!({"name": view})).await;
         let root = read["root_hash"].as_str().or(read["view"]["root_hash"].as_str()).unwrap().to_owned();
         self.names.extend([("view", view), ("root", root)]);
+    }
+}
+
+impl Scene {
+    /// A day run and stated, whose statement awaits its payout; and a payout that no statement accounts for.
+    async fn settlement(&mut self) {
+        let date = "2026-11-16";
+        self.stage.call(UNIONPAY, "ChannelService/CompleteUpload", json!({"file": self.name("settled")})).await;
+        let of_date = json!({"channel": UNIONPAY, "clearing_date": date});
+        self.stage.call(CHEN, "ReconciliationService/StartRun", of_date.clone()).await;
+        self.stage.settle().await;
+        self.stage.call(CHEN, "SettlementService/PrepareSettlement", of_date).await;
+        let stated = self.stage.as_(CHEN).list("SettlementService/ListSettlementStatements", "", "statements").await;
+        let stated =
+            stated.unwrap().iter().find(|s| s["institution"] != "").expect("of the institution")["name"].clone();
+        self.names.insert("statement", stated.as_str().unwrap().to_owned());
+        let payout = json!({"reference": "P1", "amount_fen": "777", "paid_on": "2026-11-18"});
+        self.make("payout", UNIONPAY, "SettlementService/ReportPayout", "payout", payout).await;
+    }
+
+    /// A month in which nothing was booked, to be closed by a second person.
+    async fn close(&mut self) {
+        let propose = json!({"book": world::BOOK, "month": "2026-09", "reason": "月结"});
+        self.make("close", CHEN, "MonthCloseService/ProposeClose", "month_close", propose).await;
     }
 }
 
@@ -277,7 +306,7 @@ impl Scene {
     }
 
     pub fn upload(&self, date: &str) -> Value {
-        let text = settlement_file();
+        let text = settlement_file_of(date);
         json!({"clearing_date": date, "format": "FILE_FORMAT_CSV", "content": "FILE_CONTENT_SETTLEMENT",
                "file_name": "day.csv", "size_bytes": text.len().to_string(), "sha256": digest(&text)})
     }
@@ -324,11 +353,12 @@ pub fn party(n: usize) -> Value {
     request
 }
 
-/// Two orders of 17 November that the ledger does not know.
-pub fn settlement_file() -> String {
-    let institution = world::institution(0);
+/// Two orders of a date that the ledger does not know.
+pub fn settlement_file_of(date: &str) -> String {
+    let (institution, day) = (world::institution(0), date.replace('-', ""));
     let row = |n| {
-        format!("PAYMENT,M1,UNKNOWN{n},20261117100000,10000,20,SUCCESS,{},\n", institution["uscc"].as_str().unwrap())
+        let uscc = institution["uscc"].as_str().unwrap();
+        format!("PAYMENT,M1,UNKNOWN{}{n},{day}100000,10000,20,SUCCESS,{uscc},\n", &day[6..])
     };
     format!("{}\n{}{}TRAILER,2,20000,40,,,,,\n", HEADER.join(","), row(1), row(2))
 }

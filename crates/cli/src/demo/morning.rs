@@ -15,7 +15,7 @@ use super::cast::{BEIJING, PROGRAMME, UNIONPAY};
 use super::day::{Day, MERCHANT, Systems};
 use super::stage::{Stage, call, int, name};
 use crate::recon::{self, Delivery};
-use crate::report;
+use crate::{output, report, settle};
 
 // Which payment tells which story.
 pub const REFUNDED: usize = 1;
@@ -89,6 +89,7 @@ pub async fn play(stage: &Stage, systems: &Systems, day: &Day) -> anyhow::Result
     next_month(systems, day).await?;
     let resolved = resolve_all(stage, &chen).await?;
     let signed = sign(stage, &name(&again)).await?;
+    let settled = settle_up(stage, systems, &chen).await?;
     if stage.narrator.aloud() {
         let of_run = json!({"kind": "REPORT_KIND_RUN", "run": name(&again)});
         let (_, text) = report::fetch(&chen, of_run, "TEXT", stage.narrator.language()).await?;
@@ -104,6 +105,7 @@ pub async fn play(stage: &Stage, systems: &Systems, day: &Day) -> anyhow::Result
         "classes_found": seen,
         "breaks_resolved": resolved,
         "views_signed": signed,
+        "statements_settled": settled,
     }))
 }
 
@@ -366,6 +368,32 @@ async fn sign(stage: &Stage, run: &str) -> anyhow::Result<usize> {
         "Beijing's and Hebei's signers, who neither ran nor resolved, check and sign their views.",
     );
     Ok(signed)
+}
+
+/// What both days' files stated is stated to whom it is owed, and paid; the books then owe nothing more.
+async fn settle_up(stage: &Stage, systems: &Systems, chen: &Session) -> anyhow::Result<usize> {
+    settle::prepare(chen, UNIONPAY, DAY_TWO).await?;
+    let open: Vec<Value> = settle::statements_of(chen, UNIONPAY, DAY_TWO).await?;
+    let open: Vec<&Value> = open.iter().filter(|s| s["state"] == "SETTLEMENT_STATEMENT_STATE_OPEN").collect();
+    ensure!(!open.is_empty(), "there is something to settle");
+    for (n, statement) in open.iter().enumerate() {
+        let payout = json!({
+            "reference": format!("PAYOUT-{n}"), "end_to_end_id": statement["end_to_end_id"],
+            "amount_fen": statement["net_fen"], "paid_on": stage.now().date().to_string(),
+        });
+        let paid = call(&systems.unionpay, "SettlementService/ReportPayout", payout, "payout").await?;
+        ensure!(paid["state"] == "PAYOUT_STATE_MATCHED" && paid["reconciliation_break"] == "", "as stated: {paid}");
+    }
+    let sum: i64 = open.iter().map(|s| int(&s["net_fen"])).sum();
+    stage.narrator.say(
+        format!("结算单 {} 张，合计 {} 元，渠道按单拨付，逐笔相符。", open.len(), output::yuan(sum)),
+        format!(
+            "{} settlement statements, {} yuan in all; the channel pays as stated, and each payout matches.",
+            open.len(),
+            output::yuan(sum)
+        ),
+    );
+    Ok(open.len())
 }
 
 #[cfg(test)]

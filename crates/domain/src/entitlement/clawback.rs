@@ -4,7 +4,7 @@ use super::{GrantRow, GrantState, MoneyEventKind, book, find_grant, money};
 use crate::decision::{Call, Command, Decision};
 use crate::guard;
 use crate::key;
-use crate::ledger::{Account, AccountRow, Book, EntryKind, Transfer};
+use crate::ledger::{Account, AccountRow, EntryKind, Transfer};
 use crate::names::Name;
 use crate::person::resolve_person;
 use crate::recon::overspent::Debit;
@@ -39,7 +39,7 @@ impl Command for ClawBackGrant {
         }
         let row = GrantRow { state: GrantState::ClawedBack, clawed_back_fen: grant.amount_fen, ..next };
         let book = book(&row.region, &row.programme)?;
-        let (granted, cost) = (Account::granted(&book, row.elder_id()), cost_account(&book, &row, call));
+        let (granted, cost) = (Account::granted(&book, row.elder_id()), row.cost_account(snapshot, &book, call)?);
         let entry = EntryKind::ClawbackUncredited;
         let leaf = decision.leaf("grant.clawed_back", &self.grant, row.version);
         leaf.put(&row).tell(&row.region).tell(&row.channel);
@@ -72,7 +72,7 @@ impl Command for ReportClawbackReturn {
             ..grant.next(call)
         };
         let (book, month) = (book(&row.region, &row.programme)?, call.now.month());
-        let (elder, cost) = (row.elder_id(), cost_account(&book, &row, call));
+        let (elder, cost) = (row.elder_id(), row.cost_account(snapshot, &book, call)?);
         let entitlement = Account::entitlement(&book, elder, &row.channel);
         let (bank, prefund) = (Account::bank(&book), Account::prefund(&book, &row.channel));
         let (returned, spent) = (EntryKind::ClawbackReturned, EntryKind::ClawbackSpent);
@@ -94,16 +94,6 @@ impl Command for ReportClawbackReturn {
         };
         debit.open_finding(snapshot, call, &mut decision)?;
         Ok(decision)
-    }
-}
-
-/// The expense of the grant's year; in a closed year, that year's prior-year adjustment.
-pub(super) fn cost_account(book: &Book, grant: &GrantRow, call: &Call) -> Account {
-    let year = grant.month.year();
-    if year < call.now.month().year() {
-        Account::appropriation(book, &grant.funder_division, format!("{year}-prior-year-adjustment"))
-    } else {
-        Account::expense(book, &grant.funder_division, year)
     }
 }
 

@@ -1,6 +1,5 @@
 //! Credits of granted months to the restricted account, as the channel reports them.
 
-use super::clawback::cost_account;
 use super::{GrantRow, GrantState, book, find_grant};
 use crate::decision::{Call, Command, Decision};
 use crate::guard;
@@ -43,7 +42,7 @@ impl Command for ReportCredit {
         match (grant.state, &self.outcome) {
             (GrantState::Granted | GrantState::CreditFailed, _) => {}
             (GrantState::ClawedBack, CreditOutcome::Credited { .. }) if grant.credited_fen == 0 => {
-                return self.after_all(&grant, call);
+                return self.after_all(snapshot, &grant, call);
             }
             (GrantState::Credited | GrantState::ClawbackRequested, CreditOutcome::Failed { .. }) => {
                 return Said::CreditFailed.unfit_for(snapshot, call, &grant);
@@ -83,12 +82,12 @@ impl Command for ReportCredit {
 impl ReportCredit {
     /// Credited although the month had been taken back: its cost and its credit are booked, and the
     /// channel is asked to return it.
-    fn after_all(&self, grant: &GrantRow, call: &Call) -> Result<Decision, Stop> {
+    fn after_all(&self, snapshot: &Snapshot, grant: &GrantRow, call: &Call) -> Result<Decision, Stop> {
         let row = GrantRow { state: GrantState::ClawbackRequested, clawed_back_fen: 0, ..grant.next(call) };
         let (credited, transfer) = self.report(row.clone())?;
         let row = GrantRow { credited_fen: credited.credited_fen, ..row };
         let book = book(&row.region, &row.programme)?;
-        let (cost, granted) = (cost_account(&book, &row, call), Account::granted(&book, row.elder_id()));
+        let (cost, granted) = (row.cost_account(snapshot, &book, call)?, Account::granted(&book, row.elder_id()));
         let again = Transfer::posted(EntryKind::MonthGranted, cost, granted, row.amount_fen, call.now.month());
         let mut decision = Decision::new(call);
         let leaf = decision.leaf("grant.clawback_requested", &self.grant, row.version);

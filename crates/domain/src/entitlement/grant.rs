@@ -3,6 +3,7 @@
 
 use super::basis::{bases, highest};
 use super::{GrantRow, GrantState, book, elder_id};
+use crate::close;
 use crate::decision::{Call, Command, Decision};
 use crate::guard::own;
 use crate::key;
@@ -73,7 +74,7 @@ impl Command for GrantEntitlement {
         };
         let elder = elder_id(&person.person);
         let month = call.now.month();
-        let expense = Account::expense(&book, &person.household_division, self.month.year());
+        let expense = close::cost_account(snapshot, &book, &person.household_division, self.month.year(), call)?;
         let granted = Account::granted(&book, elder);
         let mut decision = Decision::new(call);
         let leaf = decision.leaf("grant.granted", &grant, 1);

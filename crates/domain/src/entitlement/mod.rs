@@ -16,9 +16,11 @@ pub use funding::Funding;
 pub use grant::GrantEntitlement;
 pub use money::{AllotBudget, FundChannel, ReportEstatePayout, ReportOutsideSpending, Spending};
 
+use crate::close;
+use crate::decision::Call;
 use crate::guard::found;
 use crate::key;
-use crate::ledger::Book;
+use crate::ledger::{Account, Book};
 use crate::names::{Name, Participant};
 use crate::rejection::{Reason, Rejection};
 use crate::snapshot::{Snapshot, Stop};
@@ -119,6 +121,11 @@ impl GrantRow {
     /// The id part of the elder's name, as accounts carry it.
     pub fn elder_id(&self) -> &str {
         elder_id(&self.person)
+    }
+
+    /// What bears it: the expense of the grant's year; of a closed year, that year's adjustment.
+    fn cost_account(&self, snapshot: &Snapshot, book: &Book, call: &Call) -> Result<Account, Stop> {
+        close::cost_account(snapshot, book, &self.funder_division, self.month.year(), call)
     }
 }
 

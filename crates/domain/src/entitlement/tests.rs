@@ -328,7 +328,13 @@ fn a_month_of_a_closed_year_goes_back_to_that_years_adjustment() {
     let mut world = World::new();
     let grant_name = world.execute(BEIJING, &grant("2026-12")).unwrap().record();
     world.now = day("2027-01-04").starts_at();
-    let decision = world.execute(BEIJING, &ClawBackGrant { grant: grant_name, reason: "moved".into() }).unwrap();
+    let claw = ClawBackGrant { grant: grant_name, reason: "moved".into() };
+    // Until December is closed, the year is open.
+    let decision = world.clone().execute(BEIJING, &claw).unwrap();
+    let expense = "expense[110108, 2026]";
+    assert_eq!(entries(&decision), [entry(ClawbackUncredited, "posted", GRANTED, expense, 60_000)]);
+    world.closed("2026-12");
+    let decision = world.execute(BEIJING, &claw).unwrap();
     let adjusted = "appropriation[110108, 2026-prior-year-adjustment]";
     assert_eq!(entries(&decision), [entry(ClawbackUncredited, "posted", GRANTED, adjusted, 60_000)]);
 }

@@ -6,6 +6,8 @@
 
 mod account;
 mod entry;
+mod general;
 
 pub use account::{Account, AccountKind, AccountRow, Book, Side};
 pub use entry::{EntryKind, Layer, Transfer, TransferRow};
+pub use general::{GeneralLedgerRow, Turnover};

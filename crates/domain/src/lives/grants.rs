@@ -67,8 +67,9 @@ fn rows(life: Life) -> Rows {
         ("credit of another amount reported", |w, g| credit(w, g, GRANTED_FEN - 1)),
         ("failed credit reported", fail),
         ("clawback", claw_back),
-        ("clawback after the year's end", |w, g| {
+        ("clawback after the year was closed", |w, g| {
             w.now = day("2027-01-04").starts_at();
+            w.closed("2026-12");
             claw_back(w, g)
         }),
         ("channel returned all", |w, g| returned(w, g, GRANTED_FEN)),

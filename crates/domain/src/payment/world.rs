@@ -9,6 +9,7 @@ use crate::care::bill::{BillLineRow, BillRow, BillState, FeeType};
 use crate::care::contract::{Capacity, ContractEvidence, ContractRow, ContractState};
 use crate::care::mandate::{MandateRow, MandateState};
 use crate::care::stay::{StayRow, StayState};
+use crate::close::{CloseRow, CloseState};
 use crate::decision::{Call, Command, Decision};
 use crate::entitlement::{
     AllotBudget, CreditOutcome, FundChannel, GrantEntitlement, GrantRow, MoneyEventKind, MoneyEventRow, ReportCredit,
@@ -44,6 +45,7 @@ pub const MANDATE: &str = "mandates/m1";
 /// A Friday; the bill's month.
 pub const TODAY: &str = "2026-11-20";
 
+#[derive(Clone)]
 pub struct World {
     pub sim: Sim,
     pub now: Timestamp,
@@ -247,6 +249,25 @@ impl World {
             assert!(identity.holds, "{identity:?}");
         }
         Ok(decision)
+    }
+
+    /// As if a month had been closed.
+    pub fn closed(&mut self, month: &str) {
+        self.sim.given(&CloseRow {
+            book: book(),
+            month: month.parse().unwrap(),
+            region: who(BEIJING),
+            state: CloseState::Closed,
+            trial: Json(vec![]),
+            transfers: 0,
+            placed_fen: Json(BTreeMap::new()),
+            proposed_by: "regions/110000/admins/chen".parse().unwrap(),
+            proposal_reason: "r".into(),
+            decided_by: None,
+            decision_reason: None,
+            recorded_at_us: self.now,
+            version: 2,
+        });
     }
 
     pub fn payment(&self, name: &Name) -> PaymentRow {

@@ -288,6 +288,39 @@ pub struct ChannelPolicy {
     /// reserved and given back on the same date does not count. Reported facts are not refused.
     #[serde(default)]
     pub daily_limit_fen: Option<i64>,
+    /// When institutions are settled.
+    #[serde(default)]
+    pub settlement_cycle: SettlementCycle,
+    /// Working days from a cycle's last clearing date to its payout.
+    #[serde(default = "one")]
+    pub payout_working_days: i64,
+}
+
+const fn one() -> i64 {
+    1
+}
+
+text_enum! {
+    /// How often a channel settles institutions: the clearing date that ends a cycle.
+    #[derive(Default)]
+    pub enum SettlementCycle {
+        #[default]
+        Daily = "DAILY",
+        /// Sundays.
+        Weekly = "WEEKLY",
+        /// Last days of months.
+        Monthly = "MONTHLY",
+    }
+}
+
+impl SettlementCycle {
+    pub fn ends_on(self, date: Date) -> bool {
+        match self {
+            Self::Daily => true,
+            Self::Weekly => date.is_weekend() && !date.plus_days(1).is_weekend(),
+            Self::Monthly => date == date.month().last_day(),
+        }
+    }
 }
 
 /// What a channel's transaction codes mean; rows with any other are set aside. By default the
@@ -369,6 +402,7 @@ impl PolicyBody for ChannelPolicy {
         within("refund_months", self.refund_months, 0..=120)?;
         within("expected_files", self.expected_files, 0..=100)?;
         within("expected_merchants", self.expected_merchants.len() as i64, 0..=10_000)?;
+        within("payout_working_days", self.payout_working_days, 0..=60)?;
         within("first_s", self.queries.first_s, 1..=DAY_S)?;
         within("most_s", self.queries.most_s, self.queries.first_s..=DAY_S)?;
         self.transaction_codes.check()?;

@@ -1,13 +1,15 @@
 //! Policy is data: effective-dated, versioned bodies that an administrator
 //! changes without a release. Defaults from DOMAIN.md ship in `defaults.json`.
 
+mod accounting;
 mod body;
 mod calendar;
 
+pub use accounting::{AccountTitle, AccountingPolicy};
 pub use body::{
     AgreedFee, Agreement, BalanceOfRecord, Basis, CalendarPolicy, ChannelPolicy, Condition, ContractCaps, DepositBase,
     FeeBearer, GatePolicy, GradeMap, Mode, OperatingSubsidyPolicy, ProgrammePolicy, QueryPolicy, Rate,
-    RecordKindPolicy, SettlementAccountPolicy, ShorterValidity, TransactionCodes,
+    RecordKindPolicy, SettlementAccountPolicy, SettlementCycle, ShorterValidity, TransactionCodes,
 };
 pub use calendar::WorkingDays;
 
@@ -44,6 +46,8 @@ text_enum! {
         SettlementAccount = "settlement_account",
         /// Scope `CN`. [`CalendarPolicy`]
         Calendar = "calendar",
+        /// Scope `{region}/{programme}`, else `default`: chart of accounts and close. [`AccountingPolicy`]
+        Accounting = "accounting",
     }
 }
 
@@ -142,7 +146,11 @@ pub fn policy_name(kind: PolicyKind, scope: &str) -> String {
 /// A paying region's administrators set what governs its own payments, the gateway's all else.
 /// The gateway's own system sets anything: the defaults of a fresh database.
 fn check_owner(kind: PolicyKind, scope: &str, actor: &Actor) -> Result<(), Rejection> {
-    let of_region = matches!(kind, PolicyKind::Gate | PolicyKind::Programme | PolicyKind::OperatingSubsidy);
+    let of_region = match kind {
+        PolicyKind::Gate | PolicyKind::Programme | PolicyKind::OperatingSubsidy => true,
+        PolicyKind::Accounting => scope != accounting::DEFAULT_SCOPE,
+        _ => false,
+    };
     let caller = actor.participant();
     let is_gateway = caller.kind() == ParticipantKind::Gateway;
     let owner = if of_region { scope.split('/').next() == Some(caller.code()) } else { is_gateway };
@@ -177,6 +185,7 @@ fn check_body(kind: PolicyKind, body: &serde_json::Value) -> Result<String, Reje
         PolicyKind::OperatingSubsidy => typed::<OperatingSubsidyPolicy>(body),
         PolicyKind::SettlementAccount => typed::<SettlementAccountPolicy>(body),
         PolicyKind::Calendar => typed::<CalendarPolicy>(body),
+        PolicyKind::Accounting => typed::<AccountingPolicy>(body),
     };
     match read {
         Ok(()) => Ok(crate::value::canonical_json(body)),

@@ -31,7 +31,9 @@ impl BreakClass {
             | Self::BillExceeded
             | Self::GrantWithoutBasis
             | Self::CreditFailed
-            | Self::Contradiction => BreakCategory::Finding,
+            | Self::Contradiction
+            | Self::PayoutMismatch
+            | Self::PayoutMissing => BreakCategory::Finding,
             Self::FileMissing | Self::ControlTotal | Self::BalanceMismatch | Self::MissingField => {
                 BreakCategory::FileFault
             }
@@ -51,6 +53,8 @@ impl BreakClass {
             | Self::PaidWithoutContract
             | Self::LateConfirmation
             | Self::Contradiction
+            | Self::PayoutMismatch
+            | Self::PayoutMissing
             | Self::MissingField => 2,
             Self::RefundOrphan
             | Self::RegionOnly

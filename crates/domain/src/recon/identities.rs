@@ -5,16 +5,20 @@
 //! balance was enough *at* an authorisation is the decision's own rule. Identity 8 is about
 //! evidence and is the store's.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::finding::{account_subject, bill_line_subject};
 use super::rows::{BreakClass, BreakRow};
 use super::stake::Stake;
 use crate::care::bill::BillLineRow;
-use crate::ledger::{Account, AccountKind, AccountRow, Book, EntryKind, Layer, TransferRow};
+use crate::close::CloseRow;
+use crate::ledger::{Account, AccountKind, AccountRow, Book, GeneralLedgerRow, Layer, TransferRow, Turnover};
 use crate::names::Participant;
 use crate::payment::{PaymentRow, PaymentState};
+use crate::row::Row;
 use crate::time::{Date, Month};
+use crate::value::Value;
 
 /// An identity that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,9 +36,8 @@ pub struct Violation {
 #[derive(Clone, Debug, Default)]
 pub struct Journal {
     balances: BTreeMap<(Account, Layer), i64>,
-    trial: BTreeMap<(Book, Month), BTreeMap<Account, i64>>,
-    /// Per book and channel: the right side of identity 4.
-    expected: BTreeMap<(Book, String), i64>,
+    /// By key, see [`GeneralLedgerRow`].
+    general: BTreeMap<Vec<Value>, GeneralLedgerRow>,
     pub violations: Vec<Violation>,
 }
 
@@ -54,27 +57,20 @@ impl Journal {
         for (account, delta) in row.deltas() {
             *self.balances.entry((account.clone(), row.layer)).or_default() += delta;
         }
-        if row.layer == Layer::Posted {
-            self.take_in_posted(row);
+        for sum in GeneralLedgerRow::sums([row]) {
+            match self.general.entry(GeneralLedgerRow::spec().key_of(&sum.to_values())) {
+                Entry::Vacant(place) => drop(place.insert(sum)),
+                Entry::Occupied(mut known) => {
+                    known.get_mut().amount_fen += sum.amount_fen;
+                    known.get_mut().transfers += sum.transfers;
+                }
+            }
         }
     }
 
-    fn take_in_posted(&mut self, row: &TransferRow) {
-        let trial = self.trial.entry((row.book.clone(), row.booking_month)).or_default();
-        *trial.entry(row.debit.clone()).or_default() += row.amount_fen;
-        *trial.entry(row.credit.clone()).or_default() -= row.amount_fen;
-        let term = match row.entry {
-            EntryKind::ChannelFunded => Some((row.debit.a.as_str(), row.amount_fen)),
-            EntryKind::Credited => Some((row.credit.b.as_str(), -row.amount_fen)),
-            EntryKind::LateShortfall => Some((row.credit.a.as_str(), -row.amount_fen)),
-            EntryKind::WrittenOff if row.credit.kind == AccountKind::Suspense => {
-                Some((row.credit.a.as_str(), -row.amount_fen))
-            }
-            _ => None,
-        };
-        if let Some((channel, amount)) = term {
-            *self.expected.entry((row.book.clone(), channel.to_owned())).or_default() += amount;
-        }
+    /// The general ledger as the journal makes it.
+    pub fn general_ledger(&self) -> impl Iterator<Item = &GeneralLedgerRow> {
+        self.general.values()
     }
 
     /// An account's balance on its normal side.
@@ -106,10 +102,16 @@ impl Journal {
                 *actual.entry((account.book.clone(), channel.to_owned())).or_default() += sign * balance;
             }
         }
-        let keys: BTreeSet<_> = actual.keys().chain(self.expected.keys()).collect();
+        let mut expected: BTreeMap<(Book, String), i64> = BTreeMap::new();
+        for row in self.general.values() {
+            if let Some((channel, placed_fen)) = row.placed_fen() {
+                *expected.entry((row.book.clone(), channel.to_owned())).or_default() += placed_fen;
+            }
+        }
+        let keys: BTreeSet<_> = actual.keys().chain(expected.keys()).collect();
         let check = |key: &&(Book, String)| {
             let of = |map: &BTreeMap<(Book, String), i64>| map.get(key).copied().unwrap_or(0);
-            let difference = of(&actual) - of(&self.expected);
+            let difference = of(&actual) - of(&expected);
             (is_prefunded(&key.1) && difference != 0).then(|| Violation {
                 identity: 4,
                 book: Some(key.0.clone()),
@@ -122,33 +124,36 @@ impl Journal {
     }
 
     /// Identity 9: every book and month sums to zero, and a closed month is as it was closed.
-    pub fn check_trial(&self, closed: &BTreeMap<(Book, Month), BTreeMap<Account, i64>>) -> Vec<Violation> {
+    pub fn check_trial<'a>(&self, closes: impl IntoIterator<Item = &'a CloseRow>) -> Vec<Violation> {
+        let mut months: BTreeMap<(&Book, Month), Turnover> = BTreeMap::new();
+        for row in self.general.values() {
+            months.entry((&row.book, row.booking_month)).or_default().add(row);
+        }
         let mut violations = Vec::new();
-        for ((book, month), trial) in &self.trial {
-            let sum: i64 = trial.values().sum();
+        for ((book, month), turnover) in &months {
+            let sum: i64 = turnover.0.values().map(|(debit, credit)| debit - credit).sum();
             if sum != 0 {
-                let rows = trial.keys().map(Account::to_string).collect();
+                let rows = turnover.0.keys().map(Account::to_string).collect();
                 let detail = format!("trial balance of {month}");
-                violations.push(Violation { identity: 9, book: Some(book.clone()), difference_fen: sum, rows, detail });
+                let book = Some((*book).clone());
+                violations.push(Violation { identity: 9, book, difference_fen: sum, rows, detail });
             }
         }
-        for ((book, month), then) in closed {
-            let empty = BTreeMap::new();
-            let now = self.trial.get(&(book.clone(), *month)).unwrap_or(&empty);
-            for account in then.keys().chain(now.keys()).collect::<BTreeSet<_>>() {
-                let of = |map: &BTreeMap<Account, i64>| map.get(account).copied().unwrap_or(0);
-                let difference = of(now) - of(then);
-                if difference != 0 {
-                    violations.push(violation(9, account, difference, format!("changed after the close of {month}")));
+        let empty = Turnover::default();
+        for close in closes.into_iter().filter(|close| close.is_closed()) {
+            let now = months.get(&(&close.book, close.month)).unwrap_or(&empty);
+            let then: BTreeMap<&Account, (i64, i64)> =
+                close.trial.0.iter().map(|line| (&line.account, (line.debit_fen, line.credit_fen))).collect();
+            for account in then.keys().copied().chain(now.0.keys()).collect::<BTreeSet<_>>() {
+                let (debit, credit) = now.0.get(account).copied().unwrap_or_default();
+                let (debit_then, credit_then) = then.get(account).copied().unwrap_or_default();
+                if (debit, credit) != (debit_then, credit_then) {
+                    let detail = format!("changed after the close of {}", close.month);
+                    violations.push(violation(9, account, (debit - credit) - (debit_then - credit_then), detail));
                 }
             }
         }
         violations
-    }
-
-    /// The trial balance: debits less credits of every account.
-    pub fn trial(&self, book: &Book, month: Month) -> BTreeMap<Account, i64> {
-        self.trial.get(&(book.clone(), month)).cloned().unwrap_or_default()
     }
 
     /// Identity 3: an entitlement below zero has an open `OVERSPENT` finding.

@@ -65,6 +65,8 @@ pub const fn class_title(class: BreakClass, language: Language) -> &'static str 
         BreakClass::ControlTotal => ("合计不符", "control total"),
         BreakClass::BalanceMismatch => ("余额不符", "balance mismatch"),
         BreakClass::MissingField => ("字段缺失", "missing field"),
+        BreakClass::PayoutMismatch => ("拨付不符", "payout mismatch"),
+        BreakClass::PayoutMissing => ("逾期未拨付", "payout missing"),
     };
     match language {
         Language::Zh => zh,

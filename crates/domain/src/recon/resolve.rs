@@ -52,7 +52,9 @@ pub const fn allowed(class: BreakClass) -> &'static [Resolution] {
         | BreakClass::FileMissing
         | BreakClass::ControlTotal
         | BreakClass::BalanceMismatch
-        | BreakClass::MissingField => &[CorrectRecord, Justified],
+        | BreakClass::MissingField
+        | BreakClass::PayoutMismatch
+        | BreakClass::PayoutMissing => &[CorrectRecord, Justified],
     }
 }
 

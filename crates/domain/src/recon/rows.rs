@@ -283,6 +283,10 @@ text_enum! {
         ControlTotal = "CONTROL_TOTAL",
         BalanceMismatch = "BALANCE_MISMATCH",
         MissingField = "MISSING_FIELD",
+        /// A payout that no statement accounts for, or for another amount, or to another account.
+        PayoutMismatch = "PAYOUT_MISMATCH",
+        /// A statement past its due day without a payout.
+        PayoutMissing = "PAYOUT_MISSING",
     }
 }
 

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use super::{ClaimRow, ClaimState};
 use crate::care::stay::StayRow;
+use crate::close;
 use crate::decision::{Call, Command, Decision};
 use crate::entitlement::book;
 use crate::guard::{self, found};
 use crate::id::DivisionCode;
 use crate::institution::InstitutionRow;
 use crate::key;
-use crate::ledger::{Account, EntryKind, Transfer};
+use crate::ledger::{EntryKind, Transfer};
 use crate::names::{Collection, Name, Participant};
 use crate::participant::active_participant;
 use crate::payment::StandsOn;
@@ -165,7 +166,7 @@ impl Command for ApproveClaim {
             channel: Some(self.channel.clone()),
             ..claim.next(call)
         };
-        let expense = Account::expense(&book, &funder, row.month.year());
+        let expense = close::cost_account(snapshot, &book, &funder, row.month.year(), call)?;
         let entry = EntryKind::OperatingSubsidyApproved;
         let mut decision = Decision::new(call);
         let leaf = decision.leaf("operating_subsidy.approved", &self.claim, row.version);

@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use jjj_domain::close;
 use jjj_domain::decision::Decision;
 use jjj_domain::key;
 use jjj_domain::participant::{AdministratorRow, KeyRow, KeyState, ParticipantRow, Standing};
@@ -105,6 +106,7 @@ fn rule(job: &Job, snapshot: &Snapshot, at: Moment) -> Result<Result<Ruling, Ref
         return Ok(Err(refusal));
     }
     let decision = decision?;
+    close::check_open(snapshot, &job.call(at), &decision)?;
     let salts = salts(&decision, snapshot)?;
     let sealing_key = match &job.sealed_for {
         Some(SealedFor::Known { person }) => {

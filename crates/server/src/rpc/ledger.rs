@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jjj_domain::close::trial;
 use jjj_domain::guard;
 use jjj_domain::key;
 use jjj_domain::ledger::{AccountRow, Book};
@@ -14,6 +15,7 @@ use jjj_store::log_tables::{CheckpointRow, LeafRow};
 use jjj_store::{EntryField, EntryQuery, LedgerEntry, Op, Predicate, Session};
 use jjj_token::merkle::{consistency_proof, inclusion_proof};
 use jjj_wire::ledger::{OfLeaf, Sides, account, entry, trial_balance};
+use jjj_wire::month_close::trial_line;
 use jjj_wire::pb;
 use jjj_wire::pb::ledger_service_server::LedgerService;
 use tonic::{Request, Response, Status};
@@ -150,7 +152,12 @@ impl LedgerService for LedgerApi {
             debit_fen: row.debit_fen,
             credit_fen: row.credit_fen,
         });
-        let balance = trial_balance(book.to_string(), q.booking_month.clone(), parts, ledger_number);
+        let mut balance = trial_balance(book.to_string(), q.booking_month.clone(), parts, ledger_number);
+        drop(session);
+        if let Some(month) = month {
+            let trial = self.0.engine.read(|snapshot, _| trial(snapshot, &book, month)).await?;
+            balance.accounts = trial.lines.iter().map(trial_line).collect();
+        }
         Ok(Response::new(balance))
     }
 

@@ -9,13 +9,13 @@
 //! | 8 | a posted transfer's leaf, or the leaf that caused it, has evidence |
 //!
 //! Whether a balance or a bill line was enough at the moment of an authorisation (the first halves
-//! of 3 and 7) is the decision's own rule and not checked again. Of 9, "a closed month never
-//! changes" waits for the closing of months.
+//! of 3 and 7) is the decision's own rule and not checked again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jjj_domain::care::bill::BillLineRow;
-use jjj_domain::ledger::{Account, AccountRow, Layer, TransferRow};
+use jjj_domain::close::CloseRow;
+use jjj_domain::ledger::{Account, AccountRow, GeneralLedgerRow, Layer, TransferRow};
 use jjj_domain::payment::{PaymentRow, PaymentState};
 use jjj_domain::policy::{CalendarPolicy, ChannelPolicy, PolicyBody, PolicyRow};
 use jjj_domain::recon::breaks::due_on;
@@ -70,10 +70,11 @@ impl Ledger {
         findings: &mut Findings,
     ) -> Result<u64, StoreError> {
         self.compare_accounts(session, findings).await?;
+        self.compare_general_ledger(session, findings).await?;
         let mut violations = std::mem::take(&mut self.journal.violations);
         let books = Books::load(session, at).await?;
         violations.extend(self.journal.check_prefund(|channel| books.is_prefunded(channel)));
-        violations.extend(self.journal.check_trial(&BTreeMap::new()));
+        violations.extend(self.journal.check_trial(&books.closes));
         violations.extend(self.journal.check_entitlements(&books.open));
         violations.extend(self.journal.check_breaks(&books.open, &books.payments, |c, date| books.is_judged(c, date)));
         violations.extend(self.journal.check_holds(&books.payments));
@@ -120,6 +121,36 @@ impl Ledger {
     }
 }
 
+impl Ledger {
+    /// Every column of the general ledger, recomputed.
+    async fn compare_general_ledger(&self, session: &mut Session, findings: &mut Findings) -> Result<(), StoreError> {
+        let spec = GeneralLedgerRow::spec();
+        let rows = self.journal.general_ledger().map(Row::to_values);
+        let mut unseen: BTreeMap<String, Vec<Value>> =
+            rows.map(|values| (row_key_text(spec, &values), values)).collect();
+        let mut scan = Scan::of(spec);
+        while let Some(page) = scan.page(session).await? {
+            for values in page {
+                let key = row_key_text(spec, &values);
+                let Some(wanted) = unseen.remove(&key) else {
+                    findings.row(Check::Fold, spec.name, key, "no transfer books to it");
+                    continue;
+                };
+                for (column, (stored, sum)) in spec.columns.iter().zip(values.iter().zip(&wanted)) {
+                    if stored != sum {
+                        let problem = format!("is {}, the transfers say {}", quote(stored), quote(sum));
+                        findings.column(Check::Fold, spec.name, &key, column.name, problem);
+                    }
+                }
+            }
+        }
+        for key in unseen.keys() {
+            findings.row(Check::Fold, spec.name, key, "is missing");
+        }
+        Ok(())
+    }
+}
+
 /// What the identities are judged with, as stored.
 struct Books {
     open: Vec<BreakRow>,
@@ -132,6 +163,7 @@ struct Books {
     calendar: Option<CalendarPolicy>,
     /// The last run of a channel's date.
     runs: HashMap<(String, Date), RunRow>,
+    closes: Vec<CloseRow>,
     /// When a payment of a channel's date was last recorded.
     moved: HashMap<(String, Date), Timestamp>,
     today: Date,
@@ -147,6 +179,7 @@ impl Books {
             channels: HashMap::new(),
             calendar: None,
             runs: HashMap::new(),
+            closes: Vec::new(),
             moved: HashMap::new(),
             today,
         };
@@ -175,6 +208,7 @@ impl Books {
             }
         })
         .await?;
+        each::<CloseRow>(session, |row| books.closes.push(row)).await?;
         let mut newest: BTreeMap<(Value, String), PolicyRow> = BTreeMap::new();
         each::<PolicyRow>(session, |row| {
             let scope = (Value::Text(row.kind.to_string()), row.scope.clone());

@@ -19,4 +19,5 @@ mod recognition;
 mod recon;
 mod registry;
 mod scene;
+mod settlement;
 mod talk;

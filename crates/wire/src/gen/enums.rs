@@ -28,6 +28,7 @@ enum_texts! {
     InstitutionState "INSTITUTION_STATE_";
     SettlementAccountState "SETTLEMENT_ACCOUNT_STATE_";
     MandateState "MANDATE_STATE_";
+    CloseState "CLOSE_STATE_";
     ClaimState "CLAIM_STATE_";
     ParticipantKind "PARTICIPANT_KIND_";
     Standing "STANDING_";
@@ -54,6 +55,9 @@ enum_texts! {
     ReportKind "REPORT_KIND_";
     ReportFormat "REPORT_FORMAT_";
     ReportLanguage "REPORT_LANGUAGE_";
+    SettlementStatementState "SETTLEMENT_STATEMENT_STATE_";
+    PayoutState "PAYOUT_STATE_";
+    PayoutRule "PAYOUT_RULE_";
     StayState "STAY_STATE_";
     StayEndReason "STAY_END_REASON_";
 }

@@ -13837,6 +13837,28 @@ pub struct TrialBalance {
     /// Ledger number up to which it counts.
     #[prost(int64, tag = "6")]
     pub ledger_number: i64,
+    /// By control account, posted layer: with a booking month only. Closing balances sum to zero.
+    #[prost(message, repeated, tag = "7")]
+    pub accounts: ::prost::alloc::vec::Vec<TrialBalanceAccount>,
+}
+/// One control account: without elder, party, institution and date.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TrialBalanceAccount {
+    /// As in Account.name, dimensions that are not kept being empty.
+    #[prost(string, tag = "1")]
+    pub account: ::prost::alloc::string::String,
+    /// Debits less credits of all months before, fen.
+    #[prost(int64, tag = "2")]
+    pub opening_fen: i64,
+    /// Debits of the month, fen.
+    #[prost(int64, tag = "3")]
+    pub debit_fen: i64,
+    /// Credits of the month, fen.
+    #[prost(int64, tag = "4")]
+    pub credit_fen: i64,
+    /// Debits less credits up to the end of the month, fen.
+    #[prost(int64, tag = "5")]
+    pub closing_fen: i64,
 }
 /// One account kind.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -15637,6 +15659,789 @@ pub mod mandate_service_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "jjj.gateway.v1.MandateService";
     impl<T> tonic::server::NamedService for MandateServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// The close of a book's month.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MonthClose {
+    /// `monthCloses/{paying region code}/{programme}/{YYYY-MM}`.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Book, `{paying region code}/{programme}`.
+    #[prost(string, tag = "2")]
+    pub book: ::prost::alloc::string::String,
+    /// Booking month, YYYY-MM.
+    #[prost(string, tag = "3")]
+    pub month: ::prost::alloc::string::String,
+    /// State.
+    #[prost(enumeration = "CloseState", tag = "4")]
+    pub state: i32,
+    /// The trial balance as it was closed, by control account; empty before.
+    #[prost(message, repeated, tag = "5")]
+    pub accounts: ::prost::alloc::vec::Vec<TrialBalanceAccount>,
+    /// Transfers booked in the month, posted layer.
+    #[prost(int64, tag = "6")]
+    pub transfers: i64,
+    /// Administrator who proposed.
+    #[prost(string, tag = "7")]
+    pub proposed_by: ::prost::alloc::string::String,
+    /// Why.
+    #[prost(string, tag = "8")]
+    pub proposal_reason: ::prost::alloc::string::String,
+    /// Administrator who decided; empty before.
+    #[prost(string, tag = "9")]
+    pub decided_by: ::prost::alloc::string::String,
+    /// Why; empty before.
+    #[prost(string, tag = "10")]
+    pub decision_reason: ::prost::alloc::string::String,
+    /// From 1.
+    #[prost(int64, tag = "11")]
+    pub version: i64,
+    /// When this version was recorded, UTC microseconds since 1970.
+    #[prost(int64, tag = "12")]
+    pub recorded_time_us: i64,
+}
+/// One side of a voucher.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VoucherLine {
+    /// Account code (科目编码) of the region's chart.
+    #[prost(string, tag = "1")]
+    pub account_code: ::prost::alloc::string::String,
+    /// Account title in Chinese.
+    #[prost(string, tag = "2")]
+    pub account_zh: ::prost::alloc::string::String,
+    /// Account title in English.
+    #[prost(string, tag = "3")]
+    pub account_en: ::prost::alloc::string::String,
+    /// Subsidiary item: channel, or funder division and budget year; may be empty.
+    #[prost(string, tag = "4")]
+    pub detail: ::prost::alloc::string::String,
+    /// Debit, fen; 0 on the credit side.
+    #[prost(int64, tag = "5")]
+    pub debit_fen: i64,
+    /// Credit, fen; 0 on the debit side.
+    #[prost(int64, tag = "6")]
+    pub credit_fen: i64,
+}
+/// A voucher: all entries of one kind of a month. Its debits equal its credits.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Voucher {
+    /// From 1 within book and month; printed as 记-0001.
+    #[prost(int64, tag = "1")]
+    pub number: i64,
+    /// Last day of the month, YYYY-MM-DD.
+    #[prost(string, tag = "2")]
+    pub date: ::prost::alloc::string::String,
+    /// The line of LEDGER.md, e.g. `MATCHED`.
+    #[prost(string, tag = "3")]
+    pub kind: ::prost::alloc::string::String,
+    /// Summary (摘要) in Chinese.
+    #[prost(string, tag = "4")]
+    pub summary_zh: ::prost::alloc::string::String,
+    /// Summary in English.
+    #[prost(string, tag = "5")]
+    pub summary_en: ::prost::alloc::string::String,
+    /// Debits, then credits.
+    #[prost(message, repeated, tag = "6")]
+    pub lines: ::prost::alloc::vec::Vec<VoucherLine>,
+    /// Attachments (附单据数): the transfers that it sums.
+    #[prost(int64, tag = "7")]
+    pub attachments: i64,
+}
+/// Where a month's close stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum CloseState {
+    /// Not given; refused on input with ENUM_UNSPECIFIED.
+    Unspecified = 0,
+    /// Awaits the second person.
+    Proposed = 1,
+    /// Closed. Final.
+    Closed = 2,
+    /// Declined; it may be proposed again.
+    Declined = 3,
+}
+impl CloseState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CLOSE_STATE_UNSPECIFIED",
+            Self::Proposed => "CLOSE_STATE_PROPOSED",
+            Self::Closed => "CLOSE_STATE_CLOSED",
+            Self::Declined => "CLOSE_STATE_DECLINED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CLOSE_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "CLOSE_STATE_PROPOSED" => Some(Self::Proposed),
+            "CLOSE_STATE_CLOSED" => Some(Self::Closed),
+            "CLOSE_STATE_DECLINED" => Some(Self::Declined),
+            _ => None,
+        }
+    }
+}
+/// A month to be closed; the caller is an administrator of the book's region.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProposeCloseRequest {
+    /// Required. UUIDv7, made and persisted by the caller before sending, unique per participant. The
+    /// same id with the same bytes returns the first answer; with other bytes REQUEST_ID_REUSED; older
+    /// than 35 days or from the future REQUEST_ID_AGE.
+    #[prost(string, tag = "1")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Required. `{paying region code}/{programme}`.
+    #[prost(string, tag = "2")]
+    pub book: ::prost::alloc::string::String,
+    /// Required. YYYY-MM.
+    #[prost(string, tag = "3")]
+    pub month: ::prost::alloc::string::String,
+    /// Required. Up to 1,000 characters.
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// The proposal.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ProposeCloseResponse {
+    /// The close, proposed.
+    #[prost(message, optional, tag = "1")]
+    pub month_close: ::core::option::Option<MonthClose>,
+    /// The gateway's receipt.
+    #[prost(message, optional, tag = "2")]
+    pub receipt: ::core::option::Option<Receipt>,
+}
+/// The second person's decision.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DecideCloseRequest {
+    /// Required. UUIDv7, made and persisted by the caller before sending, unique per participant. The
+    /// same id with the same bytes returns the first answer; with other bytes REQUEST_ID_REUSED; older
+    /// than 35 days or from the future REQUEST_ID_AGE.
+    #[prost(string, tag = "1")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Required. `monthCloses/{paying region code}/{programme}/{YYYY-MM}`.
+    #[prost(string, tag = "2")]
+    pub month_close: ::prost::alloc::string::String,
+    /// Whether to close; else the proposal is declined.
+    #[prost(bool, tag = "3")]
+    pub approve: bool,
+    /// Required. Up to 1,000 characters.
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// The decision.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DecideCloseResponse {
+    /// The close, closed or declined.
+    #[prost(message, optional, tag = "1")]
+    pub month_close: ::core::option::Option<MonthClose>,
+    /// The gateway's receipt.
+    #[prost(message, optional, tag = "2")]
+    pub receipt: ::core::option::Option<Receipt>,
+}
+/// Request for a page of closes.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListClosesRequest {
+    /// Filter, see paging.proto. Fields: book, month, state. Default: everything the caller may see.
+    #[prost(string, tag = "1")]
+    pub filter: ::prost::alloc::string::String,
+    /// Most items wanted, 0 to 1,000; 0 means 50. FIELD_OUT_OF_RANGE beyond.
+    #[prost(int32, tag = "2")]
+    pub page_size: i32,
+    /// `next_page_token` of the page before; empty for the first. PAGE_TOKEN_MALFORMED otherwise.
+    #[prost(string, tag = "3")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// A page of closes.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListClosesResponse {
+    /// The items, by book and month.
+    #[prost(message, repeated, tag = "1")]
+    pub closes: ::prost::alloc::vec::Vec<MonthClose>,
+    /// Token of the next page; empty after the last.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// Request for vouchers.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListVouchersRequest {
+    /// Required. `{paying region code}/{programme}`.
+    #[prost(string, tag = "1")]
+    pub book: ::prost::alloc::string::String,
+    /// Required. YYYY-MM.
+    #[prost(string, tag = "2")]
+    pub month: ::prost::alloc::string::String,
+}
+/// The vouchers of a month.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListVouchersResponse {
+    /// In the order of their numbers.
+    #[prost(message, repeated, tag = "1")]
+    pub vouchers: ::prost::alloc::vec::Vec<Voucher>,
+    /// Whether the month is closed: then they are final.
+    #[prost(bool, tag = "2")]
+    pub closed: bool,
+    /// Sum of all debits, fen; equals `credit_fen`.
+    #[prost(int64, tag = "3")]
+    pub debit_fen: i64,
+    /// Sum of all credits, fen.
+    #[prost(int64, tag = "4")]
+    pub credit_fen: i64,
+}
+/// Generated client implementations.
+pub mod month_close_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Closing a book's months, for administrators of its region. Who proposes does not approve.
+    #[derive(Debug, Clone)]
+    pub struct MonthCloseServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl MonthCloseServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> MonthCloseServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> MonthCloseServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            MonthCloseServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Proposes to close a month. The month is over, the one before is closed, every day is run and
+        /// not disputed, no break above the policy's amount is open, and statements are settled or
+        /// carried: CLOSE_CONDITION_UNMET names what is not. STATE_NOT_ALLOWED when proposed or closed.
+        pub async fn propose_close(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ProposeCloseRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ProposeCloseResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/jjj.gateway.v1.MonthCloseService/ProposeClose",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("jjj.gateway.v1.MonthCloseService", "ProposeClose"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Approves, and the month never changes again; or declines. The conditions are checked anew.
+        /// SAME_PERSON, STATE_NOT_ALLOWED, CLOSE_CONDITION_UNMET.
+        pub async fn decide_close(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DecideCloseRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DecideCloseResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/jjj.gateway.v1.MonthCloseService/DecideClose",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("jjj.gateway.v1.MonthCloseService", "DecideClose"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Closes.
+        pub async fn list_closes(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListClosesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListClosesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/jjj.gateway.v1.MonthCloseService/ListCloses",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("jjj.gateway.v1.MonthCloseService", "ListCloses"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// The vouchers of a month; of an open one, as it stands.
+        pub async fn list_vouchers(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListVouchersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListVouchersResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/jjj.gateway.v1.MonthCloseService/ListVouchers",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("jjj.gateway.v1.MonthCloseService", "ListVouchers"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod month_close_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with MonthCloseServiceServer.
+    #[async_trait]
+    pub trait MonthCloseService: std::marker::Send + std::marker::Sync + 'static {
+        /// Proposes to close a month. The month is over, the one before is closed, every day is run and
+        /// not disputed, no break above the policy's amount is open, and statements are settled or
+        /// carried: CLOSE_CONDITION_UNMET names what is not. STATE_NOT_ALLOWED when proposed or closed.
+        async fn propose_close(
+            &self,
+            request: tonic::Request<super::ProposeCloseRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ProposeCloseResponse>,
+            tonic::Status,
+        >;
+        /// Approves, and the month never changes again; or declines. The conditions are checked anew.
+        /// SAME_PERSON, STATE_NOT_ALLOWED, CLOSE_CONDITION_UNMET.
+        async fn decide_close(
+            &self,
+            request: tonic::Request<super::DecideCloseRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DecideCloseResponse>,
+            tonic::Status,
+        >;
+        /// Closes.
+        async fn list_closes(
+            &self,
+            request: tonic::Request<super::ListClosesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListClosesResponse>,
+            tonic::Status,
+        >;
+        /// The vouchers of a month; of an open one, as it stands.
+        async fn list_vouchers(
+            &self,
+            request: tonic::Request<super::ListVouchersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListVouchersResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Closing a book's months, for administrators of its region. Who proposes does not approve.
+    #[derive(Debug)]
+    pub struct MonthCloseServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> MonthCloseServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for MonthCloseServiceServer<T>
+    where
+        T: MonthCloseService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/jjj.gateway.v1.MonthCloseService/ProposeClose" => {
+                    #[allow(non_camel_case_types)]
+                    struct ProposeCloseSvc<T: MonthCloseService>(pub Arc<T>);
+                    impl<
+                        T: MonthCloseService,
+                    > tonic::server::UnaryService<super::ProposeCloseRequest>
+                    for ProposeCloseSvc<T> {
+                        type Response = super::ProposeCloseResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ProposeCloseRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as MonthCloseService>::propose_close(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ProposeCloseSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/jjj.gateway.v1.MonthCloseService/DecideClose" => {
+                    #[allow(non_camel_case_types)]
+                    struct DecideCloseSvc<T: MonthCloseService>(pub Arc<T>);
+                    impl<
+                        T: MonthCloseService,
+                    > tonic::server::UnaryService<super::DecideCloseRequest>
+                    for DecideCloseSvc<T> {
+                        type Response = super::DecideCloseResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DecideCloseRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as MonthCloseService>::decide_close(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DecideCloseSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/jjj.gateway.v1.MonthCloseService/ListCloses" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListClosesSvc<T: MonthCloseService>(pub Arc<T>);
+                    impl<
+                        T: MonthCloseService,
+                    > tonic::server::UnaryService<super::ListClosesRequest>
+                    for ListClosesSvc<T> {
+                        type Response = super::ListClosesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListClosesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as MonthCloseService>::list_closes(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListClosesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/jjj.gateway.v1.MonthCloseService/ListVouchers" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListVouchersSvc<T: MonthCloseService>(pub Arc<T>);
+                    impl<
+                        T: MonthCloseService,
+                    > tonic::server::UnaryService<super::ListVouchersRequest>
+                    for ListVouchersSvc<T> {
+                        type Response = super::ListVouchersResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListVouchersRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as MonthCloseService>::list_vouchers(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListVouchersSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for MonthCloseServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "jjj.gateway.v1.MonthCloseService";
+    impl<T> tonic::server::NamedService for MonthCloseServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
@@ -22582,7 +23387,7 @@ pub struct Policy {
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
     /// Kind: `gate`, `programme`, `agreement`, `record_kind`, `contract_caps`, `channel`,
-    /// `operating_subsidy`, `settlement_account`, `calendar`.
+    /// `operating_subsidy`, `settlement_account`, `calendar`, `accounting`.
     #[prost(string, tag = "2")]
     pub kind: ::prost::alloc::string::String,
     /// What it is for, by kind, e.g. `110000/care_subsidy`, `130000>110000/RATING`, `unionpay`.
@@ -25503,7 +26308,8 @@ pub struct Break {
     /// Region of the institution, `regions/{code}`; empty when not known.
     #[prost(string, tag = "11")]
     pub institution_region: ::prost::alloc::string::String,
-    /// What it is about: a payment, refund, grant, claim, file, or row `files/{uuid}#{line}`.
+    /// What it is about: a payment, refund, grant, claim, payout, settlement statement, file, or row
+    /// `files/{uuid}#{line}`.
     #[prost(string, tag = "12")]
     pub subject: ::prost::alloc::string::String,
     /// `elders/{uuid}` whose money it is; empty when not known.
@@ -25657,6 +26463,10 @@ pub enum BreakClass {
     MissingField = 24,
     /// Finding: the channel's message was refused and contradicts what the ledger has.
     Contradiction = 25,
+    /// Finding: a payout that statements do not account for, or for another amount or account.
+    PayoutMismatch = 26,
+    /// Finding: a settlement statement past its due day without a payout.
+    PayoutMissing = 27,
 }
 impl BreakClass {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -25691,6 +26501,8 @@ impl BreakClass {
             Self::BalanceMismatch => "BREAK_CLASS_BALANCE_MISMATCH",
             Self::MissingField => "BREAK_CLASS_MISSING_FIELD",
             Self::Contradiction => "BREAK_CLASS_CONTRADICTION",
+            Self::PayoutMismatch => "BREAK_CLASS_PAYOUT_MISMATCH",
+            Self::PayoutMissing => "BREAK_CLASS_PAYOUT_MISSING",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -25722,6 +26534,8 @@ impl BreakClass {
             "BREAK_CLASS_BALANCE_MISMATCH" => Some(Self::BalanceMismatch),
             "BREAK_CLASS_MISSING_FIELD" => Some(Self::MissingField),
             "BREAK_CLASS_CONTRADICTION" => Some(Self::Contradiction),
+            "BREAK_CLASS_PAYOUT_MISMATCH" => Some(Self::PayoutMismatch),
+            "BREAK_CLASS_PAYOUT_MISSING" => Some(Self::PayoutMissing),
             _ => None,
         }
     }
@@ -28699,6 +29513,1267 @@ pub mod report_service_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "jjj.gateway.v1.ReportService";
     impl<T> tonic::server::NamedService for ReportServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// A district's part of a statement, by the elders whose household it registers.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FunderShare {
+    /// GB/T 2260 division code.
+    #[prost(string, tag = "1")]
+    pub division: ::prost::alloc::string::String,
+    /// Payments matched in the cycle.
+    #[prost(int64, tag = "2")]
+    pub payments: i64,
+    /// Their sum as paid, fen.
+    #[prost(int64, tag = "3")]
+    pub gross_fen: i64,
+    /// Refunds matched in the cycle.
+    #[prost(int64, tag = "4")]
+    pub refunds: i64,
+    /// Their sum, fen.
+    #[prost(int64, tag = "5")]
+    pub refunds_fen: i64,
+}
+/// What a channel is to pay a payee for a cycle, out of one book. Shown to the paying region, the
+/// institution's region and the channel.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SettlementStatement {
+    /// `settlementStatements/{channel}-{YYYYMMDD}-{region code}-{programme}-{uscc, or fee}`.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// `channels/{id}` that pays.
+    #[prost(string, tag = "2")]
+    pub channel: ::prost::alloc::string::String,
+    /// Paying region, `regions/{code}`.
+    #[prost(string, tag = "3")]
+    pub region: ::prost::alloc::string::String,
+    /// Programme.
+    #[prost(string, tag = "4")]
+    pub programme: ::prost::alloc::string::String,
+    /// `institutions/{uscc}` to be paid; empty: the channel's own fee.
+    #[prost(string, tag = "5")]
+    pub institution: ::prost::alloc::string::String,
+    /// Region of the institution, `regions/{code}`; empty when not known.
+    #[prost(string, tag = "6")]
+    pub institution_region: ::prost::alloc::string::String,
+    /// First clearing date of the cycle, YYYY-MM-DD.
+    #[prost(string, tag = "7")]
+    pub from_date: ::prost::alloc::string::String,
+    /// Last clearing date of the cycle, YYYY-MM-DD.
+    #[prost(string, tag = "8")]
+    pub clearing_date: ::prost::alloc::string::String,
+    /// Payments and rows in suspense as the files state them; of the fee, the fees charged. Fen.
+    #[prost(int64, tag = "9")]
+    pub gross_fen: i64,
+    /// Refunds, fen.
+    #[prost(int64, tag = "10")]
+    pub refunds_fen: i64,
+    /// Fees that the institution bears, fen.
+    #[prost(int64, tag = "11")]
+    pub fees_fen: i64,
+    /// Corrections of earlier cycles booked meanwhile, from either side, fen.
+    #[prost(int64, tag = "12")]
+    pub adjustments_fen: i64,
+    /// What earlier statements left to pay; negative when it was carried. Fen.
+    #[prost(int64, tag = "13")]
+    pub brought_forward_fen: i64,
+    /// Fees in dispute that the channel keeps until their break is resolved, fen.
+    #[prost(int64, tag = "14")]
+    pub withheld_fen: i64,
+    /// To be paid: gross - refunds - fees + adjustments + brought forward - withheld. Fen.
+    #[prost(int64, tag = "15")]
+    pub net_fen: i64,
+    /// Who funded what was matched.
+    #[prost(message, repeated, tag = "16")]
+    pub funders: ::prost::alloc::vec::Vec<FunderShare>,
+    /// `settlementAccounts/{uuid}` in force at the making; empty when the institution has none.
+    #[prost(string, tag = "17")]
+    pub settlement_account: ::prost::alloc::string::String,
+    /// Last 4 digits of that account; empty without one.
+    #[prost(string, tag = "18")]
+    pub account_last4: ::prost::alloc::string::String,
+    /// To be given with the payout (ISO 20022 EndToEndId).
+    #[prost(string, tag = "19")]
+    pub end_to_end_id: ::prost::alloc::string::String,
+    /// Last day on which the payout is in time, YYYY-MM-DD.
+    #[prost(string, tag = "20")]
+    pub due_on: ::prost::alloc::string::String,
+    /// State.
+    #[prost(enumeration = "SettlementStatementState", tag = "21")]
+    pub state: i32,
+    /// What was paid, fen.
+    #[prost(int64, tag = "22")]
+    pub paid_fen: i64,
+    /// `payouts/{uuid}` that settled it; empty before.
+    #[prost(string, tag = "23")]
+    pub payout: ::prost::alloc::string::String,
+    /// From 1.
+    #[prost(int64, tag = "24")]
+    pub version: i64,
+    /// When this version was recorded, UTC microseconds since 1970.
+    #[prost(int64, tag = "25")]
+    pub recorded_time_us: i64,
+}
+/// Where a channel's settlement stands.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SettlementCycle {
+    /// `channels/{id}`.
+    #[prost(string, tag = "1")]
+    pub channel: ::prost::alloc::string::String,
+    /// Last clearing date of the last cycle, YYYY-MM-DD.
+    #[prost(string, tag = "2")]
+    pub clearing_date: ::prost::alloc::string::String,
+    /// Ledger number up to which statements have taken in the journal.
+    #[prost(int64, tag = "3")]
+    pub ledger_number: i64,
+    /// How many cycles there were.
+    #[prost(int64, tag = "4")]
+    pub version: i64,
+}
+/// A payout, or a collection, as the channel reported it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Payout {
+    /// `payouts/{uuid}`; the uuid is the request id of the report.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// `channels/{id}` that paid.
+    #[prost(string, tag = "2")]
+    pub channel: ::prost::alloc::string::String,
+    /// The channel's own reference.
+    #[prost(string, tag = "3")]
+    pub reference: ::prost::alloc::string::String,
+    /// End-to-end id given; may be empty.
+    #[prost(string, tag = "4")]
+    pub end_to_end_id: ::prost::alloc::string::String,
+    /// `institutions/{uscc}` paid; empty on bulk payouts.
+    #[prost(string, tag = "5")]
+    pub institution: ::prost::alloc::string::String,
+    /// Last 4 digits of the account paid; may be empty.
+    #[prost(string, tag = "6")]
+    pub account_last4: ::prost::alloc::string::String,
+    /// Amount, fen; negative: collected from the institution.
+    #[prost(int64, tag = "7")]
+    pub amount_fen: i64,
+    /// Day of the payout, YYYY-MM-DD.
+    #[prost(string, tag = "8")]
+    pub paid_on: ::prost::alloc::string::String,
+    /// State.
+    #[prost(enumeration = "PayoutState", tag = "9")]
+    pub state: i32,
+    /// Rule by which it was matched.
+    #[prost(enumeration = "PayoutRule", tag = "10")]
+    pub rule: i32,
+    /// `settlementStatements/…` that it settled, or names without settling them.
+    #[prost(string, repeated, tag = "11")]
+    pub statements: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// `breaks/…` that it opened; empty when it is as stated.
+    #[prost(string, tag = "12")]
+    pub reconciliation_break: ::prost::alloc::string::String,
+    /// From 1.
+    #[prost(int64, tag = "13")]
+    pub version: i64,
+    /// When this version was recorded, UTC microseconds since 1970.
+    #[prost(int64, tag = "14")]
+    pub recorded_time_us: i64,
+}
+/// Where a statement stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SettlementStatementState {
+    /// Not given; refused on input with ENUM_UNSPECIFIED.
+    Unspecified = 0,
+    /// Awaits its payout.
+    Open = 1,
+    /// Paid, or nothing to pay.
+    Settled = 2,
+    /// Less than nothing to pay: the next statement takes it, or the channel collects it.
+    Carried = 3,
+    /// Was carried; a later statement has taken it.
+    Taken = 4,
+}
+impl SettlementStatementState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SETTLEMENT_STATEMENT_STATE_UNSPECIFIED",
+            Self::Open => "SETTLEMENT_STATEMENT_STATE_OPEN",
+            Self::Settled => "SETTLEMENT_STATEMENT_STATE_SETTLED",
+            Self::Carried => "SETTLEMENT_STATEMENT_STATE_CARRIED",
+            Self::Taken => "SETTLEMENT_STATEMENT_STATE_TAKEN",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SETTLEMENT_STATEMENT_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "SETTLEMENT_STATEMENT_STATE_OPEN" => Some(Self::Open),
+            "SETTLEMENT_STATEMENT_STATE_SETTLED" => Some(Self::Settled),
+            "SETTLEMENT_STATEMENT_STATE_CARRIED" => Some(Self::Carried),
+            "SETTLEMENT_STATEMENT_STATE_TAKEN" => Some(Self::Taken),
+            _ => None,
+        }
+    }
+}
+/// Whether statements account for a payout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum PayoutState {
+    /// Not given; refused on input with ENUM_UNSPECIFIED.
+    Unspecified = 0,
+    /// Booked against statements.
+    Matched = 1,
+    /// No statement accounts for it, or it went to another account; nothing is booked.
+    Unmatched = 2,
+}
+impl PayoutState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "PAYOUT_STATE_UNSPECIFIED",
+            Self::Matched => "PAYOUT_STATE_MATCHED",
+            Self::Unmatched => "PAYOUT_STATE_UNMATCHED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "PAYOUT_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "PAYOUT_STATE_MATCHED" => Some(Self::Matched),
+            "PAYOUT_STATE_UNMATCHED" => Some(Self::Unmatched),
+            _ => None,
+        }
+    }
+}
+/// How a payout found its statements, in the order in which the rules are tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum PayoutRule {
+    /// Not given; refused on input with ENUM_UNSPECIFIED.
+    Unspecified = 0,
+    /// By the statement's end-to-end id.
+    EndToEndId = 1,
+    /// The only open statement of the amount.
+    Amount = 2,
+    /// The payee's open statements sum to it.
+    Payee = 3,
+    /// The open statements of a cycle and book sum to it: a bulk entry.
+    Cycle = 4,
+    /// The channel's open statements sum to it.
+    Channel = 5,
+    /// Nothing fits.
+    None = 6,
+}
+impl PayoutRule {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "PAYOUT_RULE_UNSPECIFIED",
+            Self::EndToEndId => "PAYOUT_RULE_END_TO_END_ID",
+            Self::Amount => "PAYOUT_RULE_AMOUNT",
+            Self::Payee => "PAYOUT_RULE_PAYEE",
+            Self::Cycle => "PAYOUT_RULE_CYCLE",
+            Self::Channel => "PAYOUT_RULE_CHANNEL",
+            Self::None => "PAYOUT_RULE_NONE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "PAYOUT_RULE_UNSPECIFIED" => Some(Self::Unspecified),
+            "PAYOUT_RULE_END_TO_END_ID" => Some(Self::EndToEndId),
+            "PAYOUT_RULE_AMOUNT" => Some(Self::Amount),
+            "PAYOUT_RULE_PAYEE" => Some(Self::Payee),
+            "PAYOUT_RULE_CYCLE" => Some(Self::Cycle),
+            "PAYOUT_RULE_CHANNEL" => Some(Self::Channel),
+            "PAYOUT_RULE_NONE" => Some(Self::None),
+            _ => None,
+        }
+    }
+}
+/// The statements of a cycle; the caller is an administrator.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PrepareSettlementRequest {
+    /// Required. UUIDv7, made and persisted by the caller before sending, unique per participant. The
+    /// same id with the same bytes returns the first answer; with other bytes REQUEST_ID_REUSED; older
+    /// than 35 days or from the future REQUEST_ID_AGE.
+    #[prost(string, tag = "1")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Required. `channels/{id}`.
+    #[prost(string, tag = "2")]
+    pub channel: ::prost::alloc::string::String,
+    /// Required. Last clearing date of the cycle, YYYY-MM-DD.
+    #[prost(string, tag = "3")]
+    pub clearing_date: ::prost::alloc::string::String,
+}
+/// The cycle; list its statements by `clearing_date`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PrepareSettlementResponse {
+    /// The cycle that was made.
+    #[prost(message, optional, tag = "1")]
+    pub cycle: ::core::option::Option<SettlementCycle>,
+    /// The gateway's receipt.
+    #[prost(message, optional, tag = "2")]
+    pub receipt: ::core::option::Option<Receipt>,
+}
+/// Request for one statement.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetSettlementStatementRequest {
+    /// Required. `settlementStatements/…`.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+/// Request for a page of statements.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListSettlementStatementsRequest {
+    /// Filter, see paging.proto. Fields: channel, region, programme, institution, institution_region,
+    /// clearing_date, due_on, state. Default: everything the caller may see.
+    #[prost(string, tag = "1")]
+    pub filter: ::prost::alloc::string::String,
+    /// Most items wanted, 0 to 1,000; 0 means 50. FIELD_OUT_OF_RANGE beyond.
+    #[prost(int32, tag = "2")]
+    pub page_size: i32,
+    /// `next_page_token` of the page before; empty for the first. PAGE_TOKEN_MALFORMED otherwise.
+    #[prost(string, tag = "3")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// A page of statements.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListSettlementStatementsResponse {
+    /// The items, in the order of their names.
+    #[prost(message, repeated, tag = "1")]
+    pub statements: ::prost::alloc::vec::Vec<SettlementStatement>,
+    /// Token of the next page; empty after the last.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// A payout; the caller is the channel that made it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReportPayoutRequest {
+    /// Required. UUIDv7, made and persisted by the caller before sending, unique per participant. The
+    /// same id with the same bytes returns the first answer; with other bytes REQUEST_ID_REUSED; older
+    /// than 35 days or from the future REQUEST_ID_AGE.
+    #[prost(string, tag = "1")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Required. The channel's own reference, once; up to 64 characters.
+    #[prost(string, tag = "2")]
+    pub reference: ::prost::alloc::string::String,
+    /// The statement's end-to-end id; empty on bulk payouts. Up to 35 characters.
+    #[prost(string, tag = "3")]
+    pub end_to_end_id: ::prost::alloc::string::String,
+    /// `institutions/{uscc}` paid; empty on bulk payouts and for the channel's fee.
+    #[prost(string, tag = "4")]
+    pub institution: ::prost::alloc::string::String,
+    /// Last 4 digits of the account paid; empty when not known.
+    #[prost(string, tag = "5")]
+    pub account_last4: ::prost::alloc::string::String,
+    /// Required. Fen, not 0; negative: collected from the institution.
+    #[prost(int64, tag = "6")]
+    pub amount_fen: i64,
+    /// Required. Day of the payout, by today, YYYY-MM-DD.
+    #[prost(string, tag = "7")]
+    pub paid_on: ::prost::alloc::string::String,
+}
+/// The recorded payout.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReportPayoutResponse {
+    /// The payout with what it settled.
+    #[prost(message, optional, tag = "1")]
+    pub payout: ::core::option::Option<Payout>,
+    /// The gateway's receipt.
+    #[prost(message, optional, tag = "2")]
+    pub receipt: ::core::option::Option<Receipt>,
+}
+/// A payout to be matched again; the caller is an administrator.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MatchPayoutRequest {
+    /// Required. UUIDv7, made and persisted by the caller before sending, unique per participant. The
+    /// same id with the same bytes returns the first answer; with other bytes REQUEST_ID_REUSED; older
+    /// than 35 days or from the future REQUEST_ID_AGE.
+    #[prost(string, tag = "1")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Required. `payouts/{uuid}`.
+    #[prost(string, tag = "2")]
+    pub payout: ::prost::alloc::string::String,
+}
+/// The payout after the attempt.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MatchPayoutResponse {
+    /// The payout; still unmatched when nothing fits.
+    #[prost(message, optional, tag = "1")]
+    pub payout: ::core::option::Option<Payout>,
+    /// The gateway's receipt.
+    #[prost(message, optional, tag = "2")]
+    pub receipt: ::core::option::Option<Receipt>,
+}
+/// Request for a page of payouts.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListPayoutsRequest {
+    /// Filter, see paging.proto. Fields: channel, region, institution, paid_on, state, rule,
+    /// end_to_end_id, reference. Default: everything the caller may see.
+    #[prost(string, tag = "1")]
+    pub filter: ::prost::alloc::string::String,
+    /// Most items wanted, 0 to 1,000; 0 means 50. FIELD_OUT_OF_RANGE beyond.
+    #[prost(int32, tag = "2")]
+    pub page_size: i32,
+    /// `next_page_token` of the page before; empty for the first. PAGE_TOKEN_MALFORMED otherwise.
+    #[prost(string, tag = "3")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// A page of payouts.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListPayoutsResponse {
+    /// The items, in the order of their names.
+    #[prost(message, repeated, tag = "1")]
+    pub payouts: ::prost::alloc::vec::Vec<Payout>,
+    /// Token of the next page; empty after the last.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// Generated client implementations.
+pub mod settlement_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Settlement of what channels' files stated. Administrators make the statements, channels pay and
+    /// report what they paid.
+    #[derive(Debug, Clone)]
+    pub struct SettlementServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl SettlementServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> SettlementServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> SettlementServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            SettlementServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Makes the statements of a cycle: of everything booked to payees of the channel since the last
+        /// one. Idempotent by request id. The date is the newest that was run and ends a cycle of the
+        /// channel's policy; every date of the cycle has a run that is not incomplete. RUN_MISSING,
+        /// SETTLEMENT_NOT_DUE, RECORD_EXISTS, FIELD_OUT_OF_RANGE, POLICY_MISSING; BOOKS_MOVED when
+        /// something was booked meanwhile: send the same request again.
+        pub async fn prepare_settlement(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PrepareSettlementRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PrepareSettlementResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/jjj.gateway.v1.SettlementService/PrepareSettlement",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "jjj.gateway.v1.SettlementService",
+                        "PrepareSettlement",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// One statement.
+        pub async fn get_settlement_statement(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetSettlementStatementRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SettlementStatement>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/jjj.gateway.v1.SettlementService/GetSettlementStatement",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "jjj.gateway.v1.SettlementService",
+                        "GetSettlementStatement",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Statements.
+        pub async fn list_settlement_statements(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListSettlementStatementsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListSettlementStatementsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/jjj.gateway.v1.SettlementService/ListSettlementStatements",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "jjj.gateway.v1.SettlementService",
+                        "ListSettlementStatements",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// The channel paid out, or collected. Statements are found by end-to-end id, else by sum; what no
+        /// statement accounts for, or not so, opens a break PAYOUT_MISMATCH. RECORD_EXISTS when the
+        /// reference was reported before.
+        pub async fn report_payout(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReportPayoutRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReportPayoutResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/jjj.gateway.v1.SettlementService/ReportPayout",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("jjj.gateway.v1.SettlementService", "ReportPayout"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Reports in bulk. Up to 1,000 serialized ReportPayoutRequest items, decided one by one in their
+        /// order; each has its own request id, result and receipt, and a refused item costs the others
+        /// nothing. BATCH_SIZE when empty or too long.
+        pub async fn batch_report_payouts(
+            &mut self,
+            request: impl tonic::IntoRequest<super::BatchMutateRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::BatchMutateResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/jjj.gateway.v1.SettlementService/BatchReportPayouts",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "jjj.gateway.v1.SettlementService",
+                        "BatchReportPayouts",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Looks again for the statements of an unmatched payout: they were made after it, or the account
+        /// was registered meanwhile. STATE_NOT_ALLOWED when it is matched.
+        pub async fn match_payout(
+            &mut self,
+            request: impl tonic::IntoRequest<super::MatchPayoutRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::MatchPayoutResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/jjj.gateway.v1.SettlementService/MatchPayout",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("jjj.gateway.v1.SettlementService", "MatchPayout"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Payouts.
+        pub async fn list_payouts(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListPayoutsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListPayoutsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/jjj.gateway.v1.SettlementService/ListPayouts",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("jjj.gateway.v1.SettlementService", "ListPayouts"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod settlement_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with SettlementServiceServer.
+    #[async_trait]
+    pub trait SettlementService: std::marker::Send + std::marker::Sync + 'static {
+        /// Makes the statements of a cycle: of everything booked to payees of the channel since the last
+        /// one. Idempotent by request id. The date is the newest that was run and ends a cycle of the
+        /// channel's policy; every date of the cycle has a run that is not incomplete. RUN_MISSING,
+        /// SETTLEMENT_NOT_DUE, RECORD_EXISTS, FIELD_OUT_OF_RANGE, POLICY_MISSING; BOOKS_MOVED when
+        /// something was booked meanwhile: send the same request again.
+        async fn prepare_settlement(
+            &self,
+            request: tonic::Request<super::PrepareSettlementRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PrepareSettlementResponse>,
+            tonic::Status,
+        >;
+        /// One statement.
+        async fn get_settlement_statement(
+            &self,
+            request: tonic::Request<super::GetSettlementStatementRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SettlementStatement>,
+            tonic::Status,
+        >;
+        /// Statements.
+        async fn list_settlement_statements(
+            &self,
+            request: tonic::Request<super::ListSettlementStatementsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListSettlementStatementsResponse>,
+            tonic::Status,
+        >;
+        /// The channel paid out, or collected. Statements are found by end-to-end id, else by sum; what no
+        /// statement accounts for, or not so, opens a break PAYOUT_MISMATCH. RECORD_EXISTS when the
+        /// reference was reported before.
+        async fn report_payout(
+            &self,
+            request: tonic::Request<super::ReportPayoutRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReportPayoutResponse>,
+            tonic::Status,
+        >;
+        /// Reports in bulk. Up to 1,000 serialized ReportPayoutRequest items, decided one by one in their
+        /// order; each has its own request id, result and receipt, and a refused item costs the others
+        /// nothing. BATCH_SIZE when empty or too long.
+        async fn batch_report_payouts(
+            &self,
+            request: tonic::Request<super::BatchMutateRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::BatchMutateResponse>,
+            tonic::Status,
+        >;
+        /// Looks again for the statements of an unmatched payout: they were made after it, or the account
+        /// was registered meanwhile. STATE_NOT_ALLOWED when it is matched.
+        async fn match_payout(
+            &self,
+            request: tonic::Request<super::MatchPayoutRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::MatchPayoutResponse>,
+            tonic::Status,
+        >;
+        /// Payouts.
+        async fn list_payouts(
+            &self,
+            request: tonic::Request<super::ListPayoutsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListPayoutsResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Settlement of what channels' files stated. Administrators make the statements, channels pay and
+    /// report what they paid.
+    #[derive(Debug)]
+    pub struct SettlementServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> SettlementServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for SettlementServiceServer<T>
+    where
+        T: SettlementService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/jjj.gateway.v1.SettlementService/PrepareSettlement" => {
+                    #[allow(non_camel_case_types)]
+                    struct PrepareSettlementSvc<T: SettlementService>(pub Arc<T>);
+                    impl<
+                        T: SettlementService,
+                    > tonic::server::UnaryService<super::PrepareSettlementRequest>
+                    for PrepareSettlementSvc<T> {
+                        type Response = super::PrepareSettlementResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PrepareSettlementRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SettlementService>::prepare_settlement(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PrepareSettlementSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/jjj.gateway.v1.SettlementService/GetSettlementStatement" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetSettlementStatementSvc<T: SettlementService>(pub Arc<T>);
+                    impl<
+                        T: SettlementService,
+                    > tonic::server::UnaryService<super::GetSettlementStatementRequest>
+                    for GetSettlementStatementSvc<T> {
+                        type Response = super::SettlementStatement;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetSettlementStatementRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SettlementService>::get_settlement_statement(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetSettlementStatementSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/jjj.gateway.v1.SettlementService/ListSettlementStatements" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListSettlementStatementsSvc<T: SettlementService>(pub Arc<T>);
+                    impl<
+                        T: SettlementService,
+                    > tonic::server::UnaryService<super::ListSettlementStatementsRequest>
+                    for ListSettlementStatementsSvc<T> {
+                        type Response = super::ListSettlementStatementsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                super::ListSettlementStatementsRequest,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SettlementService>::list_settlement_statements(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListSettlementStatementsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/jjj.gateway.v1.SettlementService/ReportPayout" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReportPayoutSvc<T: SettlementService>(pub Arc<T>);
+                    impl<
+                        T: SettlementService,
+                    > tonic::server::UnaryService<super::ReportPayoutRequest>
+                    for ReportPayoutSvc<T> {
+                        type Response = super::ReportPayoutResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReportPayoutRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SettlementService>::report_payout(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReportPayoutSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/jjj.gateway.v1.SettlementService/BatchReportPayouts" => {
+                    #[allow(non_camel_case_types)]
+                    struct BatchReportPayoutsSvc<T: SettlementService>(pub Arc<T>);
+                    impl<
+                        T: SettlementService,
+                    > tonic::server::UnaryService<super::BatchMutateRequest>
+                    for BatchReportPayoutsSvc<T> {
+                        type Response = super::BatchMutateResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::BatchMutateRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SettlementService>::batch_report_payouts(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = BatchReportPayoutsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/jjj.gateway.v1.SettlementService/MatchPayout" => {
+                    #[allow(non_camel_case_types)]
+                    struct MatchPayoutSvc<T: SettlementService>(pub Arc<T>);
+                    impl<
+                        T: SettlementService,
+                    > tonic::server::UnaryService<super::MatchPayoutRequest>
+                    for MatchPayoutSvc<T> {
+                        type Response = super::MatchPayoutResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::MatchPayoutRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SettlementService>::match_payout(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = MatchPayoutSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/jjj.gateway.v1.SettlementService/ListPayouts" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListPayoutsSvc<T: SettlementService>(pub Arc<T>);
+                    impl<
+                        T: SettlementService,
+                    > tonic::server::UnaryService<super::ListPayoutsRequest>
+                    for ListPayoutsSvc<T> {
+                        type Response = super::ListPayoutsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListPayoutsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SettlementService>::list_payouts(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListPayoutsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for SettlementServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "jjj.gateway.v1.SettlementService";
+    impl<T> tonic::server::NamedService for SettlementServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

@@ -1,38 +1,50 @@
-//! The identities of LEDGER.md that a run can check from what it has read: 5 and 6 for every
-//! book that it touches. `super::super::identities` checks them all on a whole database.
+//! The identities of LEDGER.md for every book that a run touches: 5 and 6 here, the others in
+//! [`super::books`]. `super::super::identities` checks them all on a whole database.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::booking::LedgerRow;
 use super::super::rows::{BreakRow, IdentityResult};
 use super::super::stake::{Stake, StakeKind};
-use super::StartRun;
+use super::books;
 use super::expire::Expired;
 use super::judge::{BreakChange, Outcome};
 use super::load::{Day, Gather};
+use super::{BillLines, StartRun};
+use crate::decision::Call;
 use crate::key;
 use crate::ledger::{Account, AccountRow, Book, Layer, Transfer};
 use crate::payment::PaymentState;
 use crate::snapshot::{Snapshot, Stop};
 
+/// What the run has found.
+pub struct Found<'a> {
+    pub outcomes: &'a [Outcome],
+    pub others: &'a [BreakChange],
+    pub expired: &'a [Expired],
+    /// The channel's breaks as the run leaves them.
+    pub after: &'a BTreeMap<String, BreakRow>,
+    pub bill_lines: &'a BillLines,
+}
+
 pub fn identities(
     run: &StartRun,
     day: &Day,
-    outcomes: &[Outcome],
-    others: &[BreakChange],
-    expired: &[Expired],
-    after: &BTreeMap<String, BreakRow>,
+    found: &Found<'_>,
     snapshot: &Snapshot,
+    call: &Call,
 ) -> Result<Vec<IdentityResult>, Stop> {
+    let Found { outcomes, others, expired, after, bill_lines } = *found;
     let transfers: Vec<&Transfer> = transfers(outcomes, others, expired).collect();
     let touched = transfers.iter().map(|t| t.debit.book.clone());
     let at_stake = open_stakes(after.values()).map(|s| s.book.clone());
     let books: BTreeSet<Book> = touched.chain(at_stake).collect();
     let mut gather = Gather::default();
-    let mut results = Vec::new();
-    for book in books {
-        let check = BookCheck { run, day, book: &book, transfers: &transfers };
-        let clearing = Account::clearing(&book, &run.channel, run.clearing_date);
+    let left = books::Left { transfers: &transfers, outcomes, breaks: after, bill_lines };
+    let mut results = gather.ask(books::identities(run, day, &books, &left, snapshot, call))?.unwrap_or_default();
+    for book in &books {
+        let check = BookCheck { run, day, book, transfers: &transfers };
+        let clearing = Account::clearing(book, &run.channel, run.clearing_date);
         let before = gather.ask(snapshot.get::<AccountRow>(key![clearing.clone()]))?.flatten();
         let (posted, held) = before.map_or((0, 0), |row| (row.posted_fen, row.held_fen));
         results.push(check.suspense(after));

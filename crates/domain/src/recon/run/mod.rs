@@ -9,11 +9,14 @@
 //! else of most rows of the same institution, else to the run's `default_book`. With none of
 //! these it is not booked, and the run is `INCOMPLETE`.
 
+mod books;
 mod check;
 mod emit;
 mod expire;
 mod judge;
 mod load;
+
+pub(crate) use self::load::Gather;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -86,6 +89,9 @@ impl Command for StartRun {
     }
 }
 
+/// Bill lines by bill and fee type.
+type BillLines = BTreeMap<(String, crate::care::bill::FeeType), crate::care::bill::BillLineRow>;
+
 /// Everything a run has found, before it becomes leaves.
 struct Assembled {
     outcomes: Vec<Outcome>,
@@ -93,7 +99,7 @@ struct Assembled {
     others: Vec<BreakChange>,
     expired: Vec<expire::Expired>,
     identities: Vec<super::rows::IdentityResult>,
-    bill_lines: BTreeMap<(String, crate::care::bill::FeeType), crate::care::bill::BillLineRow>,
+    bill_lines: BillLines,
     ledger_leg: LegCounts,
     channel_leg: LegCounts,
     breaks_opened: i64,
@@ -133,7 +139,14 @@ impl StartRun {
         let expired = expire::reservations(self, day, &outcomes, call)?;
         let bill_lines = load::bill_lines(snapshot, &outcomes, &expired)?;
         let after = breaks_after(day, &outcomes, &others);
-        let identities = check::identities(self, day, &outcomes, &others, &expired, &after, snapshot)?;
+        let found = check::Found {
+            outcomes: &outcomes,
+            others: &others,
+            expired: &expired,
+            after: &after,
+            bill_lines: &bill_lines,
+        };
+        let identities = check::identities(self, day, &found, snapshot, call)?;
         let opened = |b: &&BreakRow| b.version == 1;
         let (ledger_leg, channel_leg) = judge::leg_counts(day, &outcomes);
         Ok(Assembled {

@@ -1,0 +1,213 @@
+//! The identities of a book that a run touches, beside those of its date ([`super::check`]): 1 to 4 and 7
+//! to 9, from balances, running sums and what the run itself moves. How much history the database holds
+//! makes no difference.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::StartRun;
+use super::judge::Outcome;
+use super::load::{Day, Gather};
+use crate::care::bill::{BillLineRow, FeeType};
+use crate::close::{CloseRow, Trial, trial};
+use crate::decision::Call;
+use crate::key;
+use crate::ledger::{Account, AccountKind, AccountRow, Book, GeneralLedgerRow, Layer, Side, Transfer, Turnover};
+use crate::recon::finding::{account_subject, bill_line_subject};
+use crate::recon::{BreakClass, BreakRow, IdentityResult};
+use crate::snapshot::{Snapshot, Stop};
+
+/// What the run leaves behind, as far as identities ask.
+pub struct Left<'a> {
+    pub transfers: &'a [&'a Transfer],
+    pub outcomes: &'a [Outcome],
+    /// The channel's breaks.
+    pub breaks: &'a BTreeMap<String, BreakRow>,
+    pub bill_lines: &'a BTreeMap<(String, FeeType), BillLineRow>,
+}
+
+struct Books<'a> {
+    run: &'a StartRun,
+    left: &'a Left<'a>,
+    snapshot: &'a Snapshot,
+}
+
+pub fn identities(
+    run: &StartRun,
+    day: &Day,
+    books: &BTreeSet<Book>,
+    left: &Left<'_>,
+    snapshot: &Snapshot,
+    call: &Call,
+) -> Result<Vec<IdentityResult>, Stop> {
+    let check = Books { run, left, snapshot };
+    let mut gather = Gather::default();
+    let mut results = vec![check.evidence()];
+    results.extend(gather.ask(check.bill_lines())?);
+    for book in books {
+        results.push(check.transfers(book));
+        results.extend(gather.ask(check.entitlements(book))?);
+        if let Some(trial) = gather.ask(trial(snapshot, book, call.now.month()))? {
+            results.extend(gather.ask(check.balances(book, &trial))?);
+            if day.policy.prefunded {
+                results.push(check.placed(book, &trial));
+            }
+        }
+        results.extend(gather.ask(check.last_close(book))?.flatten());
+    }
+    gather.end()?;
+    Ok(results)
+}
+
+fn result(number: i64, book: Option<&Book>, off: Vec<(String, i64)>) -> IdentityResult {
+    IdentityResult {
+        number,
+        book: book.map(Book::to_string).unwrap_or_default(),
+        holds: off.is_empty(),
+        difference_fen: off.iter().map(|(_, fen)| fen).sum(),
+        detail: off.into_iter().map(|(what, _)| what).take(10).collect::<Vec<_>>().join("; "),
+    }
+}
+
+impl Books<'_> {
+    fn of_book<'b>(&'b self, book: &'b Book) -> impl Iterator<Item = &'b Transfer> {
+        self.left.transfers.iter().copied().filter(move |t| t.debit.book == *book)
+    }
+
+    /// 1: what the run books.
+    fn transfers(&self, book: &Book) -> IdentityResult {
+        let off = self.of_book(book).filter(|t| t.credit.book != *book || t.debit == t.credit || t.amount_fen < 0);
+        result(1, Some(book), off.map(|t| (t.debit.to_string(), t.amount_fen)).collect())
+    }
+
+    /// 2: the accounts of which a book has one are what the running sums say.
+    fn balances(&self, book: &Book, trial: &Trial) -> Result<IdentityResult, Stop> {
+        let channel = &self.run.channel;
+        let single = [
+            Account::bank(book),
+            Account::prefund(book, channel),
+            Account::suspense(book, channel),
+            Account::fee_payable(book, channel),
+        ];
+        let mut gather = Gather::default();
+        let mut off = Vec::new();
+        for account in single {
+            let posted = gather.ask(self.snapshot.get::<AccountRow>(key![account.clone()]))?.flatten();
+            let posted_fen = posted.map_or(0, |row| row.posted_fen);
+            let line = trial.lines.iter().find(|line| line.account == account);
+            let normal = if account.kind.normal_side() == Side::Debit { 1 } else { -1 };
+            let difference = posted_fen - normal * line.map_or(0, |line| line.closing_fen());
+            if difference != 0 {
+                off.push((account.to_string(), difference));
+            }
+        }
+        gather.end()?;
+        Ok(result(2, Some(book), off))
+    }
+
+    /// 3: no account that the run debits is below zero without its finding.
+    fn entitlements(&self, book: &Book) -> Result<IdentityResult, Stop> {
+        let excused: BTreeSet<&str> = self.subjects(BreakClass::Overspent).collect();
+        let mut moved: BTreeMap<&Account, i64> = BTreeMap::new();
+        for transfer in self.of_book(book) {
+            for (account, sign) in [(&transfer.debit, -1), (&transfer.credit, 1)] {
+                if account.kind == AccountKind::Entitlement {
+                    *moved.entry(account).or_default() += sign * transfer.amount_fen;
+                }
+            }
+        }
+        let mut gather = Gather::default();
+        let mut off = Vec::new();
+        for (account, fen) in moved {
+            let row = gather.ask(self.snapshot.get::<AccountRow>(key![account.clone()]))?.flatten();
+            let available_fen = fen + row.map_or(0, |row| row.available_fen());
+            if available_fen < 0 && fen < 0 && !excused.contains(account_subject(&account.to_string()).as_str()) {
+                off.push((account.to_string(), available_fen));
+            }
+        }
+        gather.end()?;
+        Ok(result(3, Some(book), off))
+    }
+
+    /// 4: what is with the channel is what was placed there and not credited, with what the run moves.
+    fn placed(&self, book: &Book, trial: &Trial) -> IdentityResult {
+        let code = self.run.channel.code();
+        let mut difference = trial.at_channels_fen().get(code).copied().unwrap_or(0);
+        difference -= trial.placed_fen.get(code).copied().unwrap_or(0);
+        let posted = self.of_book(book).filter(|t| t.layer == Layer::Posted);
+        let rows: Vec<_> = posted.map(|t| t.clone().into_row("", 0)).collect();
+        for row in &rows {
+            for (account, delta) in row.deltas() {
+                difference += account.at_channel().filter(|(at, _)| *at == code).map_or(0, |(_, sign)| sign * delta);
+            }
+        }
+        for row in GeneralLedgerRow::sums(&rows) {
+            difference -= row.placed_fen().filter(|(at, _)| *at == code).map_or(0, |(_, fen)| fen);
+        }
+        let off = (difference != 0).then(|| (self.run.channel.to_string(), difference));
+        result(4, Some(book), off.into_iter().collect())
+    }
+
+    /// 7: no bill line that the run moves has more than is due, without its finding.
+    fn bill_lines(&self) -> Result<IdentityResult, Stop> {
+        let moves = self.left.outcomes.iter().flat_map(|o| &o.plan.bill_moves);
+        let mut moved: BTreeMap<(String, FeeType), i64> = BTreeMap::new();
+        for m in moves {
+            *moved.entry((m.bill.clone(), m.fee_type)).or_default() += m.held_fen + m.posted_fen;
+        }
+        let mut gather = Gather::default();
+        let mut off = Vec::new();
+        for (key, fen) in moved.iter().filter(|(_, fen)| **fen > 0) {
+            let Some(line) = self.left.bill_lines.get(key).filter(|line| line.open_fen() < *fen) else { continue };
+            let subject = bill_line_subject(line);
+            let found = gather.all(self.snapshot.list::<BreakRow>(&["subject"], key![subject.clone()]))?;
+            let is_known = found.iter().any(|b| b.class == BreakClass::BillExceeded);
+            if !is_known && !self.subjects(BreakClass::BillExceeded).any(|known| known == subject) {
+                off.push((subject, fen - line.open_fen()));
+            }
+        }
+        gather.end()?;
+        Ok(result(7, None, off))
+    }
+
+    /// 8: every movement that the run books for a unit has a row of the file, and no row moves two.
+    fn evidence(&self) -> IdentityResult {
+        let mut seen = BTreeSet::new();
+        let mut off = Vec::new();
+        for outcome in self.left.outcomes {
+            let posts = outcome.plan.transfers.iter().any(|planned| planned.transfer.layer == Layer::Posted);
+            if !posts {
+                continue;
+            }
+            let rows: Vec<String> = outcome.unit.money_lines().map(|line| line.reference()).collect();
+            if rows.is_empty() {
+                off.push((outcome.unit.key.text(), 0));
+            }
+            off.extend(rows.into_iter().filter_map(|row| (!seen.insert(row.clone())).then_some((row, 0))));
+        }
+        result(8, None, off)
+    }
+
+    /// 9: the month closed last is as it was closed.
+    fn last_close(&self, book: &Book) -> Result<Option<IdentityResult>, Stop> {
+        let closes = self.snapshot.list::<CloseRow>(&["book"], key![book.clone()])?;
+        let Some(last) = closes.iter().filter(|row| row.is_closed()).max_by_key(|row| row.month) else {
+            return Ok(None);
+        };
+        let of_month = key![book.clone(), last.month];
+        let rows = self.snapshot.list::<GeneralLedgerRow>(&["book", "booking_month"], of_month)?;
+        let now = Turnover::of(rows.iter().map(|row| &**row));
+        let then: BTreeMap<&Account, (i64, i64)> =
+            last.trial.0.iter().map(|line| (&line.account, (line.debit_fen, line.credit_fen))).collect();
+        let accounts: BTreeSet<&Account> = then.keys().copied().chain(now.0.keys()).collect();
+        let off = accounts.into_iter().filter_map(|account| {
+            let (debit, credit) = now.0.get(account).copied().unwrap_or_default();
+            let was = then.get(account).copied().unwrap_or_default();
+            ((debit, credit) != was).then(|| (account.to_string(), debit - credit - (was.0 - was.1)))
+        });
+        Ok(Some(result(9, Some(book), off.collect())))
+    }
+
+    fn subjects(&self, class: BreakClass) -> impl Iterator<Item = &str> {
+        self.left.breaks.values().filter(move |b| b.class == class && b.is_open()).map(|b| b.subject.as_str())
+    }
+}
