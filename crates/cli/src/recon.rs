@@ -1,5 +1,7 @@
 //! `jjj recon`: an administrator's morning.
 
+mod work;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -28,6 +30,8 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum What {
+    #[command(flatten)]
+    Work(work::Work),
     /// Deliver a settlement file (as the channel).
     Upload {
         /// Clearing date, YYYY-MM-DD.
@@ -53,14 +57,18 @@ enum What {
         #[arg(long, default_value = "")]
         filter: String,
     },
-    /// Propose a break's resolution: ACCEPT, REPAY, RELEASE, INSTITUTION_BEARS, WRITE_OFF, CORRECT_RECORD, JUSTIFIED, CLEARED.
+    /// Propose a resolution of a break, or of every member of an alert: ACCEPT, REPAY, RELEASE, INSTITUTION_BEARS, WRITE_OFF, CORRECT_RECORD, JUSTIFIED.
     Propose {
+        /// `breaks/…` or `alerts/…`
         name: String,
         resolution: String,
         #[arg(long)]
         reason: String,
+        /// `elders/…` whose account it is, where the break does not know.
+        #[arg(long, default_value = "")]
+        elder: String,
     },
-    /// Approve another administrator's proposal; its entries are booked.
+    /// Approve another administrator's proposal, or every one of an alert's; its entries are booked.
     Approve {
         name: String,
         #[arg(long)]
@@ -96,16 +104,11 @@ enum What {
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let session = args.connect.session()?;
-    let show = |value: &Value, fields: &[&str]| {
-        if args.json { output::json(value) } else { output::table(std::slice::from_ref(value), fields) }
-    };
-    let show_all = |values: Vec<Value>, fields: &[&str]| {
-        if args.json { output::json(&values.into()) } else { output::table(&values, fields) }
-    };
+    let show = |value: &Value, fields: &[&str]| show(args.json, value, fields);
+    let show_all = |values: Vec<Value>, fields: &[&str]| show_all(args.json, values, fields);
     const RUN: &[&str] = &["name", "state", "breaks_opened", "breaks_open", "reservations_expired"];
-    const BREAK: &[&str] =
-        &["name", "break_class", "state", "priority", "age_days", "amount_fen", "due_on", "subject", "resolution"];
     match args.what {
+        What::Work(work) => work::run(&session, work, args.json).await?,
         What::Upload { date, file } => {
             let bytes = std::fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
             let answer = upload(&session, &date, &file, &bytes).await?;
@@ -123,11 +126,22 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         What::Breaks { filter } => {
             show_all(session.list("ReconciliationService/ListBreaks", &filter, "breaks").await?, BREAK);
         }
-        What::Propose { name, resolution, reason } => {
+        What::Propose { name, resolution, reason, elder } => {
             let resolution = format!("RESOLUTION_{}", resolution.to_uppercase());
-            let request = json!({"reconciliation_break": name, "resolution": resolution, "reason": reason});
+            let request = |name: &Value| json!({"reconciliation_break": name, "resolution": resolution, "reason": reason, "elder": elder});
+            if name.starts_with("alerts/") {
+                let open = work::members(&session, &name, r#"state != "PROPOSED" AND state != "RESOLVED""#).await?;
+                let requests = open.iter().map(|member| request(&member["name"])).collect();
+                return together(&session, "ProposeResolution", requests, args.json).await;
+            }
+            let request = request(&name.into());
             let answer = session.call("ReconciliationService/ProposeResolution", request).await?;
             show(&answer["reconciliation_break"], BREAK);
+        }
+        What::Approve { name, reason } if name.starts_with("alerts/") => {
+            let proposed = work::members(&session, &name, r#"state = "PROPOSED""#).await?;
+            let requests = proposed.iter().map(|member| decision(&member["name"], &member["version"], true, &reason));
+            return together(&session, "DecideResolution", requests.collect(), args.json).await;
         }
         What::Approve { name, reason } => show(&decide(&session, &name, true, &reason).await?, BREAK),
         What::Decline { name, reason } => show(&decide(&session, &name, false, &reason).await?, BREAK),
@@ -147,24 +161,63 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 async fn decide(session: &Session, name: &str, approve: bool, reason: &str) -> Result<Value, CallError> {
     let known = session.call("ReconciliationService/GetBreak", json!({"name": name})).await?;
-    let request = json!({
-        "reconciliation_break": name, "expected_version": known["version"], "approve": approve, "reason": reason,
-    });
+    let request = decision(&known["name"], &known["version"], approve, reason);
     Ok(session.call("ReconciliationService/DecideResolution", request).await?["reconciliation_break"].take())
 }
 
-/// Delivers a settlement file: begin with size and digest, chunks, complete.
+fn decision(name: &Value, version: &Value, approve: bool, reason: &str) -> Value {
+    json!({"reconciliation_break": name, "expected_version": version, "approve": approve, "reason": reason})
+}
+
+/// The same for every member of an alert, each decided by itself; says how many were done and what
+/// was refused.
+async fn together(session: &Session, method: &str, requests: Vec<Value>, json: bool) -> anyhow::Result<ExitCode> {
+    let (mut done, mut refused) = (0, Vec::new());
+    let results = session.batch(&format!("ReconciliationService/{method}"), requests.clone()).await?;
+    for (request, result) in requests.iter().zip(results) {
+        match result {
+            Ok(_) => done += 1,
+            Err(error) => {
+                refused.push(json!({"name": request["reconciliation_break"], "refused": error.to_string()}));
+            }
+        }
+    }
+    let ending = if refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    if json {
+        output::json(&json!({"done": done, "refused": refused}));
+    } else {
+        println!("done: {done}");
+        if !refused.is_empty() {
+            output::table(&refused, &["name", "refused"]);
+        }
+    }
+    Ok(ending)
+}
+
+const BREAK: &[&str] =
+    &["name", "break_class", "state", "priority", "age_days", "amount_fen", "due_on", "subject", "resolution"];
+
+fn show(json: bool, value: &Value, fields: &[&str]) {
+    if json { output::json(value) } else { output::table(std::slice::from_ref(value), fields) }
+}
+
+fn show_all(json: bool, values: Vec<Value>, fields: &[&str]) {
+    if json { output::json(&values.into()) } else { output::table(&values, fields) }
+}
+
+/// Delivers a settlement file.
 pub async fn upload(session: &Session, date: &str, file: &Path, bytes: &[u8]) -> Result<Value, CallError> {
+    let begin = json!({"clearing_date": date, "format": "FILE_FORMAT_CSV", "content": "FILE_CONTENT_SETTLEMENT"});
+    deliver(session, begin, file, bytes).await
+}
+
+/// Delivers a file: begin with size and digest, chunks, complete.
+async fn deliver(session: &Session, mut request: Value, file: &Path, bytes: &[u8]) -> Result<Value, CallError> {
     const CHUNK_BYTES: usize = 1 << 20;
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
-    let request = json!({
-        "clearing_date": date,
-        "format": "FILE_FORMAT_CSV",
-        "content": "FILE_CONTENT_SETTLEMENT",
-        "file_name": file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
-        "size_bytes": bytes.len().to_string(),
-        "sha256": hex::encode(digest),
-    });
+    request["file_name"] = file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default().into();
+    request["size_bytes"] = bytes.len().to_string().into();
+    request["sha256"] = hex::encode(digest).into();
     let begun = session.call("ChannelService/BeginUpload", request).await?;
     let name = begun["file"]["name"].clone();
     for (i, chunk) in bytes.chunks(CHUNK_BYTES).enumerate() {

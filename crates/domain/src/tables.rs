@@ -43,5 +43,6 @@ pub fn all() -> Vec<&'static TableSpec> {
         recon::ViewRow::spec(),
         recon::UnitRow::spec(),
         recon::BreakRow::spec(),
+        recon::AlertRow::spec(),
     ]
 }

@@ -19,7 +19,7 @@ use crate::registry::Registry;
 use crate::seal::{LogWatch, Sealer};
 use crate::stop::{Stop, stopped};
 use crate::tls::{Acceptor, ServerFiles};
-use crate::{loopback, public, query, rpc};
+use crate::{loopback, public, query, reconcile, rpc};
 
 /// What the services share.
 pub struct Gateway {
@@ -145,6 +145,7 @@ pub async fn run(
     tokio::spawn(registry.clone().keep_current(stop.clone()));
     tokio::spawn(acceptor.clone().keep_current(stop.clone()));
     tokio::spawn(query::run(gateway.clone(), stop.clone()));
+    tokio::spawn(reconcile::run(gateway.clone(), stop.clone()));
 
     let connections = acceptor.accept(listener, stop.clone());
     let server = serve(&gateway, connections, stop.clone())?;

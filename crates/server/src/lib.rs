@@ -24,6 +24,7 @@ pub mod privacy;
 mod proof;
 mod public;
 mod query;
+mod reconcile;
 pub mod receipt;
 pub mod registry;
 pub mod rpc;

@@ -33,6 +33,8 @@ text_enum! {
         UnionpayZme = "UNIONPAY_ZME",
         Camt053 = "CAMT_053",
         Camt054 = "CAMT_054",
+        /// Any other bytes: evidence, which nothing reads.
+        Other = "OTHER",
     }
 }
 
@@ -43,6 +45,8 @@ text_enum! {
         Balances = "BALANCES",
         Statement = "STATEMENT",
         RegionalBook = "REGIONAL_BOOK",
+        /// A document to attach to a break.
+        Evidence = "EVIDENCE",
     }
 }
 
@@ -85,7 +89,7 @@ impl FileRow {
     pub fn states_day_of(&self, channel: &Participant) -> bool {
         let states = match self.content {
             FileContent::Settlement | FileContent::Statement => true,
-            FileContent::Balances | FileContent::RegionalBook => false,
+            FileContent::Balances | FileContent::RegionalBook | FileContent::Evidence => false,
         };
         states && self.state == FileState::Received && self.sender == *channel
     }
@@ -279,6 +283,39 @@ text_enum! {
 }
 
 text_enum! {
+    /// What made a version of a break.
+    pub enum BreakStep {
+        Opened = "OPENED",
+        /// Another class, amount, field or row, by what a later run or message says.
+        Changed = "CHANGED",
+        /// Resolved before, and there again.
+        Reopened = "REOPENED",
+        Assigned = "ASSIGNED",
+        Commented = "COMMENTED",
+        EvidenceAttached = "EVIDENCE_ATTACHED",
+        Proposed = "PROPOSED",
+        Withdrawn = "WITHDRAWN",
+        Declined = "DECLINED",
+        Approved = "APPROVED",
+        /// Resolved by the gateway under a rule of the policy.
+        Automatic = "AUTOMATIC",
+        /// What it was about is no more, by a later run, file or report.
+        Cleared = "CLEARED",
+    }
+}
+
+/// A document attached to a break.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attachment {
+    /// `files/{uuid}`, of content `EVIDENCE`.
+    pub file: String,
+    /// Of its bytes, hex.
+    pub sha256: String,
+    pub by: Actor,
+}
+
+text_enum! {
     /// What is to be done about a break; [`super::resolve`] has the table.
     pub enum Resolution {
         /// Accept what the channel says: the elder's account bears it.
@@ -312,7 +349,7 @@ pub struct FieldDifference {
 table! {
     /// Differences, findings and file faults under work; one id for life.
     pub struct BreakRow in "breaks", Head
-    key [break_name] index [channel, clearing_date] index [state, channel] index [subject] readers [region, institution_region]
+    key [break_name] index [channel, clearing_date] index [state, channel] index [subject] index [alert] readers [region, institution_region]
     {
         /// `breaks/{32 hex digits}`, from what it is about, not from its class.
         pub break_name: String,
@@ -338,6 +375,12 @@ table! {
         pub rows: Json<Vec<String>>,
         /// The rule by which it was matched or judged.
         pub rule: String,
+        /// What breaks alike share beside channel, date and class: the fields that differ, the record
+        /// at fault, else the merchant.
+        pub cause: String,
+        /// `alerts/{32 hex digits}`, from channel, date, class and cause: the systemic alert of which
+        /// it is a member as soon as there are enough.
+        pub alert: String,
         /// The amount at stake.
         pub amount_fen: i64,
         /// Money whose place in the ledger waits for the resolution.
@@ -358,6 +401,50 @@ table! {
         pub resolved_at_us: Option<Timestamp>,
         /// Transfers that resolutions booked: `{leaf}#{line}`.
         pub entries: Json<Vec<String>>,
+        /// `policies/breaks/…/{date}/{version}#{rule}` by which the gateway resolved it.
+        pub policy: Option<String>,
+        /// Documents attached, in their order.
+        pub attachments: Json<Vec<Attachment>>,
+        /// Administrators who ever proposed or decided: none of them signs the date's views.
+        pub hands: Json<Vec<Actor>>,
+        /// What made this version; the versions are its history.
+        pub step: BreakStep,
+        pub step_by: Actor,
+        pub step_at_us: Timestamp,
+        /// What was said with the step: a comment, a reason.
+        pub note: String,
+        pub version: i64,
+    }
+}
+
+text_enum! {
+    pub enum AlertState {
+        /// Members are open.
+        Open = "OPEN",
+        Over = "OVER",
+    }
+}
+
+table! {
+    /// Systemic alerts: floods of alike breaks, of one channel, clearing date, class and cause.
+    pub struct AlertRow in "alerts", Head
+    key [alert] index [channel, clearing_date] index [state, channel] readers []
+    {
+        /// `alerts/{32 hex digits}`; its members are the open breaks that name it.
+        pub alert: String,
+        pub channel: Participant,
+        pub clearing_date: Date,
+        pub class: BreakClass,
+        pub cause: String,
+        pub state: AlertState,
+        /// Open members when a run last counted them.
+        pub members: i64,
+        /// Sum of their amounts.
+        pub amount_fen: i64,
+        /// The run that counted them last.
+        pub seen_by: String,
+        pub opened_at_us: Timestamp,
+        pub recorded_at_us: Timestamp,
         pub version: i64,
     }
 }
@@ -365,6 +452,13 @@ table! {
 impl BreakRow {
     pub fn is_open(&self) -> bool {
         self.state != BreakState::Resolved
+    }
+
+    /// Its next version, made by a step.
+    #[must_use]
+    pub fn step(&self, step: BreakStep, by: &Actor, now: Timestamp, note: &str) -> Self {
+        let (step_by, note) = (by.clone(), note.to_owned());
+        Self { step, step_by, step_at_us: now, note, version: self.version + 1, ..self.clone() }
     }
 
     /// Delivers a leaf to the regions concerned.

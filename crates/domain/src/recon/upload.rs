@@ -20,7 +20,11 @@ const MAX_SIZE_BYTES: i64 = 4 << 30;
 /// Rows set aside that a file's record lists.
 pub const LISTED_REJECTIONS: usize = 100;
 
-/// Announces a file. The caller is the channel, or a region with its own book.
+/// The largest document attached as evidence: 64 MiB.
+const MAX_EVIDENCE_BYTES: i64 = 64 << 20;
+
+/// Announces a file. The caller is the channel, a region with its own book, or an administrator
+/// with evidence.
 #[derive(Clone, Debug)]
 pub struct BeginUpload {
     pub clearing_date: Date,
@@ -40,13 +44,21 @@ impl Command for BeginUpload {
         guard::range("size_bytes", self.size_bytes, 0, MAX_SIZE_BYTES)?;
         guard::optional_text("file_name", &self.file_name, 200)?;
         guard::optional_text("merchant_id", &self.merchant_id, 15)?;
-        let is_region = sender.kind() == ParticipantKind::Region;
-        if is_region != (self.content == FileContent::RegionalBook) {
+        let (is_region, is_evidence) = (sender.kind() == ParticipantKind::Region, self.content == FileContent::Evidence);
+        let is_book = self.content == FileContent::RegionalBook;
+        if is_evidence != call.actor.is_admin() || (!is_evidence && is_region != is_book) {
             return Err(Reason::RoleNotAllowed.field("content").into());
         }
-        let channel = self.channel.clone().or_else(|| (!is_region).then(|| sender.clone()));
+        if is_evidence != (self.format == FileFormat::Other) {
+            return Err(Reason::FieldNotApplicable.field("format").var("scheme", self.content).into());
+        }
+        if is_evidence {
+            guard::range("size_bytes", self.size_bytes, 1, MAX_EVIDENCE_BYTES)?;
+        }
+        let is_channel = sender.kind() == ParticipantKind::Channel;
+        let channel = self.channel.clone().or_else(|| is_channel.then(|| sender.clone()));
         let channel = channel.ok_or_else(|| Reason::FieldMissing.field("channel"))?;
-        if !is_region {
+        if is_channel {
             guard::own(call, &channel, "channel", &channel)?;
         }
         let name = Name::created(Collection::File, call.request_id).to_string();
@@ -74,7 +86,11 @@ impl Command for BeginUpload {
             version: 1,
         };
         let mut decision = Decision::new(call);
-        decision.leaf("file.announced", &row.file, 1).put(&row).tell(&row.channel);
+        let leaf = decision.leaf("file.announced", &row.file, 1);
+        leaf.put(&row);
+        if !is_evidence {
+            leaf.tell(&row.channel);
+        }
         Ok(decision)
     }
 }
@@ -131,7 +147,10 @@ impl Command for CompleteUpload {
         let mut decision = Decision::new(call);
         let leaf = decision.leaf("file.completed", &row.file, row.version);
         // Which file is in force rests on which others there are.
-        leaf.put(&row).tell(&row.channel).tell(&row.sender).guard::<ParticipantRow>(key![row.channel.clone()]);
+        leaf.put(&row).tell(&row.sender).guard::<ParticipantRow>(key![row.channel.clone()]);
+        if row.content != FileContent::Evidence {
+            leaf.tell(&row.channel);
+        }
         if row.state == FileState::Received {
             for old in earlier {
                 let old = FileRow {
@@ -150,6 +169,9 @@ impl Command for CompleteUpload {
 
 /// Received files for the same content, merchant and date.
 fn earlier(snapshot: &Snapshot, row: &FileRow) -> Result<Vec<FileRow>, Stop> {
+    if row.content == FileContent::Evidence {
+        return Ok(Vec::new());
+    }
     let of_date = key![row.channel.clone(), row.clearing_date];
     let files = snapshot.list::<FileRow>(&["channel", "clearing_date"], of_date)?;
     let same = |f: &FileRow| {

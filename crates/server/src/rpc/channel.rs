@@ -11,8 +11,8 @@ use jjj_domain::institution::account_in_force;
 use jjj_domain::key;
 use jjj_domain::names::{Collection, Name, Participant};
 use jjj_domain::payment::{PaymentQueryRow, PaymentRow};
-use jjj_domain::recon::upload::{BeginUpload, CompleteUpload};
-use jjj_domain::recon::{FileFormat, FileRow, FileState};
+use jjj_domain::recon::upload::{BeginUpload, CompleteUpload, Reading};
+use jjj_domain::recon::{FileContent, FileFormat, FileRow, FileState};
 use jjj_domain::rejection::{Reason, Rejection};
 use jjj_domain::row::{Row, StoredFault};
 use jjj_domain::subsidy::ClaimRow;
@@ -173,7 +173,11 @@ impl ChannelApi {
         if (whole.size_bytes, &whole.sha256) != (row.size_bytes, &row.sha256) {
             return Err(refuse(Reason::FileDigestMismatch.field("file")));
         }
-        let reading = whole.content.map(Into::into);
+        let reading = match row.content {
+            // Bytes of any kind.
+            FileContent::Evidence => Ok(Reading { rows: 0, rejected_rows: 0, rejections: Vec::new() }),
+            _ => whole.content.map(Into::into),
+        };
         Ok(CompleteUpload { file: name.clone(), stored_sha256: whole.stored_sha256, wrapped_key, reading })
     }
 }
@@ -198,7 +202,7 @@ fn file_name(text: &str) -> Result<Name, Rejection> {
 
 fn parse_begin(q: &pb::BeginUploadRequest, _: &Asked<'_>) -> Parsed {
     let command = BeginUpload::try_from(q)?;
-    if command.format != FileFormat::Csv {
+    if !matches!(command.format, FileFormat::Csv | FileFormat::Other) {
         return Err(fields::malformed("format", "FILE_FORMAT_CSV; the other formats are not read yet"));
     }
     Ok(Mutation::new(command))

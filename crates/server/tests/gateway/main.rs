@@ -18,3 +18,4 @@ mod recon;
 mod registry;
 mod scene;
 mod talk;
+mod workflow;
