@@ -66,9 +66,7 @@ async fn killed_while_breaks_are_approved(db: TestDatabase) {
     done(&systems.chen, "ReconciliationService/StartRun", start).await;
     let breaks = systems.chen.list("ReconciliationService/ListBreaks", "", "breaks").await.expect("breaks");
     assert_eq!(breaks.len(), count);
-    let propose = |found: &Value| {
-        json!({"reconciliation_break": found["name"], "resolution": "RESOLUTION_REPAY", "reason": "渠道将退回"})
-    };
+    let propose = |found: &Value| json!({"reconciliation_break": found["name"], "resolution": "RESOLUTION_REPAY", "reason": "渠道将退回"});
     let requests = breaks.iter().map(propose).collect();
     let proposed = systems.chen.batch("ReconciliationService/ProposeResolution", requests).await.expect("proposals");
     let proposed: Vec<Value> = proposed.into_iter().map(|answer| answer.expect("a proposal")).collect();

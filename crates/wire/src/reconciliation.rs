@@ -2,10 +2,10 @@
 
 use jjj_domain::names::{Actor, Collection, Participant};
 use jjj_domain::recon::breaks::age_days;
-use jjj_domain::recon::resolve::{DecideResolution, ProposeResolution};
-use jjj_domain::recon::view::SignView;
 use jjj_domain::recon::report::AgeBucket;
+use jjj_domain::recon::resolve::{DecideResolution, ProposeResolution};
 use jjj_domain::recon::schedule::Day;
+use jjj_domain::recon::view::SignView;
 use jjj_domain::recon::work::{AssignBreak, AttachEvidence, CommentBreak, WithdrawProposal};
 use jjj_domain::recon::{
     AlertRow, Attachment, BreakRow, ExpectedFile, FieldDifference, IdentityResult, LegCounts, Resolution, RunRow,

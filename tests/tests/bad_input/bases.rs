@@ -346,9 +346,7 @@ fn reconciliation(s: &Scene, method: &str) -> Found {
         "AssignBreak" => (LI, json!({"reconciliation_break": found, "assignee": WANG})),
         "ListClearingDays" => (CHEN, json!({"channel": UNIONPAY, "days": 3})),
         "CommentBreak" => (LI, json!({"reconciliation_break": found, "text": "渠道来电"})),
-        "AttachEvidence" => {
-            (LI, json!({"reconciliation_break": found, "file": s.name("document"), "note": "回函"}))
-        }
+        "AttachEvidence" => (LI, json!({"reconciliation_break": found, "file": s.name("document"), "note": "回函"})),
         "ReadAttachment" => {
             (LI, json!({"reconciliation_break": s.name("proposed"), "file": s.name("attached"), "chunk": "0"}))
         }

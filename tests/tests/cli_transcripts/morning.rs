@@ -79,7 +79,9 @@ async fn a_morning() {
     let world = World::build(&systems, 1, 3).await;
     let date = world.yesterday.clone();
     let at = Timestamp(systems.unionpay.client.now_us() / 1_000_000 * 1_000_000);
-    for (n, (order, amount_fen)) in [("MORNING1", 10_000), ("MORNING2", 20_000), ("MORNING3", 30_000)].iter().enumerate() {
+    for (n, (order, amount_fen)) in
+        [("MORNING1", 10_000), ("MORNING2", 20_000), ("MORNING3", 30_000)].iter().enumerate()
+    {
         let ask = world::authorise(&world.bills[n], *amount_fen, order, at.0);
         let payment = &done(&systems.unionpay, "PaymentService/AuthorizePayment", ask).await["payment"]["name"];
         let confirm = json!({"payment": payment, "amount_fen": amount_fen.to_string(), "clearing_date": date});

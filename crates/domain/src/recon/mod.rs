@@ -7,6 +7,7 @@
 //! ([`identities`]) → render views ([`view`]). Nothing here reads a file or a clock.
 
 pub mod alert;
+pub mod bank;
 pub mod booking;
 pub mod breaks;
 pub mod file;

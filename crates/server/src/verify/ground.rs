@@ -44,9 +44,9 @@ impl Ground {
         match self {
             Self::Files(named) => !named.is_empty() && named.iter().all(|file| files.contains(file)),
             Self::Rule { name, class, resolution, amount_fen } => {
-                let rule = name.split_once('#').and_then(|(policy, rule)| {
-                    policies.get(policy)?.automatic.iter().find(|known| known.name == rule)
-                });
+                let rule = name
+                    .split_once('#')
+                    .and_then(|(policy, rule)| policies.get(policy)?.automatic.iter().find(|known| known.name == rule));
                 rule.is_some_and(|rule| {
                     rule.class == *class && Some(rule.resolution) == *resolution && *amount_fen <= rule.most_fen
                 })
