@@ -831,6 +831,32 @@ CREATE INDEX breaks_by_subject ON breaks (subject, break_name);
 -- Loaded and listed by alert, in the order of the key.
 CREATE INDEX breaks_by_alert ON breaks (alert, break_name);
 
+-- Systemic alerts: floods of alike breaks, of one channel, clearing date, class and cause.
+CREATE TABLE alerts (
+    alert TEXT COLLATE "C" NOT NULL,
+    channel TEXT COLLATE "C" NOT NULL,
+    clearing_date TEXT COLLATE "C" NOT NULL,
+    class TEXT COLLATE "C" NOT NULL CHECK (class IN ('DUPLICATE', 'AMBIGUOUS', 'REFUND_ORPHAN', 'CUTOFF', 'CHANNEL_ONLY', 'LEDGER_ONLY',
+        'REGION_ONLY', 'REGION_MISSING', 'PARTY_MISMATCH', 'STATUS_MISMATCH',
+        'AMOUNT_MISMATCH', 'FEE_MISMATCH', 'PAID_AFTER_REVOCATION',
+        'PAID_WITHOUT_CONTRACT', 'CONDITION_UNMET', 'LATE_CONFIRMATION', 'OVERSPENT',
+        'BILL_EXCEEDED', 'GRANT_WITHOUT_BASIS', 'CREDIT_FAILED', 'CONTRADICTION',
+        'FILE_MISSING', 'CONTROL_TOTAL', 'BALANCE_MISMATCH', 'MISSING_FIELD')),
+    cause TEXT COLLATE "C" NOT NULL,
+    state TEXT COLLATE "C" NOT NULL CHECK (state IN ('OPEN', 'OVER')),
+    members BIGINT NOT NULL,
+    amount_fen BIGINT NOT NULL,
+    seen_by TEXT COLLATE "C" NOT NULL,
+    opened_at_us BIGINT NOT NULL,
+    recorded_at_us BIGINT NOT NULL,
+    version BIGINT NOT NULL,
+    PRIMARY KEY (alert)
+);
+-- Loaded and listed by channel and clearing_date, in the order of the key.
+CREATE INDEX alerts_by_channel_clearing_date ON alerts (channel, clearing_date, alert);
+-- Loaded and listed by state and channel, in the order of the key.
+CREATE INDEX alerts_by_state_channel ON alerts (state, channel, alert);
+
 -- Accepted requests: the same id with the same content gets the first answer again.
 CREATE TABLE requests (
     participant TEXT COLLATE "C" NOT NULL,

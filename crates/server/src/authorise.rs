@@ -277,7 +277,7 @@ pub const TABLE: &[Rule] = &[
     rule("ReconciliationService/AssignBreak", RA | GA, Concerned),
     rule("ReconciliationService/CommentBreak", RA | GA, Concerned),
     rule("ReconciliationService/AttachEvidence", RA | GA, Concerned),
-    rule("ReconciliationService/ReadAttachment", ADMINS, Concerned),
+    rule("ReconciliationService/ReadAttachment", RA | GA, Concerned),
     rule("ReconciliationService/ProposeResolution", RA | GA, Concerned),
     rule("ReconciliationService/BatchProposeResolutions", RA | GA, Concerned),
     rule("ReconciliationService/WithdrawProposal", RA | GA, Concerned),

@@ -117,7 +117,7 @@ def work(day, hers):
 def document(day, client, content):
     begun = client.call(
         "ChannelService/BeginUpload",
-        clearing_date=day.today, format="FILE_FORMAT_OTHER", content="FILE_CONTENT_EVIDENCE", channel=UNIONPAY,
+        clearing_date=day.today, format="FILE_FORMAT_OTHER", content="FILE_CONTENT_EVIDENCE",
         file_name="letter.pdf", size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest(),
     ).file
     client.call("ChannelService/UploadChunk", file=begun.name, offset=0, data=content)

@@ -296,7 +296,7 @@ impl Scene {
     /// A document about a break.
     pub fn evidence(&self) -> Value {
         json!({"clearing_date": "2026-11-17", "format": "FILE_FORMAT_OTHER", "content": "FILE_CONTENT_EVIDENCE",
-               "channel": UNIONPAY, "file_name": "letter.pdf", "size_bytes": DOCUMENT.len().to_string(),
+               "file_name": "letter.pdf", "size_bytes": DOCUMENT.len().to_string(),
                "sha256": digest(DOCUMENT)})
     }
 

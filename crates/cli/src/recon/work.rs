@@ -87,7 +87,6 @@ pub async fn run(session: &Session, work: Work, json: bool) -> anyhow::Result<()
             let bytes = std::fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
             let begin = json!({
                 "clearing_date": known["clearing_date"],
-                "channel": known["channel"],
                 "format": "FILE_FORMAT_OTHER",
                 "content": "FILE_CONTENT_EVIDENCE",
             });

@@ -279,7 +279,12 @@ mod tests {
             ),
             (PolicyKind::Calendar, "/holidays", serde_json::json!(["2026-02-30"]), "2026-02-30"),
             (PolicyKind::Breaks, "/priorities/DUPLICATE", serde_json::json!(5), "priorities must be 1 to 4"),
-            (PolicyKind::Breaks, "/grace_working_days/DUPLICATE", serde_json::json!(-1), "grace_working_days must be 0"),
+            (
+                PolicyKind::Breaks,
+                "/grace_working_days/DUPLICATE",
+                serde_json::json!(-1),
+                "grace_working_days must be 0",
+            ),
             (PolicyKind::Breaks, "/alert_from", serde_json::json!(1), "alert_from must be 2 to"),
             (
                 PolicyKind::Breaks,

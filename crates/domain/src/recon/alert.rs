@@ -28,8 +28,7 @@ pub fn after<'a>(
         alike.iter().filter(|(_, members)| members.len() as i64 >= alert_from).map(|(alert, _)| *alert).collect();
     // All are asked for before any is waited for.
     let known: Vec<_> = floods.iter().map(|alert| snapshot.get::<AlertRow>(key![(*alert).to_owned()])).collect();
-    let mut before: BTreeMap<String, AlertRow> =
-        open?.iter().map(|row| (row.alert.clone(), (**row).clone())).collect();
+    let mut before: BTreeMap<String, AlertRow> = open?.iter().map(|row| (row.alert.clone(), (**row).clone())).collect();
     for row in known.into_iter().collect::<Result<Vec<_>, Stop>>()?.into_iter().flatten() {
         before.insert(row.alert.clone(), (*row).clone());
     }

@@ -29,6 +29,6 @@ pub mod work;
 
 pub use rows::{
     AlertRow, AlertState, Attachment, BreakCategory, BreakClass, BreakRow, BreakState, BreakStep, ExpectedFile,
-    FieldDifference, FileContent, FileFormat, FileRow,
-    FileState, IdentityResult, LegCounts, Resolution, RunRow, RunState, UnitRow, ViewDifference, ViewRow, ViewState,
+    FieldDifference, FileContent, FileFormat, FileRow, FileState, IdentityResult, LegCounts, Resolution, RunRow,
+    RunState, UnitRow, ViewDifference, ViewRow, ViewState,
 };

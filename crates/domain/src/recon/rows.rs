@@ -58,7 +58,7 @@ table! {
         /// `files/{uuid}`; the uuid is the request id of its announcement.
         pub file: String,
         pub sender: Participant,
-        /// The channel it is about; the sender itself, if that is a channel.
+        /// The channel it is about; the sender itself, if that is a channel, and of evidence.
         pub channel: Participant,
         pub clearing_date: Date,
         pub format: FileFormat,

@@ -45,7 +45,8 @@ impl Command for BeginUpload {
         guard::range("size_bytes", self.size_bytes, 0, MAX_SIZE_BYTES)?;
         guard::optional_text("file_name", &self.file_name, 200)?;
         guard::optional_text("merchant_id", &self.merchant_id, 15)?;
-        let (is_region, is_evidence) = (sender.kind() == ParticipantKind::Region, self.content == FileContent::Evidence);
+        let (is_region, is_evidence) =
+            (sender.kind() == ParticipantKind::Region, self.content == FileContent::Evidence);
         let is_book = self.content == FileContent::RegionalBook;
         if is_evidence != call.actor.is_admin() || (!is_evidence && is_region != is_book) {
             return Err(Reason::RoleNotAllowed.field("content").into());
@@ -56,10 +57,12 @@ impl Command for BeginUpload {
         if is_evidence {
             guard::range("size_bytes", self.size_bytes, 1, MAX_EVIDENCE_BYTES)?;
         }
-        let is_channel = sender.kind() == ParticipantKind::Channel;
-        let channel = self.channel.clone().or_else(|| is_channel.then(|| sender.clone()));
+        if is_evidence && self.channel.is_some() {
+            return Err(Reason::FieldNotApplicable.field("channel").var("scheme", self.content).into());
+        }
+        let channel = self.channel.clone().or_else(|| (!is_region || is_evidence).then(|| sender.clone()));
         let channel = channel.ok_or_else(|| Reason::FieldMissing.field("channel"))?;
-        if is_channel {
+        if !is_region && !is_evidence {
             guard::own(call, &channel, "channel", &channel)?;
         }
         let name = Name::created(Collection::File, call.request_id).to_string();

@@ -246,8 +246,8 @@ fn independent(snapshot: &Snapshot, call: &Call, run: &RunRow) -> Result<(), Sto
     let of_date = || key![run.channel.clone(), run.clearing_date];
     let breaks = snapshot.list::<BreakRow>(&["channel", "clearing_date"], of_date());
     let runs = snapshot.list::<RunRow>(&["channel", "clearing_date"], of_date())?;
-    let took_part = runs.iter().any(|r| r.started_by == call.actor)
-        || breaks?.iter().any(|b| b.hands.0.contains(&call.actor));
+    let took_part =
+        runs.iter().any(|r| r.started_by == call.actor) || breaks?.iter().any(|b| b.hands.0.contains(&call.actor));
     if took_part { Err(Reason::SamePerson.var("name", &call.actor).into()) } else { Ok(()) }
 }
 

@@ -57,9 +57,8 @@ pub(super) fn open_findings(
     }
     for grant in grants_since(snapshot, call, new, first)? {
         let taken_back = matches!(grant.state, GrantState::ClawbackRequested | GrantState::ClawedBack);
-        let based = |v: &&Voided| {
-            v.name == grant.basis && grant.basis_version < v.version && v.from <= grant.month.first_day()
-        };
+        let based =
+            |v: &&Voided| v.name == grant.basis && grant.basis_version < v.version && v.from <= grant.month.first_day();
         let Some(voided) = voided.iter().find(based).filter(|_| !taken_back) else { continue };
         let finding = finding::grant_without_basis(&grant, &voided.says);
         if snapshot.get::<BreakRow>(key![finding.break_name()])?.is_none() {
@@ -73,12 +72,7 @@ pub(super) fn open_findings(
 }
 
 /// Grants of the record's elder, of every programme, from the month of a date on.
-fn grants_since(
-    snapshot: &Snapshot,
-    call: &Call,
-    record: &RecordRow,
-    first: Date,
-) -> Result<Vec<Arc<GrantRow>>, Stop> {
+fn grants_since(snapshot: &Snapshot, call: &Call, record: &RecordRow, first: Date) -> Result<Vec<Arc<GrantRow>>, Stop> {
     if !record.kind.is_personal() {
         return Ok(Vec::new());
     }

@@ -11,7 +11,7 @@ use jjj_domain::institution::account_in_force;
 use jjj_domain::key;
 use jjj_domain::names::{Collection, Name, Participant};
 use jjj_domain::payment::{PaymentQueryRow, PaymentRow};
-use jjj_domain::recon::upload::{BeginUpload, CompleteUpload, Reading};
+use jjj_domain::recon::upload::{BeginUpload, CompleteUpload};
 use jjj_domain::recon::{FileContent, FileFormat, FileRow, FileState};
 use jjj_domain::rejection::{Reason, Rejection};
 use jjj_domain::row::{Row, StoredFault};
@@ -175,7 +175,7 @@ impl ChannelApi {
         }
         let reading = match row.content {
             // Bytes of any kind.
-            FileContent::Evidence => Ok(Reading { rows: 0, rejected_rows: 0, rejections: Vec::new() }),
+            FileContent::Evidence => Ok(Counted::default().into()),
             _ => whole.content.map(Into::into),
         };
         Ok(CompleteUpload { file: name.clone(), stored_sha256: whole.stored_sha256, wrapped_key, reading })

@@ -2913,7 +2913,8 @@ pub struct BeginUploadRequest {
     /// Required. A region sends REGIONAL_BOOK only, an administrator EVIDENCE only, and nobody else that.
     #[prost(enumeration = "FileContent", tag = "4")]
     pub content: i32,
-    /// `channels/{id}` it is about. Required from regions and administrators; a channel's own otherwise.
+    /// `channels/{id}` it is about. Required from a region, empty with EVIDENCE, which its sender alone
+    /// sees; a channel's own otherwise.
     #[prost(string, tag = "5")]
     pub channel: ::prost::alloc::string::String,
     /// Merchant that it covers; empty: all.

@@ -184,7 +184,8 @@ impl Planting {
         let mut planting = Self { world, draw, in_grace, expected, file_lacks_totals, rejected };
         let rows = 20 + planting.draw.below(30);
         for n in 0..rows {
-            let (what, fen) = (planting.draw.below(ROWS.len() as u64) as usize, 1_000 + planting.draw.below(2_000) as i64);
+            let (what, fen) =
+                (planting.draw.below(ROWS.len() as u64) as usize, 1_000 + planting.draw.below(2_000) as i64);
             ROWS[what](&mut planting, &format!("ORDER{n:04}"), fen);
         }
         planting.findings_of_the_elder();
@@ -304,7 +305,8 @@ fn every_planted_break_is_found_and_none_invented() {
     println!("{days} days, planted and found: {classes:?}");
     let elsewhere =
         [BreakClass::RegionOnly, BreakClass::RegionMissing, BreakClass::BalanceMismatch, BreakClass::FileMissing];
-    let missing: Vec<_> = BreakClass::ALL.iter().filter(|c| !classes.contains_key(c) && !elsewhere.contains(c)).collect();
+    let missing: Vec<_> =
+        BreakClass::ALL.iter().filter(|c| !classes.contains_key(c) && !elsewhere.contains(c)).collect();
     assert!(missing.is_empty(), "never planted: {missing:?}");
 }
 

@@ -123,7 +123,16 @@ fn every_step_is_a_version_and_the_versions_are_the_history() {
     assert_eq!(world.refused(WANG, &attach("files/e1")), Reason::StateNotAllowed, "resolved");
     use BreakStep::*;
     let expected = [
-        Opened, Assigned, Commented, EvidenceAttached, Proposed, Withdrawn, Proposed, Declined, Proposed, Approved,
+        Opened,
+        Assigned,
+        Commented,
+        EvidenceAttached,
+        Proposed,
+        Withdrawn,
+        Proposed,
+        Declined,
+        Proposed,
+        Approved,
         Commented,
     ];
     assert_eq!(world.steps(&name), expected);
