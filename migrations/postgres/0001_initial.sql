@@ -70,7 +70,7 @@ CREATE INDEX administrators_by_participant ON administrators (participant, admin
 -- Policy bodies by kind, scope and effective date; the newest version of the newest date not after the day asked for is in force.
 CREATE TABLE policies (
     kind TEXT COLLATE "C" NOT NULL CHECK (kind IN ('gate', 'programme', 'agreement', 'record_kind', 'contract_caps', 'channel',
-        'operating_subsidy', 'settlement_account', 'calendar', 'accounting')),
+        'operating_subsidy', 'settlement_account', 'calendar', 'accounting', 'breaks')),
     scope TEXT COLLATE "C" NOT NULL,
     effective_from TEXT COLLATE "C" NOT NULL,
     version BIGINT NOT NULL,
@@ -669,8 +669,9 @@ CREATE TABLE files (
     sender TEXT COLLATE "C" NOT NULL,
     channel TEXT COLLATE "C" NOT NULL,
     clearing_date TEXT COLLATE "C" NOT NULL,
-    format TEXT COLLATE "C" NOT NULL CHECK (format IN ('CSV', 'UNIONPAY_ZIP', 'UNIONPAY_ZM', 'UNIONPAY_ZME', 'CAMT_053', 'CAMT_054')),
-    content TEXT COLLATE "C" NOT NULL CHECK (content IN ('SETTLEMENT', 'BALANCES', 'STATEMENT', 'REGIONAL_BOOK')),
+    format TEXT COLLATE "C" NOT NULL CHECK (format IN ('CSV', 'UNIONPAY_ZIP', 'UNIONPAY_ZM', 'UNIONPAY_ZME', 'CAMT_053', 'CAMT_054',
+        'OTHER')),
+    content TEXT COLLATE "C" NOT NULL CHECK (content IN ('SETTLEMENT', 'BALANCES', 'STATEMENT', 'REGIONAL_BOOK', 'EVIDENCE')),
     merchant_id TEXT COLLATE "C" NOT NULL,
     file_name TEXT COLLATE "C" NOT NULL,
     size_bytes BIGINT NOT NULL,
@@ -824,6 +825,8 @@ CREATE TABLE breaks (
     fields TEXT COLLATE "C" NOT NULL,
     rows TEXT COLLATE "C" NOT NULL,
     rule TEXT COLLATE "C" NOT NULL,
+    cause TEXT COLLATE "C" NOT NULL,
+    alert TEXT COLLATE "C" NOT NULL,
     amount_fen BIGINT NOT NULL,
     stakes TEXT COLLATE "C" NOT NULL,
     opened_by TEXT COLLATE "C",
@@ -839,6 +842,14 @@ CREATE TABLE breaks (
     decision_reason TEXT COLLATE "C",
     resolved_at_us BIGINT,
     entries TEXT COLLATE "C" NOT NULL,
+    policy TEXT COLLATE "C",
+    attachments TEXT COLLATE "C" NOT NULL,
+    hands TEXT COLLATE "C" NOT NULL,
+    step TEXT COLLATE "C" NOT NULL CHECK (step IN ('OPENED', 'CHANGED', 'REOPENED', 'ASSIGNED', 'COMMENTED', 'EVIDENCE_ATTACHED',
+        'PROPOSED', 'WITHDRAWN', 'DECLINED', 'APPROVED', 'AUTOMATIC', 'CLEARED')),
+    step_by TEXT COLLATE "C" NOT NULL,
+    step_at_us BIGINT NOT NULL,
+    note TEXT COLLATE "C" NOT NULL,
     version BIGINT NOT NULL,
     PRIMARY KEY (break_name)
 );
@@ -848,6 +859,34 @@ CREATE INDEX breaks_by_channel_clearing_date ON breaks (channel, clearing_date, 
 CREATE INDEX breaks_by_state_channel ON breaks (state, channel, break_name);
 -- Loaded and listed by subject, in the order of the key.
 CREATE INDEX breaks_by_subject ON breaks (subject, break_name);
+-- Loaded and listed by alert, in the order of the key.
+CREATE INDEX breaks_by_alert ON breaks (alert, break_name);
+
+-- Systemic alerts: floods of alike breaks, of one channel, clearing date, class and cause.
+CREATE TABLE alerts (
+    alert TEXT COLLATE "C" NOT NULL,
+    channel TEXT COLLATE "C" NOT NULL,
+    clearing_date TEXT COLLATE "C" NOT NULL,
+    class TEXT COLLATE "C" NOT NULL CHECK (class IN ('DUPLICATE', 'AMBIGUOUS', 'REFUND_ORPHAN', 'CUTOFF', 'CHANNEL_ONLY', 'LEDGER_ONLY',
+        'REGION_ONLY', 'REGION_MISSING', 'PARTY_MISMATCH', 'STATUS_MISMATCH',
+        'AMOUNT_MISMATCH', 'FEE_MISMATCH', 'PAID_AFTER_REVOCATION',
+        'PAID_WITHOUT_CONTRACT', 'CONDITION_UNMET', 'LATE_CONFIRMATION', 'OVERSPENT',
+        'BILL_EXCEEDED', 'GRANT_WITHOUT_BASIS', 'CREDIT_FAILED', 'CONTRADICTION',
+        'FILE_MISSING', 'CONTROL_TOTAL', 'BALANCE_MISMATCH', 'MISSING_FIELD')),
+    cause TEXT COLLATE "C" NOT NULL,
+    state TEXT COLLATE "C" NOT NULL CHECK (state IN ('OPEN', 'OVER')),
+    members BIGINT NOT NULL,
+    amount_fen BIGINT NOT NULL,
+    seen_by TEXT COLLATE "C" NOT NULL,
+    opened_at_us BIGINT NOT NULL,
+    recorded_at_us BIGINT NOT NULL,
+    version BIGINT NOT NULL,
+    PRIMARY KEY (alert)
+);
+-- Loaded and listed by channel and clearing_date, in the order of the key.
+CREATE INDEX alerts_by_channel_clearing_date ON alerts (channel, clearing_date, alert);
+-- Loaded and listed by state and channel, in the order of the key.
+CREATE INDEX alerts_by_state_channel ON alerts (state, channel, alert);
 
 -- Where a channel's settlement stands: the last cycle, and the ledger number up to which it has taken in the journal.
 CREATE TABLE settlement_cycles (

@@ -63,7 +63,7 @@ CREATE INDEX administrators_by_participant ON administrators (participant, admin
 -- Policy bodies by kind, scope and effective date; the newest version of the newest date not after the day asked for is in force.
 CREATE TABLE policies (
     kind TEXT NOT NULL CHECK (kind IN ('gate', 'programme', 'agreement', 'record_kind', 'contract_caps', 'channel',
-        'operating_subsidy', 'settlement_account', 'calendar', 'accounting')),
+        'operating_subsidy', 'settlement_account', 'calendar', 'accounting', 'breaks')),
     scope TEXT NOT NULL,
     effective_from TEXT NOT NULL,
     version INTEGER NOT NULL,
@@ -670,8 +670,9 @@ CREATE TABLE files (
     sender TEXT NOT NULL,
     channel TEXT NOT NULL,
     clearing_date TEXT NOT NULL,
-    format TEXT NOT NULL CHECK (format IN ('CSV', 'UNIONPAY_ZIP', 'UNIONPAY_ZM', 'UNIONPAY_ZME', 'CAMT_053', 'CAMT_054')),
-    content TEXT NOT NULL CHECK (content IN ('SETTLEMENT', 'BALANCES', 'STATEMENT', 'REGIONAL_BOOK')),
+    format TEXT NOT NULL CHECK (format IN ('CSV', 'UNIONPAY_ZIP', 'UNIONPAY_ZM', 'UNIONPAY_ZME', 'CAMT_053', 'CAMT_054',
+        'OTHER')),
+    content TEXT NOT NULL CHECK (content IN ('SETTLEMENT', 'BALANCES', 'STATEMENT', 'REGIONAL_BOOK', 'EVIDENCE')),
     merchant_id TEXT NOT NULL,
     file_name TEXT NOT NULL,
     size_bytes INTEGER NOT NULL,
@@ -831,6 +832,8 @@ CREATE TABLE breaks (
     fields TEXT NOT NULL,
     rows TEXT NOT NULL,
     rule TEXT NOT NULL,
+    cause TEXT NOT NULL,
+    alert TEXT NOT NULL,
     amount_fen INTEGER NOT NULL,
     stakes TEXT NOT NULL,
     opened_by TEXT,
@@ -846,6 +849,14 @@ CREATE TABLE breaks (
     decision_reason TEXT,
     resolved_at_us INTEGER,
     entries TEXT NOT NULL,
+    policy TEXT,
+    attachments TEXT NOT NULL,
+    hands TEXT NOT NULL,
+    step TEXT NOT NULL CHECK (step IN ('OPENED', 'CHANGED', 'REOPENED', 'ASSIGNED', 'COMMENTED', 'EVIDENCE_ATTACHED',
+        'PROPOSED', 'WITHDRAWN', 'DECLINED', 'APPROVED', 'AUTOMATIC', 'CLEARED')),
+    step_by TEXT NOT NULL,
+    step_at_us INTEGER NOT NULL,
+    note TEXT NOT NULL,
     version INTEGER NOT NULL,
     PRIMARY KEY (break_name)
 ) STRICT, WITHOUT ROWID;
@@ -855,6 +866,34 @@ CREATE INDEX breaks_by_channel_clearing_date ON breaks (channel, clearing_date, 
 CREATE INDEX breaks_by_state_channel ON breaks (state, channel, break_name);
 -- Loaded and listed by subject, in the order of the key.
 CREATE INDEX breaks_by_subject ON breaks (subject, break_name);
+-- Loaded and listed by alert, in the order of the key.
+CREATE INDEX breaks_by_alert ON breaks (alert, break_name);
+
+-- Systemic alerts: floods of alike breaks, of one channel, clearing date, class and cause.
+CREATE TABLE alerts (
+    alert TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    clearing_date TEXT NOT NULL,
+    class TEXT NOT NULL CHECK (class IN ('DUPLICATE', 'AMBIGUOUS', 'REFUND_ORPHAN', 'CUTOFF', 'CHANNEL_ONLY', 'LEDGER_ONLY',
+        'REGION_ONLY', 'REGION_MISSING', 'PARTY_MISMATCH', 'STATUS_MISMATCH',
+        'AMOUNT_MISMATCH', 'FEE_MISMATCH', 'PAID_AFTER_REVOCATION',
+        'PAID_WITHOUT_CONTRACT', 'CONDITION_UNMET', 'LATE_CONFIRMATION', 'OVERSPENT',
+        'BILL_EXCEEDED', 'GRANT_WITHOUT_BASIS', 'CREDIT_FAILED', 'CONTRADICTION',
+        'FILE_MISSING', 'CONTROL_TOTAL', 'BALANCE_MISMATCH', 'MISSING_FIELD')),
+    cause TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('OPEN', 'OVER')),
+    members INTEGER NOT NULL,
+    amount_fen INTEGER NOT NULL,
+    seen_by TEXT NOT NULL,
+    opened_at_us INTEGER NOT NULL,
+    recorded_at_us INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    PRIMARY KEY (alert)
+) STRICT, WITHOUT ROWID;
+-- Loaded and listed by channel and clearing_date, in the order of the key.
+CREATE INDEX alerts_by_channel_clearing_date ON alerts (channel, clearing_date, alert);
+-- Loaded and listed by state and channel, in the order of the key.
+CREATE INDEX alerts_by_state_channel ON alerts (state, channel, alert);
 
 -- Where a channel's settlement stands: the last cycle, and the ledger number up to which it has taken in the journal.
 CREATE TABLE settlement_cycles (

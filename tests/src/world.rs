@@ -250,6 +250,16 @@ pub fn authorise(bill: &str, amount_fen: i64, order_id: &str, at_us: i64) -> Val
            "consent_sha256": digest(order_id)})
 }
 
+/// Delivers a settlement file of a date, as the channel.
+pub async fn deliver(channel: &Session, date: &str, text: &str) {
+    let begin = json!({"clearing_date": date, "format": "FILE_FORMAT_CSV", "content": "FILE_CONTENT_SETTLEMENT",
+                       "file_name": "day.csv", "size_bytes": text.len().to_string(), "sha256": digest(text)});
+    let file = done(channel, "ChannelService/BeginUpload", begin).await["file"]["name"].take();
+    let chunk = json!({"file": file, "offset": "0", "data": BASE64_STANDARD.encode(text)});
+    done(channel, "ChannelService/UploadChunk", chunk).await;
+    done(channel, "ChannelService/CompleteUpload", json!({"file": file})).await;
+}
+
 /// SHA-256 of a text, hex.
 pub fn digest(text: &str) -> String {
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()

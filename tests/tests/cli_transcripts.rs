@@ -1,5 +1,8 @@
 //! The command line as its users meet it: what they type, what it prints, how it ends.
 
+#[path = "cli_transcripts/morning.rs"]
+mod morning;
+
 use std::process::Command;
 
 use insta::assert_snapshot;

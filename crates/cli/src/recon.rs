@@ -1,5 +1,7 @@
 //! `jjj recon`: an administrator's morning.
 
+mod work;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -28,6 +30,8 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum What {
+    #[command(flatten)]
+    Work(work::Work),
     /// Deliver a settlement file or a bank's statement (as the channel).
     Upload {
         /// Clearing date, YYYY-MM-DD.
@@ -64,14 +68,18 @@ enum What {
         #[arg(long, default_value = "")]
         filter: String,
     },
-    /// Propose a break's resolution: ACCEPT, REPAY, RELEASE, INSTITUTION_BEARS, WRITE_OFF, CORRECT_RECORD, JUSTIFIED, CLEARED.
+    /// Propose a resolution of a break, or of every member of an alert: ACCEPT, REPAY, RELEASE, INSTITUTION_BEARS, WRITE_OFF, CORRECT_RECORD, JUSTIFIED.
     Propose {
+        /// `breaks/…` or `alerts/…`
         name: String,
         resolution: String,
         #[arg(long)]
         reason: String,
+        /// `elders/…` whose account it is, where the break does not know.
+        #[arg(long, default_value = "")]
+        elder: String,
     },
-    /// Approve another administrator's proposal; its entries are booked.
+    /// Approve another administrator's proposal, or every one of an alert's; its entries are booked.
     Approve {
         name: String,
         #[arg(long)]
@@ -100,16 +108,11 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         return write_file::write(write);
     }
     let session = args.connect.session()?;
-    let show = |value: &Value, fields: &[&str]| {
-        if args.json { output::json(value) } else { output::table(std::slice::from_ref(value), fields) }
-    };
-    let show_all = |values: Vec<Value>, fields: &[&str]| {
-        if args.json { output::json(&values.into()) } else { output::table(&values, fields) }
-    };
+    let show = |value: &Value, fields: &[&str]| show(args.json, value, fields);
+    let show_all = |values: Vec<Value>, fields: &[&str]| show_all(args.json, values, fields);
     const RUN: &[&str] = &["name", "state", "breaks_opened", "breaks_open", "reservations_expired"];
-    const BREAK: &[&str] =
-        &["name", "break_class", "state", "priority", "age_days", "amount_fen", "due_on", "subject", "resolution"];
     match args.what {
+        What::Work(work) => work::run(&session, work, args.json).await?,
         What::Upload { date, file, format, content, merchant } => {
             let bytes = std::fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
             let delivery = Delivery {
@@ -151,11 +154,22 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         What::Breaks { filter } => {
             show_all(session.list("ReconciliationService/ListBreaks", &filter, "breaks").await?, BREAK);
         }
-        What::Propose { name, resolution, reason } => {
+        What::Propose { name, resolution, reason, elder } => {
             let resolution = format!("RESOLUTION_{}", resolution.to_uppercase());
-            let request = json!({"reconciliation_break": name, "resolution": resolution, "reason": reason});
+            let request = |name: &Value| json!({"reconciliation_break": name, "resolution": resolution, "reason": reason, "elder": elder});
+            if name.starts_with("alerts/") {
+                let open = work::members(&session, &name, r#"state != "PROPOSED" AND state != "RESOLVED""#).await?;
+                let requests = open.iter().map(|member| request(&member["name"])).collect();
+                return together(&session, "ProposeResolution", requests, args.json).await;
+            }
+            let request = request(&name.into());
             let answer = session.call("ReconciliationService/ProposeResolution", request).await?;
             show(&answer["reconciliation_break"], BREAK);
+        }
+        What::Approve { name, reason } if name.starts_with("alerts/") => {
+            let proposed = work::members(&session, &name, r#"state = "PROPOSED""#).await?;
+            let requests = proposed.iter().map(|member| decision(&member["name"], &member["version"], true, &reason));
+            return together(&session, "DecideResolution", requests.collect(), args.json).await;
         }
         What::Approve { name, reason } => show(&decide(&session, &name, true, &reason).await?, BREAK),
         What::Decline { name, reason } => show(&decide(&session, &name, false, &reason).await?, BREAK),
@@ -171,9 +185,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 async fn decide(session: &Session, name: &str, approve: bool, reason: &str) -> Result<Value, CallError> {
     let known = session.call("ReconciliationService/GetBreak", json!({"name": name})).await?;
-    let request = json!({
-        "reconciliation_break": name, "expected_version": known["version"], "approve": approve, "reason": reason,
-    });
+    let request = decision(&known["name"], &known["version"], approve, reason);
     Ok(session.call("ReconciliationService/DecideResolution", request).await?["reconciliation_break"].take())
 }
 
@@ -197,22 +209,67 @@ impl<'a> Delivery<'a> {
     }
 }
 
-/// Delivers a settlement file: begin with size and digest, chunks, complete.
+fn decision(name: &Value, version: &Value, approve: bool, reason: &str) -> Value {
+    json!({"reconciliation_break": name, "expected_version": version, "approve": approve, "reason": reason})
+}
+
+/// The same for every member of an alert, each decided by itself; says how many were done and what
+/// was refused.
+async fn together(session: &Session, method: &str, requests: Vec<Value>, json: bool) -> anyhow::Result<ExitCode> {
+    let (mut done, mut refused) = (0, Vec::new());
+    let results = session.batch(&format!("ReconciliationService/{method}"), requests.clone()).await?;
+    for (request, result) in requests.iter().zip(results) {
+        match result {
+            Ok(_) => done += 1,
+            Err(error) => {
+                refused.push(json!({"name": request["reconciliation_break"], "refused": error.to_string()}));
+            }
+        }
+    }
+    let ending = if refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    if json {
+        output::json(&json!({"done": done, "refused": refused}));
+    } else {
+        println!("done: {done}");
+        if !refused.is_empty() {
+            output::table(&refused, &["name", "refused"]);
+        }
+    }
+    Ok(ending)
+}
+
+const BREAK: &[&str] =
+    &["name", "break_class", "state", "priority", "age_days", "amount_fen", "due_on", "subject", "resolution"];
+
+fn show(json: bool, value: &Value, fields: &[&str]) {
+    if json { output::json(value) } else { output::table(std::slice::from_ref(value), fields) }
+}
+
+fn show_all(json: bool, values: Vec<Value>, fields: &[&str]) {
+    if json { output::json(&values.into()) } else { output::table(&values, fields) }
+}
+
+/// Delivers a settlement file or a bank's statement.
 pub async fn upload(session: &Session, delivery: &Delivery<'_>, bytes: &[u8]) -> Result<Value, CallError> {
-    const CHUNK_BYTES: usize = 1 << 20;
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
     let format = delivery.format.to_uppercase();
     let states = if format.starts_with("CAMT") { "STATEMENT" } else { "SETTLEMENT" };
     let content = delivery.content.map_or_else(|| states.to_owned(), str::to_uppercase);
-    let request = json!({
+    let begin = json!({
         "clearing_date": delivery.date,
         "format": format!("FILE_FORMAT_{format}"),
         "content": format!("FILE_CONTENT_{content}"),
         "merchant_id": delivery.merchant,
-        "file_name": delivery.file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
-        "size_bytes": bytes.len().to_string(),
-        "sha256": hex::encode(digest),
     });
+    deliver(session, begin, delivery.file, bytes).await
+}
+
+/// Delivers a file: begin with size and digest, chunks, complete.
+async fn deliver(session: &Session, mut request: Value, file: &Path, bytes: &[u8]) -> Result<Value, CallError> {
+    const CHUNK_BYTES: usize = 1 << 20;
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+    request["file_name"] = file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default().into();
+    request["size_bytes"] = bytes.len().to_string().into();
+    request["sha256"] = hex::encode(digest).into();
     let begun = session.call("ChannelService/BeginUpload", request).await?;
     let name = begun["file"]["name"].clone();
     for (i, chunk) in bytes.chunks(CHUNK_BYTES).enumerate() {

@@ -243,6 +243,7 @@ text_enum! {
         File = "files",
         Run = "runs",
         Break = "breaks",
+        Alert = "alerts",
         Account = "accounts",
         Access = "accesses",
         SettlementStatement = "settlementStatements",

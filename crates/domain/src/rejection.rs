@@ -199,6 +199,7 @@ reasons! {
     FileArrived "FILE_ARRIVED" Precondition "{name} arrived while the run was prepared; start it again" "运行准备期间收到 {name}，请重新发起"
     RunInProgress "RUN_IN_PROGRESS" Precondition "{name} is not finished" "{name} 尚未完成"
     SamePerson "SAME_PERSON" Denied "{name} has already taken part in this; another person must" "{name} 已参与此事项，须由他人办理"
+    SameOrganisation "SAME_ORGANISATION" Denied "{name} has proposed this; another organisation must approve it" "此事项由 {name} 提出，须由其他单位复核"
     ResolutionNotAllowed "RESOLUTION_NOT_ALLOWED" Invalid "{resolution} does not resolve a break of class {class}" "{resolution} 不适用于 {class} 类差错"
     // Settlement and close
     RunMissing "RUN_MISSING" Precondition "{channel} has no complete run of {date}" "{channel} {date} 尚无完整的对账批次"

@@ -49,6 +49,7 @@ pub fn all() -> Vec<&'static TableSpec> {
         recon::ViewRow::spec(),
         recon::UnitRow::spec(),
         recon::BreakRow::spec(),
+        recon::AlertRow::spec(),
         settlement::CycleRow::spec(),
         settlement::PositionRow::spec(),
         settlement::StatementRow::spec(),

@@ -239,6 +239,16 @@ pub async fn read<T: Gathers>(
     Ok(Whole { size_bytes, sha256, stored_sha256, content })
 }
 
+/// A chunk of a file as it was sent, its number from 0; empty beyond the last.
+pub async fn chunk(gateway: &Gateway, row: &FileRow, index: i64) -> Result<Vec<u8>, Refused> {
+    guard::range("chunk", index, 0, i64::MAX)?;
+    let key = unwrap_key(gateway, &row.file, &row.wrapped_key)?;
+    let mut session = gateway.store.read().await.map_err(failed)?;
+    let chunk = session.file_chunks(&row.file, index, 1).await.map_err(failed)?.pop();
+    let Some(chunk) = chunk.filter(|c| c.chunk_index == index) else { return Ok(Vec::new()) };
+    Ok(seal::decrypt(&key, &chunk_aad(&row.file, index), &chunk.ciphertext).map_err(unsealed)?.to_vec())
+}
+
 /// Reads the files of a run, each with those that it replaces. `of_date` are all files of the
 /// channel and date.
 pub async fn read_for_run(

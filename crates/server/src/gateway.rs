@@ -21,7 +21,7 @@ use crate::seal::{LogWatch, Sealer};
 use crate::status_list::StatusLists;
 use crate::stop::{Stop, stopped};
 use crate::tls::{Acceptor, ServerFiles};
-use crate::{cosign, loopback, public, query, rpc};
+use crate::{cosign, loopback, public, query, reconcile, rpc};
 
 /// What the services share.
 pub struct Gateway {
@@ -163,6 +163,7 @@ pub async fn run(
     tokio::spawn(registry.clone().keep_current(stop.clone()));
     tokio::spawn(acceptor.clone().keep_current(stop.clone()));
     tokio::spawn(query::run(gateway.clone(), stop.clone()));
+    tokio::spawn(reconcile::run(gateway.clone(), stop.clone()));
     cosign::run(&gateway, &config.witnesses.peers, &stop)?;
 
     let connections = acceptor.accept(listener, stop.clone());

@@ -27,6 +27,7 @@ mod proof;
 mod public;
 mod query;
 pub mod receipt;
+mod reconcile;
 pub mod registry;
 pub mod rpc;
 pub mod seal;

@@ -2,11 +2,14 @@
 
 use jjj_domain::names::{Actor, Collection, Participant};
 use jjj_domain::recon::breaks::age_days;
-use jjj_domain::recon::resolve::{AssignBreak, DecideResolution, ProposeResolution};
+use jjj_domain::recon::report::AgeBucket;
+use jjj_domain::recon::resolve::{DecideResolution, ProposeResolution};
+use jjj_domain::recon::schedule::Day;
 use jjj_domain::recon::view::SignView;
+use jjj_domain::recon::work::{AssignBreak, AttachEvidence, CommentBreak, WithdrawProposal};
 use jjj_domain::recon::{
-    BreakRow, ExpectedFile, FieldDifference, IdentityResult, LegCounts, Resolution, RunRow, UnitRow, ViewDifference,
-    ViewRow,
+    AlertRow, Attachment, BreakRow, ExpectedFile, FieldDifference, IdentityResult, LegCounts, Resolution, RunRow,
+    UnitRow, ViewDifference, ViewRow,
 };
 use jjj_domain::rejection::{Reason, Rejection};
 use jjj_domain::time::Date;
@@ -22,6 +25,31 @@ impl TryFrom<&pb::AssignBreakRequest> for AssignBreak {
             break_name: break_name(&request.reconciliation_break)?,
             assignee: who::<Actor>("assignee", &request.assignee, "{participant}/admins/{id}")?,
         })
+    }
+}
+
+impl TryFrom<&pb::CommentBreakRequest> for CommentBreak {
+    type Error = Rejection;
+    fn try_from(request: &pb::CommentBreakRequest) -> Result<Self, Rejection> {
+        Ok(Self { break_name: break_name(&request.reconciliation_break)?, text: text("text", &request.text)? })
+    }
+}
+
+impl TryFrom<&pb::AttachEvidenceRequest> for AttachEvidence {
+    type Error = Rejection;
+    fn try_from(request: &pb::AttachEvidenceRequest) -> Result<Self, Rejection> {
+        Ok(Self {
+            break_name: break_name(&request.reconciliation_break)?,
+            file: name("file", &request.file, Collection::File)?.to_string(),
+            note: text("note", &request.note)?,
+        })
+    }
+}
+
+impl TryFrom<&pb::WithdrawProposalRequest> for WithdrawProposal {
+    type Error = Rejection;
+    fn try_from(request: &pb::WithdrawProposalRequest) -> Result<Self, Rejection> {
+        Ok(Self { break_name: break_name(&request.reconciliation_break)?, reason: text("reason", &request.reason)? })
     }
 }
 
@@ -106,8 +134,8 @@ pub fn run_of(request: &pb::StartRunRequest) -> Result<(Participant, Date), Reje
     Ok((channel, parsed("clearing_date", &request.clearing_date, "YYYY-MM-DD")?))
 }
 
-/// A run with the participants who have views of it.
-pub fn run(row: &RunRow, views: impl IntoIterator<Item = Participant>) -> pb::Run {
+/// A run with its views, their signatures as they stand on a day.
+pub fn run(row: &RunRow, views: &[ViewRow], today: Date) -> pb::Run {
     pb::Run {
         name: row.run.clone(),
         channel: row.channel.to_string(),
@@ -123,10 +151,75 @@ pub fn run(row: &RunRow, views: impl IntoIterator<Item = Participant>) -> pb::Ru
         reservations_expired: row.reservations_expired,
         breaks_open: row.breaks_open,
         root_hash: hash(&row.root),
-        views: views.into_iter().map(|of| format!("{}/views/{}", row.run, of.code())).collect(),
+        views: views.iter().map(|view| format!("{}/views/{}", row.run, view.participant.code())).collect(),
         started_by: row.started_by.to_string(),
         recorded_time_us: row.recorded_at_us.0,
         version: row.version,
+        signatures: views.iter().map(|view| signature(view, today)).collect(),
+    }
+}
+
+fn signature(row: &ViewRow, today: Date) -> pb::ViewSignature {
+    pb::ViewSignature {
+        participant: row.participant.to_string(),
+        state: enum_value::<pb::ViewState>(row.state_on(today).as_str()),
+        signed_by: or_empty(&row.signed_by),
+        sign_by: row.sign_by.to_string(),
+    }
+}
+
+/// A clearing date with the views of its newest run, as they stand on a day.
+pub fn clearing_day(
+    channel: &Participant,
+    day: &Day,
+    breaks_open: i64,
+    views: &[ViewRow],
+    today: Date,
+) -> pb::ClearingDay {
+    pb::ClearingDay {
+        channel: channel.to_string(),
+        clearing_date: day.date.to_string(),
+        expected_files: day.policy.expected_files as i32,
+        arrived_files: day.files.len() as i32,
+        run: day.last_run.as_ref().map_or_else(String::new, |run| run.run.clone()),
+        run_state: day.last_run.as_ref().map_or(0, |run| enum_value::<pb::RunState>(run.state.as_str())),
+        breaks_open,
+        signatures: views.iter().map(|view| signature(view, today)).collect(),
+        run_due_time_us: day.due_at().map_or(0, |at| at.0),
+    }
+}
+
+/// A systemic alert.
+pub fn alert(row: &AlertRow) -> pb::Alert {
+    pb::Alert {
+        name: row.alert.clone(),
+        channel: row.channel.to_string(),
+        clearing_date: row.clearing_date.to_string(),
+        break_class: enum_value::<pb::BreakClass>(row.class.as_str()),
+        cause: row.cause.clone(),
+        state: enum_value::<pb::AlertState>(row.state.as_str()),
+        members: row.members,
+        amount_fen: row.amount_fen,
+        seen_by: row.seen_by.clone(),
+        opened_time_us: row.opened_at_us.0,
+        version: row.version,
+    }
+}
+
+fn age_bucket(days: i64) -> pb::AgeBucket {
+    match AgeBucket::of(days) {
+        AgeBucket::Days0To1 => pb::AgeBucket::UpTo1,
+        AgeBucket::Days2To7 => pb::AgeBucket::UpTo7,
+        AgeBucket::Days8To30 => pb::AgeBucket::UpTo30,
+        AgeBucket::Over30 => pb::AgeBucket::Over30,
+    }
+}
+
+fn attachment(attachment: &Attachment) -> pb::Attachment {
+    pb::Attachment {
+        file: attachment.file.clone(),
+        sha256: attachment.sha256.clone(),
+        attached_by: attachment.by.to_string(),
     }
 }
 
@@ -195,6 +288,15 @@ pub fn reconciliation_break(row: &BreakRow, today: Date) -> pb::Break {
         resolved_time_us: row.resolved_at_us.map_or(0, |at| at.0),
         entries: row.entries.0.iter().map(|id| format!("entries/{id}")).collect(),
         version: row.version,
+        cause: row.cause.clone(),
+        alert: row.alert.clone(),
+        age_bucket: age_bucket(age_days(row, today)).into(),
+        policy: or_empty(&row.policy),
+        attachments: row.attachments.0.iter().map(attachment).collect(),
+        step: enum_value::<pb::BreakStep>(row.step.as_str()),
+        step_by: row.step_by.to_string(),
+        step_time_us: row.step_at_us.0,
+        note: row.note.clone(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 import csv
 import decimal
+import hashlib
 import io
 import json
 
@@ -47,6 +48,7 @@ def play(day):
     runs = day.beijing.list("ReconciliationService/ListRuns", filter=f'channel = "{UNIONPAY}"')
     assert [r.name for r in runs] == [last.name, first.name], runs
     sign(day, last)
+    standing(day, last)
     report(day, last)
 
 
@@ -73,8 +75,12 @@ def resolve(day, breaks):
     hers = breaks.pop("AMOUNT_MISMATCH")
     assigned = day.liu.call("ReconciliationService/AssignBreak", reconciliation_break=hers.name, assignee=day.chen.actor)
     assert assigned.reconciliation_break.assignee == day.chen.actor
+    work(day, hers)
     wrong = {**proposal(hers), "resolution": "RESOLUTION_CORRECT_RECORD"}
     day.chen.refused("RESOLUTION_NOT_ALLOWED", PROPOSE, **wrong)
+    day.chen.call(PROPOSE, **proposal(hers))
+    withdrawn = day.chen.call("ReconciliationService/WithdrawProposal", reconciliation_break=hers.name, reason="再核对")
+    assert text(withdrawn.reconciliation_break, "state") == "ASSIGNED", withdrawn
     proposed = day.chen.call(PROPOSE, **proposal(hers)).reconciliation_break
     day.chen.refused("SAME_PERSON", DECIDE, **decision(proposed))
     day.liu.call(DECIDE, **decision(proposed, approve=False))
@@ -93,6 +99,32 @@ def resolve(day, breaks):
     day.liu.batch_all("ReconciliationService/BatchDecideResolutions", DECIDE, decisions)
     assert not day.chen.list("ReconciliationService/ListBreaks", filter='state != "RESOLVED"')
     told("resolved", len(decisions) + 1)
+
+
+def work(day, hers):
+    """Says something about a break, attaches a document to it and reads it back."""
+    said = day.chen.call("ReconciliationService/CommentBreak", reconciliation_break=hers.name, text="渠道来电：金额有误")
+    assert said.reconciliation_break.note == "渠道来电：金额有误", said
+    content = b"%PDF-1.7 the channel's letter"
+    file = document(day, day.chen, content)
+    attached = day.chen.call(
+        "ReconciliationService/AttachEvidence", reconciliation_break=hers.name, file=file.name, note="渠道回函"
+    ).reconciliation_break
+    assert [a.sha256 for a in attached.attachments] == [file.sha256], attached
+    read = lambda chunk: day.liu.call(
+        "ReconciliationService/ReadAttachment", reconciliation_break=hers.name, file=file.name, chunk=chunk
+    ).data
+    assert (read(0), read(1)) == (content, b"")
+
+
+def document(day, client, content):
+    begun = client.call(
+        "ChannelService/BeginUpload",
+        clearing_date=day.today, format="FILE_FORMAT_OTHER", content="FILE_CONTENT_EVIDENCE",
+        file_name="letter.pdf", size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest(),
+    ).file
+    client.call("ChannelService/UploadChunk", file=begun.name, offset=0, data=content)
+    return client.call("ChannelService/CompleteUpload", file=begun.name).file
 
 
 def view_of(client, name):
@@ -119,6 +151,16 @@ def sign(day, run):
         signed = signer.call("ReconciliationService/SignView", view=view.name, root_hash=root).view
         assert text(signed, "state") == "AGREED" and signed.signed_by == signer.actor, signed
     told("signed", run.name)
+
+
+def standing(day, run):
+    """How the date stands, with its signatures; and no flood."""
+    days = day.hebei.call("ReconciliationService/ListClearingDays", channel=UNIONPAY).days
+    stands = {d.clearing_date: d for d in days}[day.today]
+    signed = {s.participant: text(s, "state") for s in stands.signatures}
+    assert (stands.run, stands.breaks_open) == (run.name, 0), stands
+    assert (signed["regions/110000"], signed["regions/130000"]) == ("AGREED", "AGREED"), signed
+    assert not day.sun.list("ReconciliationService/ListAlerts")
 
 
 def report(day, run):

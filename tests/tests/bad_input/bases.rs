@@ -354,6 +354,13 @@ fn reconciliation(s: &Scene, method: &str) -> Found {
         "GetRun" => (CHEN, named(s.name("run"))),
         "GetBreak" | "ListBreakVersions" => (LI, named(found)),
         "AssignBreak" => (LI, json!({"reconciliation_break": found, "assignee": WANG})),
+        "ListClearingDays" => (CHEN, json!({"channel": UNIONPAY, "days": 3})),
+        "CommentBreak" => (LI, json!({"reconciliation_break": found, "text": "渠道来电"})),
+        "AttachEvidence" => (LI, json!({"reconciliation_break": found, "file": s.name("document"), "note": "回函"})),
+        "ReadAttachment" => {
+            (LI, json!({"reconciliation_break": s.name("proposed"), "file": s.name("attached"), "chunk": "0"}))
+        }
+        "WithdrawProposal" => (LI, json!({"reconciliation_break": s.name("withdrawn"), "reason": "再核对"})),
         "ProposeResolution" => {
             (LI, json!({"reconciliation_break": found, "resolution": "RESOLUTION_REPAY", "reason": "核对"}))
         }

@@ -21,6 +21,7 @@ pub const WANG: &str = "gateway/admins/wang";
 pub const CHEN: &str = "regions/110000/admins/chen";
 pub const MA: &str = "regions/130000/admins/ma";
 pub const HAIDIAN: &str = "110108";
+const DOCUMENT: &str = "%PDF-1.7 the channel's letter";
 
 /// The stage, and names of what is on it.
 pub struct Scene {
@@ -235,13 +236,23 @@ impl Scene {
         let breaks = self.stage.as_(LI).list("ReconciliationService/ListBreaks", "", "breaks").await.unwrap();
         let of_file: Vec<_> =
             breaks.iter().filter(|found| found["subject"].as_str().unwrap().starts_with(self.name("file"))).collect();
-        assert_eq!(of_file.len(), 2, "{breaks:#?}");
-        for (of, found) in ["break", "proposed"].into_iter().zip(of_file) {
+        assert_eq!(of_file.len(), 3, "{breaks:#?}");
+        for (of, found) in ["break", "proposed", "withdrawn"].into_iter().zip(of_file) {
             self.names.insert(of, found["name"].as_str().unwrap().to_owned());
         }
-        let propose =
-            json!({"reconciliation_break": self.name("proposed"), "resolution": "RESOLUTION_REPAY", "reason": "核对"});
-        self.stage.call(LI, "ReconciliationService/ProposeResolution", propose).await;
+        for of in ["document", "attached"] {
+            self.make(of, LI, "ChannelService/BeginUpload", "file", self.evidence()).await;
+            let chunk = json!({"file": self.name(of), "offset": "0", "data": base64(DOCUMENT)});
+            self.stage.call(LI, "ChannelService/UploadChunk", chunk).await;
+            self.stage.call(LI, "ChannelService/CompleteUpload", json!({"file": self.name(of)})).await;
+        }
+        let attach = json!({"reconciliation_break": self.name("proposed"), "file": self.name("attached")});
+        self.stage.call(LI, "ReconciliationService/AttachEvidence", attach).await;
+        for of in ["proposed", "withdrawn"] {
+            let propose =
+                json!({"reconciliation_break": self.name(of), "resolution": "RESOLUTION_REPAY", "reason": "核对"});
+            self.stage.call(LI, "ReconciliationService/ProposeResolution", propose).await;
+        }
         let view = format!("{}/views/110000", self.name("run"));
         let read = self.stage.call(CHEN, "ReconciliationService/GetView", json!({"name": view})).await;
         let root = read["root_hash"].as_str().or(read["view"]["root_hash"].as_str()).unwrap().to_owned();
@@ -311,6 +322,13 @@ impl Scene {
                "file_name": "day.csv", "size_bytes": text.len().to_string(), "sha256": digest(&text)})
     }
 
+    /// A document about a break.
+    pub fn evidence(&self) -> Value {
+        json!({"clearing_date": "2026-11-17", "format": "FILE_FORMAT_OTHER", "content": "FILE_CONTENT_EVIDENCE",
+               "file_name": "letter.pdf", "size_bytes": DOCUMENT.len().to_string(),
+               "sha256": digest(DOCUMENT)})
+    }
+
     /// A new channel, with another's authority and key out of the foreign sandbox.
     pub fn participant(&self, name: &str, foreign: &str) -> Value {
         let (jwk, fingerprint) = self.foreign_key(foreign);
@@ -360,7 +378,7 @@ pub fn settlement_file_of(date: &str) -> String {
         let uscc = institution["uscc"].as_str().unwrap();
         format!("PAYMENT,M1,UNKNOWN{}{n},{day}100000,10000,20,SUCCESS,{uscc},\n", &day[6..])
     };
-    format!("{}\n{}{}TRAILER,2,20000,40,,,,,\n", HEADER.join(","), row(1), row(2))
+    format!("{}\n{}{}{}TRAILER,3,30000,60,,,,,\n", HEADER.join(","), row(1), row(2), row(3))
 }
 
 pub fn base64(bytes: impl AsRef<[u8]>) -> String {

@@ -86,7 +86,7 @@ fn open(
     payment: &PaymentRow,
 ) -> Result<(), Stop> {
     if snapshot.get::<BreakRow>(key![finding.break_name()])?.is_none() {
-        let row = finding.of(payment, None, call.now);
+        let row = finding.of(snapshot, payment, None, call.now)?;
         let leaf = decision.leaf("break.opened", &row.break_name, row.version);
         leaf.put(&row);
         row.tell(leaf);

@@ -67,8 +67,8 @@ impl Command for ReportCredit {
         let (kind, changed) = match open {
             Some(known) if is_credited => ("break.cleared", breaks::clear(known, self.grant.as_str(), call.now)),
             None if !is_credited => {
-                let version = finding.map_or(0, |known| known.version) + 1;
-                ("break.opened", BreakRow { version, ..failed.about_grant(&row, call) })
+                let new = failed.about_grant(snapshot, &row, call)?;
+                ("break.opened", finding.map_or(new.clone(), |known| breaks::reopen(&known, new)))
             }
             Some(_) | None => return Ok(decision),
         };

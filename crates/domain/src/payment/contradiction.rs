@@ -9,7 +9,7 @@ use crate::decision::{Call, Decision};
 use crate::entitlement::{GrantRow, GrantState};
 use crate::guard::{either, wrong_state};
 use crate::key;
-use crate::recon::{BreakClass, BreakRow, finding};
+use crate::recon::{BreakClass, BreakRow, BreakStep, breaks, finding};
 use crate::rejection::Rejection;
 use crate::snapshot::{Snapshot, Stop};
 use crate::text_enum;
@@ -69,13 +69,13 @@ impl Said {
             return Err(self.refuse(payment.state.as_str(), &payment.payment).into());
         }
         let finding = finding::contradiction(&payment.payment, payment.amount_fen, payment.state.as_str(), self);
-        keep(snapshot, call, finding.of(payment, None, call.now))
+        keep(snapshot, call, finding.of(snapshot, payment, None, call.now)?)
     }
 
     /// Keeps a message that a grant's state does not allow.
     pub fn unfit_for(self, snapshot: &Snapshot, call: &Call, grant: &GrantRow) -> Result<Decision, Stop> {
         let finding = finding::contradiction(&grant.grant, grant.amount_fen, grant.state.as_str(), self);
-        keep(snapshot, call, finding.about_grant(grant, call))
+        keep(snapshot, call, finding.about_grant(snapshot, grant, call)?)
     }
 }
 
@@ -83,9 +83,9 @@ fn keep(snapshot: &Snapshot, call: &Call, new: BreakRow) -> Result<Decision, Sto
     let row = match snapshot.get::<BreakRow>(key![new.break_name.clone()])? {
         None => new,
         Some(known) if known.is_open() => {
-            BreakRow { fields: new.fields, version: known.version + 1, ..(*known).clone() }
+            BreakRow { fields: new.fields, ..known.step(BreakStep::Changed, &call.actor, call.now, "") }
         }
-        Some(known) => BreakRow { version: known.version + 1, ..new },
+        Some(known) => breaks::reopen(&known, new),
     };
     let mut decision = Decision::new(call);
     let leaf = decision.leaf(CONTRADICTED, &row.break_name, row.version);

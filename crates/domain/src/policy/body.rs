@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
-use super::{PolicyBody, PolicyKind};
+use super::{PolicyBody, PolicyKind, SchedulePolicy};
 use crate::care::bill::FeeType;
 use crate::care::contract::ContractEvidence;
 use crate::guard::MAX_PROGRAMME_FEN;
@@ -294,6 +294,9 @@ pub struct ChannelPolicy {
     /// Working days from a cycle's last clearing date to its payout.
     #[serde(default = "one")]
     pub payout_working_days: i64,
+    /// When the gateway reconciles its clearing dates by itself; absent: administrators do.
+    #[serde(default)]
+    pub schedule: Option<SchedulePolicy>,
 }
 
 const fn one() -> i64 {
@@ -409,6 +412,11 @@ impl PolicyBody for ChannelPolicy {
         if let Some(limit_fen) = self.daily_limit_fen {
             within("daily_limit_fen", limit_fen, 1..=MAX_PROGRAMME_FEN)?;
         }
+        if let Some(SchedulePolicy { not_before, latest }) = self.schedule
+            && latest < not_before
+        {
+            return Err(format!("latest must not be before {not_before}, not {latest}"));
+        }
         let Some(fee) = &self.agreed_fee else { return Ok(()) };
         within("basis_points", fee.basis_points, 0..=10_000)?;
         within("min_fen", fee.min_fen, MONEY_FEN)?;
@@ -476,9 +484,9 @@ impl PolicyBody for CalendarPolicy {
 const DAY_S: i64 = 86_400;
 
 /// What one month's amount may be: nothing to ten million yuan.
-const MONEY_FEN: RangeInclusive<i64> = 0..=1_000_000_000;
+pub(super) const MONEY_FEN: RangeInclusive<i64> = 0..=1_000_000_000;
 
-fn within(member: &str, value: i64, range: RangeInclusive<i64>) -> Result<(), String> {
+pub(super) fn within(member: &str, value: i64, range: RangeInclusive<i64>) -> Result<(), String> {
     if range.contains(&value) {
         Ok(())
     } else {

@@ -3,7 +3,9 @@
 
 mod accounting;
 mod body;
+mod breaks;
 mod calendar;
+mod schedule;
 
 pub use accounting::{AccountTitle, AccountingPolicy};
 pub use body::{
@@ -11,7 +13,9 @@ pub use body::{
     FeeBearer, GatePolicy, GradeMap, Mode, OperatingSubsidyPolicy, ProgrammePolicy, QueryPolicy, Rate,
     RecordKindPolicy, SettlementAccountPolicy, SettlementCycle, ShorterValidity, TransactionCodes,
 };
+pub use breaks::{AutomaticRule, BreakPolicy, OtherOrganisation};
 pub use calendar::WorkingDays;
+pub use schedule::{DayTime, SchedulePolicy};
 
 use std::sync::Arc;
 
@@ -46,6 +50,8 @@ text_enum! {
         SettlementAccount = "settlement_account",
         /// Scope `CN`. [`CalendarPolicy`]
         Calendar = "calendar",
+        /// Scope: the channel's code, or `default` for all others. [`BreakPolicy`]
+        Breaks = "breaks",
         /// Scope `{region}/{programme}`, else `default`: chart of accounts and close. [`AccountingPolicy`]
         Accounting = "accounting",
     }
@@ -185,6 +191,7 @@ fn check_body(kind: PolicyKind, body: &serde_json::Value) -> Result<String, Reje
         PolicyKind::OperatingSubsidy => typed::<OperatingSubsidyPolicy>(body),
         PolicyKind::SettlementAccount => typed::<SettlementAccountPolicy>(body),
         PolicyKind::Calendar => typed::<CalendarPolicy>(body),
+        PolicyKind::Breaks => typed::<BreakPolicy>(body),
         PolicyKind::Accounting => typed::<AccountingPolicy>(body),
     };
     match read {
@@ -246,7 +253,10 @@ mod tests {
     fn bodies_refused() {
         let with = |kind: PolicyKind, member: &str, value: serde_json::Value| {
             let mut body = defaults().into_iter().find(|d| d.kind == kind).unwrap().body;
-            *body.pointer_mut(member).unwrap() = value;
+            match body.pointer_mut(member) {
+                Some(known) => *known = value,
+                None => drop(body.as_object_mut().unwrap().insert(member[1..].to_owned(), value)),
+            }
             check_body(kind, &body).unwrap_err().message_en()
         };
         for (kind, member, value, says) in [
@@ -264,7 +274,33 @@ mod tests {
             (PolicyKind::Channel, "/agreed_fee/max_fen", serde_json::json!(-5), "max_fen must be"),
             (PolicyKind::Channel, "/queries/first_s", serde_json::json!(0), "first_s must be 1 to 86400"),
             (PolicyKind::Channel, "/queries/most_s", serde_json::json!(59), "most_s must be 60 to 86400"),
+            (
+                PolicyKind::Channel,
+                "/schedule",
+                serde_json::json!({"not_before": "18:00", "latest": "09:00"}),
+                "latest must not be before",
+            ),
+            (
+                PolicyKind::Channel,
+                "/schedule",
+                serde_json::json!({"not_before": "9 o'clock", "latest": "18:00"}),
+                "is no time hh:mm",
+            ),
             (PolicyKind::Calendar, "/holidays", serde_json::json!(["2026-02-30"]), "2026-02-30"),
+            (PolicyKind::Breaks, "/priorities/DUPLICATE", serde_json::json!(5), "priorities must be 1 to 4"),
+            (
+                PolicyKind::Breaks,
+                "/grace_working_days/DUPLICATE",
+                serde_json::json!(-1),
+                "grace_working_days must be 0",
+            ),
+            (PolicyKind::Breaks, "/alert_from", serde_json::json!(1), "alert_from must be 2 to"),
+            (
+                PolicyKind::Breaks,
+                "/automatic",
+                serde_json::json!([{"name": "r", "class": "CUTOFF", "resolution": "ACCEPT", "most_fen": 1}]),
+                "r: ACCEPT does not resolve CUTOFF",
+            ),
         ] {
             let said = with(kind, member, value);
             assert!(said.contains(says), "{kind} {member}: {said}");

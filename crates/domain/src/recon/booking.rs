@@ -54,6 +54,33 @@ impl LedgerRow {
         }
     }
 
+    /// As it was before a file matched it.
+    pub fn unmatched(&self) -> Self {
+        match self {
+            Self::Payment(p) => Self::Payment(Arc::new(PaymentRow { matched_by: None, ..(**p).clone() })),
+            Self::Refund(r, payment) => {
+                let row = RefundRow { state: RefundState::Confirmed, matched_by: None, ..(**r).clone() };
+                Self::Refund(Arc::new(row), payment.clone())
+            }
+            Self::Claim(c) => Self::Claim(Arc::new(ClaimRow { state: ClaimState::Paid, ..(**c).clone() })),
+        }
+    }
+
+    /// Puts the row into a plan as its next version.
+    pub fn keep_in(&self, plan: &mut Plan, now: Timestamp) {
+        match self {
+            Self::Payment(p) => {
+                plan.payments.push(PaymentRow { version: p.version + 1, recorded_at_us: now, ..(**p).clone() });
+            }
+            Self::Refund(r, _) => {
+                plan.refunds.push(RefundRow { version: r.version + 1, recorded_at_us: now, ..(**r).clone() });
+            }
+            Self::Claim(c) => {
+                plan.claims.push(ClaimRow { version: c.version + 1, recorded_at_us: now, ..(**c).clone() });
+            }
+        }
+    }
+
     fn standing(&self) -> Standing {
         match self {
             Self::Payment(p) => match p.state {

@@ -1,10 +1,13 @@
 //! A break's identity, urgency and age.
 
+use std::sync::Arc;
+
 use sha2::{Digest, Sha256};
 
-use super::rows::{BreakCategory, BreakClass, BreakRow, BreakState};
+use super::rows::{BreakCategory, BreakClass, BreakRow, BreakState, BreakStep, FieldDifference, Resolution};
 use crate::names::{Actor, Participant};
-use crate::policy::{Condition, WorkingDays};
+use crate::policy::{self, BreakPolicy, CalendarPolicy, ChannelPolicy, Condition, WorkingDays};
+use crate::snapshot::{Snapshot, Stop};
 use crate::time::{Date, Timestamp};
 use crate::value::Json;
 
@@ -39,78 +42,99 @@ impl BreakClass {
             }
         }
     }
+}
 
-    /// Urgency before the amount is looked at: 1 urgent, 2 high, 3 normal, 4 low.
-    const fn base_priority(self) -> i64 {
-        match self {
-            Self::FileMissing | Self::ControlTotal | Self::BalanceMismatch => 1,
-            Self::Duplicate
-            | Self::Ambiguous
-            | Self::ChannelOnly
-            | Self::LedgerOnly
-            | Self::PartyMismatch
-            | Self::PaidAfterRevocation
-            | Self::PaidWithoutContract
-            | Self::LateConfirmation
-            | Self::Contradiction
-            | Self::PayoutMismatch
-            | Self::PayoutMissing
-            | Self::MissingField => 2,
-            Self::RefundOrphan
-            | Self::RegionOnly
-            | Self::RegionMissing
-            | Self::StatusMismatch
-            | Self::AmountMismatch
-            | Self::Overspent
-            | Self::BillExceeded
-            | Self::GrantWithoutBasis
-            | Self::CreditFailed
-            | Self::ConditionUnmet => 3,
-            Self::Cutoff | Self::FeeMismatch => 4,
+/// How a channel's breaks of a clearing date are judged: policy and calendar.
+#[derive(Clone)]
+pub struct Terms {
+    policy: Arc<BreakPolicy>,
+    /// `policies/breaks/{scope}/{date}/{version}`; empty where none is in force.
+    pub policy_name: String,
+    calendar: Option<Arc<CalendarPolicy>>,
+    /// The channel's own, for classes that the policy does not name.
+    grace_working_days: i64,
+}
+
+impl std::ops::Deref for Terms {
+    type Target = BreakPolicy;
+    fn deref(&self) -> &BreakPolicy {
+        &self.policy
+    }
+}
+
+impl Terms {
+    /// Those in force. A missing policy refuses nothing: facts are booked, and their breaks opened.
+    pub fn load(snapshot: &Snapshot, channel: &Participant, on: Date) -> Result<Self, Stop> {
+        let own = policy::find_version::<BreakPolicy>(snapshot, channel.code(), on);
+        let default = policy::find_version::<BreakPolicy>(snapshot, "default", on);
+        let of_channel = policy::find::<ChannelPolicy>(snapshot, channel.code(), on);
+        let calendar = policy::find::<CalendarPolicy>(snapshot, "CN", on);
+        let (policy, policy_name) = own?.or(default?).unwrap_or_default();
+        let grace_working_days = of_channel?.map_or(0, |channel| channel.grace_working_days);
+        Ok(Self { policy, policy_name, calendar: calendar?, grace_working_days })
+    }
+
+    /// The first date on which a break of a class is overdue.
+    pub fn due_on(&self, class: BreakClass, date: Date) -> Date {
+        let of_class = self.policy.grace_working_days.get(&class).filter(|_| class != BreakClass::Cutoff);
+        let days = of_class.copied().unwrap_or(self.grace_working_days);
+        self.calendar.as_ref().map_or(date, |calendar| due_on(&**calendar, date, days))
+    }
+
+    /// Notes what follows from a break's class, date, amount and cause.
+    #[must_use]
+    pub fn judged(&self, row: BreakRow) -> BreakRow {
+        let channel = row.channel.as_ref().map_or("", Participant::as_str);
+        let parts = [channel, &row.clearing_date.to_string(), row.class.as_str(), &row.cause];
+        BreakRow {
+            category: row.class.category(),
+            priority: self.priority(row.class, row.amount_fen),
+            due_on: self.due_on(row.class, row.clearing_date),
+            alert: name("alerts", &parts),
+            ..row
         }
     }
 }
 
-/// From this amount on a break is one step more urgent: ten thousand yuan [D].
-const LARGE_AMOUNT_FEN: i64 = 1_000_000;
-
-pub fn priority(class: BreakClass, amount_fen: i64) -> i64 {
-    (class.base_priority() - i64::from(amount_fen >= LARGE_AMOUNT_FEN)).max(1)
+/// What alike findings and differences share: the names of the fields at fault.
+pub fn cause_of(fields: &[FieldDifference]) -> String {
+    fields.iter().map(|f| f.field.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 /// The name of a difference: from channel, clearing date and unit, not from its class, so that
 /// it keeps its name when it is reclassified.
 pub fn difference_name(channel: &Participant, date: Date, unit: &str) -> String {
-    name(&["difference", channel.as_str(), &date.to_string(), unit])
+    name("breaks", &["difference", channel.as_str(), &date.to_string(), unit])
 }
 
 /// The name of a finding: from its class and what it is about.
 pub fn finding_name(class: BreakClass, condition: Option<Condition>, subject: &str) -> String {
-    name(&["finding", class.as_str(), condition.map_or("", Condition::as_str), subject])
+    name("breaks", &["finding", class.as_str(), condition.map_or("", Condition::as_str), subject])
 }
 
 /// The name of a file fault: `about` is the file, or which of the expected files is absent.
 pub fn fault_name(class: BreakClass, channel: &Participant, date: Date, about: &str) -> String {
-    name(&["fault", class.as_str(), channel.as_str(), &date.to_string(), about])
+    name("breaks", &["fault", class.as_str(), channel.as_str(), &date.to_string(), about])
 }
 
-fn name(parts: &[&str]) -> String {
+fn name(collection: &str, parts: &[&str]) -> String {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
-    format!("breaks/{}", &hex::encode(hash.finalize())[..32])
+    format!("{collection}/{}", &hex::encode(hash.finalize())[..32])
 }
 
-/// A new break with nothing but its identity; the caller fills in what it is about.
+/// A new break with nothing but its identity; the caller fills in what it is about, and
+/// [`Terms::judged`] what follows from that.
 pub fn open(break_name: String, class: BreakClass, subject: &str, date: Date, now: Timestamp) -> BreakRow {
     BreakRow {
         break_name,
         category: class.category(),
         class,
         condition: None,
-        priority: priority(class, 0),
+        priority: 3,
         state: BreakState::New,
         channel: None,
         clearing_date: date,
@@ -122,6 +146,8 @@ pub fn open(break_name: String, class: BreakClass, subject: &str, date: Date, no
         fields: Json(Vec::new()),
         rows: Json(Vec::new()),
         rule: String::new(),
+        cause: String::new(),
+        alert: String::new(),
         amount_fen: 0,
         stakes: Json(Vec::new()),
         opened_by: None,
@@ -136,6 +162,13 @@ pub fn open(break_name: String, class: BreakClass, subject: &str, date: Date, no
         decision_reason: None,
         resolved_at_us: None,
         entries: Json(Vec::new()),
+        policy: None,
+        attachments: Json(Vec::new()),
+        hands: Json(Vec::new()),
+        step: BreakStep::Opened,
+        step_by: Actor::system(Participant::gateway()),
+        step_at_us: now,
+        note: String::new(),
         version: 1,
     }
 }
@@ -150,16 +183,28 @@ pub fn age_days(row: &BreakRow, today: Date) -> i64 {
     today.days_since(row.clearing_date).max(0)
 }
 
-/// Resolved by the gateway itself: a later run or file cleared it.
-pub fn clear(row: &BreakRow, run: &str, now: Timestamp) -> BreakRow {
+/// Resolved by the gateway itself: `by`, a later run, file or report, cleared it.
+pub fn clear(row: &BreakRow, by: &str, now: Timestamp) -> BreakRow {
+    let gateway = Actor::system(Participant::gateway());
     BreakRow {
         state: BreakState::Resolved,
-        resolution: Some(super::rows::Resolution::Cleared),
-        decided_by: Some(Actor::system(Participant::gateway())),
-        decision_reason: Some(run.to_owned()),
-        seen_by: Some(run.to_owned()),
+        resolution: Some(Resolution::Cleared),
+        decided_by: Some(gateway.clone()),
+        decision_reason: Some(by.to_owned()),
+        seen_by: Some(by.to_owned()),
         resolved_at_us: Some(now),
-        version: row.version + 1,
-        ..row.clone()
+        ..row.step(BreakStep::Cleared, &gateway, now, by)
+    }
+}
+
+/// A break that was resolved and is there again, as `new` says; what was done about it before stays.
+pub fn reopen(known: &BreakRow, new: BreakRow) -> BreakRow {
+    BreakRow {
+        step: BreakStep::Reopened,
+        attachments: known.attachments.clone(),
+        hands: known.hands.clone(),
+        entries: known.entries.clone(),
+        version: known.version + 1,
+        ..new
     }
 }

@@ -52,13 +52,15 @@ impl Finding {
     }
 
     /// The break of a finding about a grant.
-    pub fn about_grant(self, grant: &GrantRow, call: &Call) -> BreakRow {
-        BreakRow {
-            priority: breaks::priority(self.class, self.amount_fen),
+    pub fn about_grant(self, snapshot: &Snapshot, grant: &GrantRow, call: &Call) -> Result<BreakRow, Stop> {
+        let date = call.now.clearing_date();
+        let terms = breaks::Terms::load(snapshot, &grant.channel, date)?;
+        Ok(terms.judged(BreakRow {
             channel: Some(grant.channel.clone()),
             region: Some(grant.region.clone()),
             programme: Some(grant.programme.clone()),
             person: Some(grant.person.clone()),
+            cause: breaks::cause_of(&self.detail),
             fields: Json(self.detail),
             rule: self.class.to_string(),
             amount_fen: self.amount_fen,
@@ -66,23 +68,30 @@ impl Finding {
                 breaks::finding_name(self.class, self.condition, &self.subject),
                 self.class,
                 &self.subject,
-                call.now.clearing_date(),
+                date,
                 call.now,
             )
-        }
+        }))
     }
 
     /// The break of a finding about a payment.
-    pub fn of(self, payment: &PaymentRow, run: Option<&str>, now: Timestamp) -> BreakRow {
+    pub fn of(
+        self,
+        snapshot: &Snapshot,
+        payment: &PaymentRow,
+        run: Option<&str>,
+        now: Timestamp,
+    ) -> Result<BreakRow, Stop> {
         let name = self.break_name();
-        BreakRow {
+        let terms = breaks::Terms::load(snapshot, &payment.channel, payment.clearing_date)?;
+        Ok(terms.judged(BreakRow {
             condition: self.condition,
-            priority: breaks::priority(self.class, self.amount_fen),
             channel: Some(payment.channel.clone()),
             region: Some(payment.region.clone()),
             programme: Some(payment.programme.clone()),
             institution_region: Some(payment.institution_region.clone()),
             person: Some(payment.person.clone()),
+            cause: breaks::cause_of(&self.detail),
             fields: Json(self.detail),
             rule: self.class.to_string(),
             amount_fen: self.amount_fen,
@@ -90,7 +99,7 @@ impl Finding {
             opened_by: run.map(str::to_owned),
             seen_by: run.map(str::to_owned),
             ..breaks::open(name, self.class, &self.subject, payment.clearing_date, now)
-        }
+        }))
     }
 }
 
@@ -229,10 +238,15 @@ pub fn of_grant(snapshot: &Snapshot, grant: &GrantRow) -> Result<Vec<Finding>, S
     };
     let taken_back = matches!(grant.state, GrantState::ClawbackRequested | GrantState::ClawedBack);
     if let Some(now) = void.filter(|_| !taken_back) {
-        let finding = Finding::new(BreakClass::GrantWithoutBasis, &grant.grant, grant.amount_fen);
-        found.push(finding.with(&grant.basis, format!("version {}", grant.basis_version), now));
+        found.push(grant_without_basis(grant, now));
     }
     Ok(found)
+}
+
+/// The month was granted on a record that was void then, as `now` says.
+pub fn grant_without_basis(grant: &GrantRow, now: impl ToString) -> Finding {
+    let finding = Finding::new(BreakClass::GrantWithoutBasis, &grant.grant, grant.amount_fen);
+    finding.with(&grant.basis, format!("version {}", grant.basis_version), now)
 }
 
 /// The elder's account is below zero: one finding per account, whichever payment shows it.

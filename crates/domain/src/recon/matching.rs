@@ -185,6 +185,18 @@ pub fn match_rows(entries: Vec<LedgerEntry>, lines: Vec<FileLine>, terms: &Terms
     units
 }
 
+/// A unit judged again, after what is known of its entries has changed.
+pub fn judged_again(unit: Unit, terms: &Terms) -> Unit {
+    let rule = match unit.rule {
+        MatchRule::Earlier if unit.lines.is_empty() => MatchRule::None,
+        rule => rule,
+    };
+    let mut unit = Unit { rule, ..unit };
+    unit.fields = differing_fields(&unit, terms);
+    unit.difference = difference(&unit, terms);
+    unit
+}
+
 /// The rows not matched yet, grouped by their end-to-end key.
 struct Remaining {
     entries: BTreeMap<UnitKey, Vec<LedgerEntry>>,

@@ -6,6 +6,7 @@
 //! each unit ([`booking`]) → judge findings ([`finding`]) → check identities
 //! ([`identities`]) → render views ([`view`]). Nothing here reads a file or a clock.
 
+pub mod alert;
 pub mod bank;
 pub mod booking;
 pub mod breaks;
@@ -20,14 +21,17 @@ pub mod report;
 pub mod resolve;
 mod rows;
 pub mod run;
+pub mod schedule;
 pub mod stake;
 pub mod summary;
 #[cfg(test)]
 mod tests_support;
 pub mod upload;
 pub mod view;
+pub mod work;
 
 pub use rows::{
-    BreakCategory, BreakClass, BreakRow, BreakState, ExpectedFile, FieldDifference, FileContent, FileFormat, FileRow,
-    FileState, IdentityResult, LegCounts, Resolution, RunRow, RunState, UnitRow, ViewDifference, ViewRow, ViewState,
+    AlertRow, AlertState, Attachment, BreakCategory, BreakClass, BreakRow, BreakState, BreakStep, ExpectedFile,
+    FieldDifference, FileContent, FileFormat, FileRow, FileState, IdentityResult, LegCounts, Resolution, RunRow,
+    RunState, UnitRow, ViewDifference, ViewRow, ViewState,
 };

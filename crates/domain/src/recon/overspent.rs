@@ -34,7 +34,12 @@ impl Debit<'_> {
         if known.as_ref().is_some_and(|known| known.is_open()) {
             return Ok(());
         }
-        let row = BreakRow { version: known.map_or(0, |known| known.version) + 1, ..self.row(finding, call) };
+        let terms = breaks::Terms::load(snapshot, self.channel, self.clearing_date)?;
+        let new = terms.judged(self.row(finding, call));
+        let row = match known {
+            Some(known) => breaks::reopen(&known, new),
+            None => new,
+        };
         let leaf = decision.leaf("break.opened", &row.break_name, row.version);
         leaf.put(&row);
         row.tell(leaf);
@@ -49,7 +54,7 @@ impl Debit<'_> {
             programme: Some(self.programme.to_owned()),
             person: Some(self.person.to_owned()),
             rule: finding.class.to_string(),
-            priority: breaks::priority(finding.class, finding.amount_fen),
+            cause: breaks::cause_of(&finding.detail),
             amount_fen: finding.amount_fen,
             fields: crate::value::Json(finding.detail),
             ..open

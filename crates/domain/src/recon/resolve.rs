@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::booking::id_of;
-use super::rows::{BreakClass, BreakRow, BreakState, Resolution};
+use super::breaks::Terms;
+use super::rows::{BreakClass, BreakRow, BreakState, BreakStep, Resolution};
 use super::stake::{Stake, StakeKind};
 use crate::care::bill::{BillLineRow, FeeType};
 use crate::decision::{Call, Command, Decision, Leaf};
@@ -13,7 +14,7 @@ use crate::guard;
 use crate::key;
 use crate::ledger::{Account, AccountRow, EntryKind, Transfer};
 use crate::names::{Actor, Collection, Name, Participant, ParticipantKind};
-use crate::participant::{AdministratorRow, ParticipantRow, Standing};
+use crate::participant::ParticipantRow;
 use crate::payment::{PaymentRow, PaymentState, RefundRow, RefundState};
 use crate::person::PersonRow;
 use crate::policy::{self, ChannelPolicy};
@@ -90,7 +91,7 @@ const fn treats(kind: StakeKind, class: BreakClass, resolution: Resolution) -> b
 }
 
 /// Refuses a resolution that is not in the table, or that leaves a stake untreated.
-fn check_allowed(row: &BreakRow, resolution: Resolution) -> Result<(), Rejection> {
+pub(super) fn check_allowed(row: &BreakRow, resolution: Resolution) -> Result<(), Rejection> {
     let in_table = allowed(row.class).contains(&resolution);
     let stakes = &row.stakes.0;
     let fits = if resolution.moves_money() {
@@ -116,20 +117,22 @@ fn ambiguous_sums_agree(stakes: &[Stake]) -> bool {
 }
 
 /// Administrators of the gateway, and of the regions concerned.
-fn check_actor(call: &Call, row: &BreakRow) -> Result<(), Rejection> {
+pub(super) fn check_actor(call: &Call, row: &BreakRow) -> Result<(), Rejection> {
     if !call.actor.is_admin() {
-        return Err(Reason::RoleNotAllowed.into());
-    }
-    let caller = call.participant();
-    let concerned = [&row.region, &row.institution_region].into_iter().flatten().any(|region| region == caller);
-    if concerned || caller.kind() == ParticipantKind::Gateway {
+        Err(Reason::RoleNotAllowed.into())
+    } else if concerned(call.participant(), row) {
         Ok(())
     } else {
         Err(Reason::NotYourRecord.field("reconciliation_break").var("name", &row.break_name))
     }
 }
 
-fn find(snapshot: &Snapshot, name: &str) -> Result<Arc<BreakRow>, Stop> {
+pub(super) fn concerned(participant: &Participant, row: &BreakRow) -> bool {
+    let regions = [&row.region, &row.institution_region].into_iter().flatten();
+    participant.kind() == ParticipantKind::Gateway || regions.into_iter().any(|region| region == participant)
+}
+
+pub(super) fn find(snapshot: &Snapshot, name: &str) -> Result<Arc<BreakRow>, Stop> {
     let row = snapshot.get::<BreakRow>(key![name.to_owned()])?;
     Ok(guard::found(row, "reconciliation_break", name)?)
 }
@@ -141,41 +144,13 @@ fn one_after_the_other(leaf: &mut Leaf, row: &BreakRow) {
     }
 }
 
-fn finish(call: &Call, kind: &'static str, row: &BreakRow) -> Decision {
+pub(super) fn finish(call: &Call, kind: &'static str, row: &BreakRow) -> Decision {
     let mut decision = Decision::new(call);
     let leaf = decision.leaf(kind, &row.break_name, row.version);
     leaf.put(row);
     one_after_the_other(leaf, row);
     row.tell(leaf);
     decision
-}
-
-/// Gives a break to an administrator.
-#[derive(Clone, Debug)]
-pub struct AssignBreak {
-    pub break_name: String,
-    pub assignee: Actor,
-}
-
-impl Command for AssignBreak {
-    fn decide(&self, snapshot: &Snapshot, call: &Call) -> Result<Decision, Stop> {
-        let row = find(snapshot, &self.break_name)?;
-        check_actor(call, &row)?;
-        guard::state(row.state, &[BreakState::New, BreakState::Assigned], "reconciliation_break", &self.break_name)?;
-        if !self.assignee.is_admin() {
-            return Err(Reason::FieldMalformed.field("assignee").var("expected", "an administrator").into());
-        }
-        let assignee = snapshot.get::<AdministratorRow>(key![self.assignee.clone()])?;
-        let assignee = guard::found(assignee, "assignee", &self.assignee)?;
-        guard::state(assignee.standing, &[Standing::Active], "assignee", &self.assignee)?;
-        let row = BreakRow {
-            state: BreakState::Assigned,
-            assignee: Some(self.assignee.clone()),
-            version: row.version + 1,
-            ..(*row).clone()
-        };
-        Ok(finish(call, "break.assigned", &row))
-    }
 }
 
 /// Proposes how to resolve a break.
@@ -190,7 +165,7 @@ pub struct ProposeResolution {
 }
 
 /// The longest reason, in characters.
-const REASON_LIMIT: usize = 1_000;
+pub(super) const REASON_LIMIT: usize = 1_000;
 
 impl Command for ProposeResolution {
     fn decide(&self, snapshot: &Snapshot, call: &Call) -> Result<Decision, Stop> {
@@ -208,8 +183,8 @@ impl Command for ProposeResolution {
             proposal_reason: Some(self.reason.clone()),
             decided_by: None,
             decision_reason: None,
-            version: row.version + 1,
-            ..(*row).clone()
+            hands: hands(&row, &call.actor),
+            ..row.step(BreakStep::Proposed, &call.actor, call.now, &self.reason)
         };
         Ok(finish(call, "break.proposed", &row))
     }
@@ -252,24 +227,93 @@ impl Command for DecideResolution {
         guard::seen_version(self.expected_version, row.version, &self.break_name)?;
         guard::state(row.state, &[BreakState::Proposed], "reconciliation_break", &self.break_name)?;
         guard::text("reason", &self.reason, REASON_LIMIT)?;
-        if row.proposed_by.as_ref() == Some(&call.actor) {
+        let proposer = row.proposed_by.as_ref();
+        if proposer == Some(&call.actor) {
             return Err(Reason::SamePerson.field("reconciliation_break").var("name", &call.actor).into());
         }
+        let step = if self.approve { BreakStep::Approved } else { BreakStep::Declined };
         let decided = BreakRow {
             decided_by: Some(call.actor.clone()),
             decision_reason: Some(self.reason.clone()),
-            version: row.version + 1,
-            ..(*row).clone()
+            hands: hands(&row, &call.actor),
+            ..row.step(step, &call.actor, call.now, &self.reason)
         };
-        if self.approve {
-            approve(snapshot, call, decided)
-        } else {
-            Ok(finish(call, "break.declined", &declined(decided)))
+        if !self.approve {
+            return Ok(finish(call, "break.declined", &unproposed(decided)));
         }
+        let terms = terms(snapshot, &row)?;
+        let same_organisation = proposer.is_some_and(|p| p.participant() == call.participant());
+        if same_organisation && terms.needs_other_organisation(row.class, row.amount_fen) {
+            return Err(Reason::SameOrganisation.field("reconciliation_break").var("name", call.participant()).into());
+        }
+        approve(snapshot, call, decided)
     }
 }
 
-fn declined(row: BreakRow) -> BreakRow {
+/// Resolves a break as a rule of the policy says, without anybody: the gateway's own.
+#[derive(Clone, Debug)]
+pub struct ResolveAutomatically {
+    pub break_name: String,
+}
+
+impl ResolveAutomatically {
+    /// Whether some rule fits a break, whose table and stakes let it be done.
+    pub fn fits(snapshot: &Snapshot, row: &BreakRow) -> Result<bool, Stop> {
+        Ok(automatic(snapshot, row)?.is_some())
+    }
+}
+
+impl Command for ResolveAutomatically {
+    fn decide(&self, snapshot: &Snapshot, call: &Call) -> Result<Decision, Stop> {
+        if call.actor.is_admin() || call.participant().kind() != ParticipantKind::Gateway {
+            return Err(Reason::RoleNotAllowed.into());
+        }
+        let row = find(snapshot, &self.break_name)?;
+        guard::state(row.state, &[BreakState::New], "reconciliation_break", &self.break_name)?;
+        let Some((resolution, policy)) = automatic(snapshot, &row)? else {
+            return Err(guard::wrong_state("no rule", "a rule", "reconciliation_break", &self.break_name).into());
+        };
+        let resolved = BreakRow {
+            resolution: Some(resolution),
+            decided_by: Some(call.actor.clone()),
+            decision_reason: Some(policy.clone()),
+            policy: Some(policy.clone()),
+            ..row.step(BreakStep::Automatic, &call.actor, call.now, &policy)
+        };
+        approve(snapshot, call, resolved)
+    }
+}
+
+/// What the policy in force makes of a break nobody works on, and the rule's name in full.
+fn automatic(snapshot: &Snapshot, row: &BreakRow) -> Result<Option<(Resolution, String)>, Stop> {
+    let terms = terms(snapshot, row)?;
+    let knows_elder = row.stakes.0.iter().all(|s| s.person.is_some());
+    Ok(terms
+        .automatic_for(row.class, row.amount_fen)
+        .filter(|rule| check_allowed(row, rule.resolution).is_ok())
+        .filter(|rule| knows_elder || rule.resolution != Resolution::Accept)
+        .map(|rule| (rule.resolution, format!("{}#{}", terms.policy_name, rule.name))))
+}
+
+fn terms(snapshot: &Snapshot, row: &BreakRow) -> Result<Terms, Stop> {
+    let channel = row.channel.clone().unwrap_or_else(Participant::gateway);
+    Terms::load(snapshot, &channel, row.clearing_date)
+}
+
+/// Everybody who proposed or decided so far, and one more.
+fn hands(row: &BreakRow, actor: &Actor) -> Json<Vec<Actor>> {
+    let mut hands = row.hands.0.clone();
+    if !hands.contains(actor) {
+        hands.push(actor.clone());
+    }
+    Json(hands)
+}
+
+/// Without its proposal, if there was one.
+pub(super) fn unproposed(row: BreakRow) -> BreakRow {
+    if row.state != BreakState::Proposed {
+        return row;
+    }
     let state = if row.assignee.is_some() { BreakState::Assigned } else { BreakState::New };
     let person = row.stakes.0.iter().find_map(|s| s.person.clone());
     BreakRow { state, resolution: None, person, ..row }

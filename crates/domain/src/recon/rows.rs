@@ -34,6 +34,8 @@ text_enum! {
         UnionpayZme = "UNIONPAY_ZME",
         Camt053 = "CAMT_053",
         Camt054 = "CAMT_054",
+        /// Any other bytes: evidence, which nothing reads.
+        Other = "OTHER",
     }
 }
 
@@ -54,6 +56,8 @@ text_enum! {
         Balances = "BALANCES",
         Statement = "STATEMENT",
         RegionalBook = "REGIONAL_BOOK",
+        /// A document to attach to a break.
+        Evidence = "EVIDENCE",
     }
 }
 
@@ -65,7 +69,7 @@ table! {
         /// `files/{uuid}`; the uuid is the request id of its announcement.
         pub file: String,
         pub sender: Participant,
-        /// The channel it is about; the sender itself, if that is a channel.
+        /// The channel it is about; the sender itself, if that is a channel, and of evidence.
         pub channel: Participant,
         pub clearing_date: Date,
         pub format: FileFormat,
@@ -99,7 +103,7 @@ impl FileRow {
     pub fn states_day_of(&self, channel: &Participant) -> bool {
         let states = match self.content {
             FileContent::Settlement | FileContent::Statement => true,
-            FileContent::Balances | FileContent::RegionalBook => false,
+            FileContent::Balances | FileContent::RegionalBook | FileContent::Evidence => false,
         };
         // A bank's notice runs ahead of its statement, which has the same entries again.
         let is_notice = self.format == FileFormat::Camt054;
@@ -301,6 +305,39 @@ text_enum! {
 }
 
 text_enum! {
+    /// What made a version of a break.
+    pub enum BreakStep {
+        Opened = "OPENED",
+        /// Another class, amount, field or row, by what a later run or message says.
+        Changed = "CHANGED",
+        /// Resolved before, and there again.
+        Reopened = "REOPENED",
+        Assigned = "ASSIGNED",
+        Commented = "COMMENTED",
+        EvidenceAttached = "EVIDENCE_ATTACHED",
+        Proposed = "PROPOSED",
+        Withdrawn = "WITHDRAWN",
+        Declined = "DECLINED",
+        Approved = "APPROVED",
+        /// Resolved by the gateway under a rule of the policy.
+        Automatic = "AUTOMATIC",
+        /// What it was about is no more, by a later run, file or report.
+        Cleared = "CLEARED",
+    }
+}
+
+/// A document attached to a break.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attachment {
+    /// `files/{uuid}`, of content `EVIDENCE`.
+    pub file: String,
+    /// Of its bytes, hex.
+    pub sha256: String,
+    pub by: Actor,
+}
+
+text_enum! {
     /// What is to be done about a break; [`super::resolve`] has the table.
     pub enum Resolution {
         /// Accept what the channel says: the elder's account bears it.
@@ -334,7 +371,7 @@ pub struct FieldDifference {
 table! {
     /// Differences, findings and file faults under work; one id for life.
     pub struct BreakRow in "breaks", Head
-    key [break_name] index [channel, clearing_date] index [state, channel] index [subject] readers [region, institution_region]
+    key [break_name] index [channel, clearing_date] index [state, channel] index [subject] index [alert] readers [region, institution_region]
     {
         /// `breaks/{32 hex digits}`, from what it is about, not from its class.
         pub break_name: String,
@@ -360,6 +397,12 @@ table! {
         pub rows: Json<Vec<String>>,
         /// The rule by which it was matched or judged.
         pub rule: String,
+        /// What breaks alike share beside channel, date and class: the fields that differ, the record
+        /// at fault, else the merchant.
+        pub cause: String,
+        /// `alerts/{32 hex digits}`, from channel, date, class and cause: the systemic alert of which
+        /// it is a member as soon as there are enough.
+        pub alert: String,
         /// The amount at stake.
         pub amount_fen: i64,
         /// Money whose place in the ledger waits for the resolution.
@@ -380,6 +423,50 @@ table! {
         pub resolved_at_us: Option<Timestamp>,
         /// Transfers that resolutions booked: `{leaf}#{line}`.
         pub entries: Json<Vec<String>>,
+        /// `policies/breaks/…/{date}/{version}#{rule}` by which the gateway resolved it.
+        pub policy: Option<String>,
+        /// Documents attached, in their order.
+        pub attachments: Json<Vec<Attachment>>,
+        /// Administrators who ever proposed or decided: none of them signs the date's views.
+        pub hands: Json<Vec<Actor>>,
+        /// What made this version; the versions are its history.
+        pub step: BreakStep,
+        pub step_by: Actor,
+        pub step_at_us: Timestamp,
+        /// What was said with the step: a comment, a reason.
+        pub note: String,
+        pub version: i64,
+    }
+}
+
+text_enum! {
+    pub enum AlertState {
+        /// Members are open.
+        Open = "OPEN",
+        Over = "OVER",
+    }
+}
+
+table! {
+    /// Systemic alerts: floods of alike breaks, of one channel, clearing date, class and cause.
+    pub struct AlertRow in "alerts", Head
+    key [alert] index [channel, clearing_date] index [state, channel] readers []
+    {
+        /// `alerts/{32 hex digits}`; its members are the open breaks that name it.
+        pub alert: String,
+        pub channel: Participant,
+        pub clearing_date: Date,
+        pub class: BreakClass,
+        pub cause: String,
+        pub state: AlertState,
+        /// Open members when a run last counted them.
+        pub members: i64,
+        /// Sum of their amounts.
+        pub amount_fen: i64,
+        /// The run that counted them last.
+        pub seen_by: String,
+        pub opened_at_us: Timestamp,
+        pub recorded_at_us: Timestamp,
         pub version: i64,
     }
 }
@@ -387,6 +474,13 @@ table! {
 impl BreakRow {
     pub fn is_open(&self) -> bool {
         self.state != BreakState::Resolved
+    }
+
+    /// Its next version, made by a step.
+    #[must_use]
+    pub fn step(&self, step: BreakStep, by: &Actor, now: Timestamp, note: &str) -> Self {
+        let (step_by, note) = (by.clone(), note.to_owned());
+        Self { step, step_by, step_at_us: now, note, version: self.version + 1, ..self.clone() }
     }
 
     /// Delivers a leaf to the regions concerned.

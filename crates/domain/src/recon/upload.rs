@@ -22,7 +22,11 @@ const MAX_SIZE_BYTES: i64 = 4 << 30;
 /// Rows set aside that a file's record lists.
 pub const LISTED_REJECTIONS: usize = 100;
 
-/// Announces a file. The caller is the channel, or a region with its own book.
+/// The largest document attached as evidence: 64 MiB.
+const MAX_EVIDENCE_BYTES: i64 = 64 << 20;
+
+/// Announces a file. The caller is the channel, a region with its own book, or an administrator
+/// with evidence.
 #[derive(Clone, Debug)]
 pub struct BeginUpload {
     pub clearing_date: Date,
@@ -44,14 +48,16 @@ impl BeginUpload {
             FileFormat::Csv => self.content,
             FileFormat::UnionpayZip | FileFormat::UnionpayZm | FileFormat::UnionpayZme => FileContent::Settlement,
             FileFormat::Camt053 | FileFormat::Camt054 => FileContent::Statement,
+            FileFormat::Other => FileContent::Evidence,
         };
         if self.content != content {
             return Err(Reason::FieldNotApplicable.field("content").var("scheme", self.format));
         }
-        let is_of_all = matches!(self.format, FileFormat::Csv | FileFormat::Camt053 | FileFormat::Camt054);
+        let is_of_merchant =
+            matches!(self.format, FileFormat::UnionpayZip | FileFormat::UnionpayZm | FileFormat::UnionpayZme);
         let is_named = self.format == FileFormat::UnionpayZip && !self.file_name.is_empty();
         if !is_named {
-            let is_missing = self.merchant_id.is_empty() && !is_of_all;
+            let is_missing = self.merchant_id.is_empty() && is_of_merchant;
             let missing = || Reason::FieldMissing.field("merchant_id");
             return if is_missing { Err(missing()) } else { Ok(self.merchant_id.clone()) };
         }
@@ -72,14 +78,25 @@ impl Command for BeginUpload {
         guard::range("size_bytes", self.size_bytes, 0, MAX_SIZE_BYTES)?;
         guard::optional_text("file_name", &self.file_name, 200)?;
         guard::optional_text("merchant_id", &self.merchant_id, 15)?;
-        let is_region = sender.kind() == ParticipantKind::Region;
-        if is_region != (self.content == FileContent::RegionalBook) {
+        let (is_region, is_evidence) =
+            (sender.kind() == ParticipantKind::Region, self.content == FileContent::Evidence);
+        let is_book = self.content == FileContent::RegionalBook;
+        if is_evidence != call.actor.is_admin() || (!is_evidence && is_region != is_book) {
             return Err(Reason::RoleNotAllowed.field("content").into());
         }
+        if is_evidence != (self.format == FileFormat::Other) {
+            return Err(Reason::FieldNotApplicable.field("format").var("scheme", self.content).into());
+        }
+        if is_evidence {
+            guard::range("size_bytes", self.size_bytes, 1, MAX_EVIDENCE_BYTES)?;
+        }
+        if is_evidence && self.channel.is_some() {
+            return Err(Reason::FieldNotApplicable.field("channel").var("scheme", self.content).into());
+        }
         let merchant_id = self.merchant()?;
-        let channel = self.channel.clone().or_else(|| (!is_region).then(|| sender.clone()));
+        let channel = self.channel.clone().or_else(|| (!is_region || is_evidence).then(|| sender.clone()));
         let channel = channel.ok_or_else(|| Reason::FieldMissing.field("channel"))?;
-        if !is_region {
+        if !is_region && !is_evidence {
             guard::own(call, &channel, "channel", &channel)?;
         }
         let name = Name::created(Collection::File, call.request_id).to_string();
@@ -108,7 +125,11 @@ impl Command for BeginUpload {
             version: 1,
         };
         let mut decision = Decision::new(call);
-        decision.leaf("file.announced", &row.file, 1).put(&row).tell(&row.channel);
+        let leaf = decision.leaf("file.announced", &row.file, 1);
+        leaf.put(&row);
+        if !is_evidence {
+            leaf.tell(&row.channel);
+        }
         Ok(decision)
     }
 }
@@ -168,7 +189,10 @@ impl Command for CompleteUpload {
         let mut decision = Decision::new(call);
         let leaf = decision.leaf("file.completed", &row.file, row.version);
         // Which file is in force rests on which others there are.
-        leaf.put(&row).tell(&row.channel).tell(&row.sender).guard::<ParticipantRow>(key![row.channel.clone()]);
+        leaf.put(&row).tell(&row.sender).guard::<ParticipantRow>(key![row.channel.clone()]);
+        if row.content != FileContent::Evidence {
+            leaf.tell(&row.channel);
+        }
         if row.state == FileState::Received {
             if let Ok(reading) = &self.reading {
                 reading.bank.record(&row, &mut decision);
@@ -192,6 +216,9 @@ impl CompleteUpload {
     /// Received files that the file replaces: of the same content, merchant and date; of a bank, with an
     /// account of this one.
     fn earlier(&self, snapshot: &Snapshot, row: &FileRow) -> Result<Vec<FileRow>, Stop> {
+        if row.content == FileContent::Evidence {
+            return Ok(Vec::new());
+        }
         let of_date = key![row.channel.clone(), row.clearing_date];
         let files = snapshot.list::<FileRow>(&["channel", "clearing_date"], of_date.clone())?;
         let same = |f: &FileRow| {

@@ -4,6 +4,8 @@
 //! too: no file names, no transfer ids. Rows are sorted by bytes; a view's root is the RFC 6962
 //! tree head over them, the run's root that over its views.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -238,14 +240,24 @@ impl SignView {
     }
 }
 
-/// Who signs neither ran nor resolved.
+/// Who signs made none of the date's runs, and neither proposed nor decided anything of it, not
+/// even what was declined or withdrawn.
 fn independent(snapshot: &Snapshot, call: &Call, run: &RunRow) -> Result<(), Stop> {
-    let of_date = key![run.channel.clone(), run.clearing_date];
-    let breaks = snapshot.list::<BreakRow>(&["channel", "clearing_date"], of_date)?;
-    let actor = Some(&call.actor);
-    let took_part = run.started_by == call.actor
-        || breaks.iter().any(|b| b.proposed_by.as_ref() == actor || b.decided_by.as_ref() == actor);
+    let of_date = || key![run.channel.clone(), run.clearing_date];
+    let breaks = snapshot.list::<BreakRow>(&["channel", "clearing_date"], of_date());
+    let runs = snapshot.list::<RunRow>(&["channel", "clearing_date"], of_date())?;
+    let took_part =
+        runs.iter().any(|r| r.started_by == call.actor) || breaks?.iter().any(|b| b.hands.0.contains(&call.actor));
     if took_part { Err(Reason::SamePerson.var("name", &call.actor).into()) } else { Ok(()) }
+}
+
+/// Views of a channel's date that are signed with differences: they block the month's close, never
+/// a payout. Only the date's newest run counts.
+pub fn disputed(snapshot: &Snapshot, channel: &Participant, date: Date) -> Result<Vec<Arc<ViewRow>>, Stop> {
+    let runs = snapshot.list::<RunRow>(&["channel", "clearing_date"], key![channel.clone(), date])?;
+    let Some(newest) = runs.iter().max_by_key(|run| run.number) else { return Ok(Vec::new()) };
+    let views = snapshot.list::<ViewRow>(&["run"], key![newest.run.clone()])?;
+    Ok(views.iter().filter(|view| view.state == ViewState::Disputed).cloned().collect())
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! What stood on a record that turns out not to have held: a finding for each
-//! payment, in the transaction that takes the record away.
+//! payment and each month granted on it, in the transaction that takes the record away.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,8 +7,10 @@ use std::sync::Arc;
 use super::publish::subjects;
 use super::{RecognitionRow, RecordRow};
 use crate::decision::{Call, Decision};
+use crate::entitlement::{GrantRow, GrantState};
 use crate::key;
 use crate::payment::{PaymentRow, PaymentState};
+use crate::policy::{PolicyBody, PolicyRow, ProgrammePolicy};
 use crate::recon::BreakRow;
 use crate::recon::finding;
 use crate::snapshot::{Snapshot, Stop};
@@ -27,7 +29,8 @@ struct Voided {
 }
 
 /// Opens a `PAID_AFTER_REVOCATION` finding for every payment since that stands on the record, or
-/// on a recognition of it, in an earlier version. `recognitions` are as they have become.
+/// on a recognition of it, in an earlier version, and a `GRANT_WITHOUT_BASIS` finding for every month
+/// granted on it. `recognitions` are as they have become.
 pub(super) fn open_findings(
     snapshot: &Snapshot,
     call: &Call,
@@ -46,13 +49,50 @@ pub(super) fn open_findings(
         }
         let finding = finding::paid_after_revocation(&payment, &hits);
         if snapshot.get::<BreakRow>(key![finding.break_name()])?.is_none() {
-            let row = finding.of(&payment, None, call.now);
+            let row = finding.of(snapshot, &payment, None, call.now)?;
+            let leaf = decision.leaf("break.opened", &row.break_name, row.version);
+            leaf.put(&row);
+            row.tell(leaf);
+        }
+    }
+    for grant in grants_since(snapshot, call, new, first)? {
+        let taken_back = matches!(grant.state, GrantState::ClawbackRequested | GrantState::ClawedBack);
+        let based =
+            |v: &&Voided| v.name == grant.basis && grant.basis_version < v.version && v.from <= grant.month.first_day();
+        let Some(voided) = voided.iter().find(based).filter(|_| !taken_back) else { continue };
+        let finding = finding::grant_without_basis(&grant, &voided.says);
+        if snapshot.get::<BreakRow>(key![finding.break_name()])?.is_none() {
+            let row = finding.about_grant(snapshot, &grant, call)?;
             let leaf = decision.leaf("break.opened", &row.break_name, row.version);
             leaf.put(&row);
             row.tell(leaf);
         }
     }
     Ok(())
+}
+
+/// Grants of the record's elder, of every programme, from the month of a date on.
+fn grants_since(snapshot: &Snapshot, call: &Call, record: &RecordRow, first: Date) -> Result<Vec<Arc<GrantRow>>, Stop> {
+    if !record.kind.is_personal() {
+        return Ok(Vec::new());
+    }
+    let programmes = snapshot.list::<PolicyRow>(&["kind"], key![ProgrammePolicy::KIND]);
+    let subjects = subjects(snapshot, record.kind, &record.subject)?;
+    let programmes: BTreeSet<String> =
+        programmes?.iter().filter_map(|p| p.scope.split_once('/').map(|(_, programme)| programme.to_owned())).collect();
+    let first = first.max(call.now.date().plus_days(-MOST_DAYS_BACK)).month();
+    let months = (0..).map(|n| first.plus(n)).take_while(|month| *month <= call.now.month().plus(1));
+    let (mut found, mut missing) = (Vec::new(), None);
+    for month in months {
+        for (person, programme) in subjects.iter().flat_map(|s| programmes.iter().map(move |p| (s, p))) {
+            let of_month = key![person.clone(), programme.clone(), month];
+            match snapshot.list::<GrantRow>(&["person", "programme", "month"], of_month) {
+                Ok(grants) => found.extend(grants),
+                Err(stop) => missing = Some(stop),
+            }
+        }
+    }
+    missing.map_or(Ok(found), Err)
 }
 
 fn voided(old: &RecordRow, new: &RecordRow, recognitions: &[RecognitionRow]) -> Vec<Voided> {

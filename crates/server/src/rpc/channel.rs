@@ -175,7 +175,11 @@ impl ChannelApi {
         if (whole.size_bytes, &whole.sha256) != (row.size_bytes, &row.sha256) {
             return Err(refuse(Reason::FileDigestMismatch.field("file")));
         }
-        let reading = whole.content.map(Into::into);
+        let reading = match row.content {
+            // Bytes of any kind.
+            FileContent::Evidence => Ok(Counted::default().into()),
+            _ => whole.content.map(Into::into),
+        };
         Ok(CompleteUpload { file: name.clone(), stored_sha256: whole.stored_sha256, wrapped_key, reading })
     }
 }

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
+use jjj_domain::guard;
 use jjj_domain::key;
-use jjj_domain::ledger::{AccountKind, AccountRow, Book};
 use jjj_domain::names::{Collection, Participant, ParticipantKind};
-use jjj_domain::policy::{self, AgreedFee, ChannelPolicy};
-use jjj_domain::recon::matching::FeeRule;
-use jjj_domain::recon::resolve::{AssignBreak, DecideResolution, ProposeResolution};
-use jjj_domain::recon::run::StartRun;
+use jjj_domain::participant::ParticipantRow;
+use jjj_domain::policy::{self, ChannelPolicy};
+use jjj_domain::recon::resolve::{DecideResolution, ProposeResolution};
+use jjj_domain::recon::schedule::Day;
 use jjj_domain::recon::view::SignView;
-use jjj_domain::recon::{BreakRow, FileRow, RunRow, UnitRow, ViewRow};
+use jjj_domain::recon::work::{AssignBreak, AttachEvidence, CommentBreak, WithdrawProposal};
+use jjj_domain::recon::{AlertRow, BreakRow, BreakState, FileRow, RunRow, UnitRow, ViewRow};
 use jjj_domain::rejection::Reason;
 use jjj_domain::row::{Row, StoredFault};
 use jjj_domain::time::Date;
@@ -26,11 +27,12 @@ use super::fields;
 use super::filter::{Field, Filter};
 use super::page::Paging;
 use super::read::{Sees, failed, get, inconsistent, page, refuse, versions};
-use super::support::{Asked, Mutation, Parsed, batch, caller, mutate};
+use super::support::{Asked, Mutation, Parsed, batch, caller, command, mutate};
 use crate::engine::LeafView;
 use crate::files;
 use crate::gateway::Gateway;
 use crate::identity::Caller;
+use crate::reconcile;
 
 pub struct ReconciliationApi(pub Arc<Gateway>);
 
@@ -51,7 +53,19 @@ const BREAKS: &[Field] = &[
     ("opened_by", Some("opened_by")),
     ("seen_by", Some("seen_by")),
     ("due_on", Some("due_on")),
+    ("alert", Some("alert")),
+    ("cause", Some("cause")),
 ];
+const ALERTS: &[Field] = &[
+    ("channel", Some("channel")),
+    ("clearing_date", Some("clearing_date")),
+    ("break_class", Some("class")),
+    ("state", Some("state")),
+];
+
+/// Clearing dates shown when none are asked for, and most.
+const DAYS: i64 = 7;
+const MAX_DAYS: i64 = 100;
 
 /// More files of one channel and date, views of one run, or runs of one gateway's years, than there are.
 const ALL: i64 = 100_000;
@@ -62,17 +76,9 @@ impl ReconciliationService for ReconciliationApi {
         let caller = caller(&request)?;
         let q = request.get_ref();
         let (channel, date) = wire::run_of(q).map_err(refuse)?;
-        let mut command = StartRun {
-            channel,
-            clearing_date: date,
-            allow_missing_files: q.allow_missing_files,
-            files: Vec::new(),
-            cut: 0,
-            fee: None,
-            default_book: None,
-        };
+        let mut command = reconcile::unprepared(channel, date, q.allow_missing_files);
         if !is_answered(&self.0, &caller, &q.request_id).await? {
-            self.prepare(&mut command).await?;
+            reconcile::prepare(&self.0, &mut command).await?;
         }
         let parse = |_: &pb::StartRunRequest, _: &Asked<'_>| -> Parsed { Ok(Mutation::new(command.clone()).alone()) };
         mutate(&self.0, request, parse, render_run).await
@@ -82,7 +88,7 @@ impl ReconciliationService for ReconciliationApi {
         let caller = caller(&request)?;
         let row = self.run(&caller, "name", &request.get_ref().name).await?;
         let views = self.views(&row).await?;
-        Ok(Response::new(wire::run(&row, views.into_iter().map(|view| view.participant))))
+        Ok(Response::new(wire::run(&row, &views, self.today())))
     }
 
     async fn list_runs(&self, request: Request<pb::ListRunsRequest>) -> Result<Response<pb::ListRunsResponse>, Status> {
@@ -112,10 +118,39 @@ impl ReconciliationService for ReconciliationApi {
         };
         let mut runs = Vec::with_capacity(rows.len());
         for row in &rows {
-            let views = self.views(row).await?;
-            runs.push(wire::run(row, views.into_iter().map(|view| view.participant)));
+            runs.push(wire::run(row, &self.views(row).await?, self.today()));
         }
         Ok(Response::new(pb::ListRunsResponse { runs, next_page_token }))
+    }
+
+    async fn list_clearing_days(
+        &self,
+        request: Request<pb::ListClearingDaysRequest>,
+    ) -> Result<Response<pb::ListClearingDaysResponse>, Status> {
+        let caller = caller(&request)?;
+        let q = request.get_ref();
+        guard::range("days", q.days.into(), 0, MAX_DAYS).map_err(refuse)?;
+        let count = if q.days == 0 { DAYS } else { q.days.into() };
+        let mut days = Vec::new();
+        for channel in self.channels(&caller, &q.channel).await? {
+            days.extend(self.clearing_days(&caller, &channel, count).await?);
+        }
+        Ok(Response::new(pb::ListClearingDaysResponse { days }))
+    }
+
+    async fn list_alerts(
+        &self,
+        request: Request<pb::ListAlertsRequest>,
+    ) -> Result<Response<pb::ListAlertsResponse>, Status> {
+        let caller = caller(&request)?;
+        let q = request.get_ref();
+        let filter = Filter::parse(&q.filter, ALERTS).map_err(refuse)?;
+        let mut predicates = filter.predicates(AlertRow::spec()).map_err(refuse)?;
+        predicates.extend(own_channel(&caller));
+        let paging = Paging::new(caller.method.path, &q.filter, q.page_size, &q.page_token).map_err(refuse)?;
+        let (rows, next_page_token) =
+            page::<AlertRow>(&self.0, &caller, predicates, &paging, Sees::Everyone, |_| true).await?;
+        Ok(Response::new(pb::ListAlertsResponse { alerts: rows.iter().map(wire::alert).collect(), next_page_token }))
     }
 
     async fn list_breaks(
@@ -137,7 +172,7 @@ impl ReconciliationService for ReconciliationApi {
 
     async fn get_break(&self, request: Request<pb::GetBreakRequest>) -> Result<Response<pb::Break>, Status> {
         let caller = caller(&request)?;
-        let row = self.known_break(&caller, &request.get_ref().name).await?;
+        let row = self.known_break(&caller, "name", &request.get_ref().name).await?;
         Ok(Response::new(wire::reconciliation_break(&row, self.today())))
     }
 
@@ -148,7 +183,7 @@ impl ReconciliationService for ReconciliationApi {
         let caller = caller(&request)?;
         let q = request.get_ref();
         let paging = Paging::new(caller.method.path, &q.name, q.page_size, &q.page_token).map_err(refuse)?;
-        let newest = self.known_break(&caller, &q.name).await?;
+        let newest = self.known_break(&caller, "name", &q.name).await?;
         let (leaves, next_page_token) = versions(&self.0, &q.name, newest.version, &paging).await?;
         let rows = leaves.iter().map(own_row).collect::<Result<Vec<_>, _>>().map_err(inconsistent)?;
         let today = self.today();
@@ -165,6 +200,55 @@ impl ReconciliationService for ReconciliationApi {
             Ok(pb::AssignBreakResponse { reconciliation_break: Some(answered(leaf)?), receipt: Some(receipt) })
         };
         mutate(&self.0, request, parse, render).await
+    }
+
+    async fn comment_break(
+        &self,
+        request: Request<pb::CommentBreakRequest>,
+    ) -> Result<Response<pb::CommentBreakResponse>, Status> {
+        let render = |leaf: &LeafView, receipt| {
+            Ok(pb::CommentBreakResponse { reconciliation_break: Some(answered(leaf)?), receipt: Some(receipt) })
+        };
+        mutate(&self.0, request, command::<_, CommentBreak>, render).await
+    }
+
+    async fn attach_evidence(
+        &self,
+        request: Request<pb::AttachEvidenceRequest>,
+    ) -> Result<Response<pb::AttachEvidenceResponse>, Status> {
+        let render = |leaf: &LeafView, receipt| {
+            Ok(pb::AttachEvidenceResponse { reconciliation_break: Some(answered(leaf)?), receipt: Some(receipt) })
+        };
+        mutate(&self.0, request, command::<_, AttachEvidence>, render).await
+    }
+
+    async fn read_attachment(
+        &self,
+        request: Request<pb::ReadAttachmentRequest>,
+    ) -> Result<Response<pb::ReadAttachmentResponse>, Status> {
+        let caller = caller(&request)?;
+        let q = request.get_ref();
+        let row = self.known_break(&caller, "reconciliation_break", &q.reconciliation_break).await?;
+        let file = fields::name("file", &q.file, &[Collection::File]).map_err(refuse)?;
+        if !row.attachments.0.iter().any(|attached| attached.file == file.as_str()) {
+            return Err(refuse(Reason::RecordNotFound.field("file").var("name", file)));
+        }
+        let mut session = self.0.store.read().await.map_err(failed)?;
+        let attached: Option<FileRow> = session.get(key![file.to_string()]).await.map_err(failed)?;
+        drop(session);
+        let attached = attached.ok_or_else(|| refuse(Reason::RecordNotFound.field("file").var("name", file)))?;
+        let data = files::chunk(&self.0, &attached, q.chunk).await?;
+        Ok(Response::new(pb::ReadAttachmentResponse { data: data.into() }))
+    }
+
+    async fn withdraw_proposal(
+        &self,
+        request: Request<pb::WithdrawProposalRequest>,
+    ) -> Result<Response<pb::WithdrawProposalResponse>, Status> {
+        let render = |leaf: &LeafView, receipt| {
+            Ok(pb::WithdrawProposalResponse { reconciliation_break: Some(answered(leaf)?), receipt: Some(receipt) })
+        };
+        mutate(&self.0, request, command::<_, WithdrawProposal>, render).await
     }
 
     async fn propose_resolution(
@@ -236,42 +320,6 @@ impl ReconciliationApi {
         self.0.clock.now().date()
     }
 
-    /// What a run goes by beside the ledger: the files that are there, the agreed fee, and where
-    /// to book what nothing else places.
-    async fn prepare(&self, command: &mut StartRun) -> Result<(), Status> {
-        let (channel, date) = (&command.channel, command.clearing_date);
-        let mut session = self.0.store.read().await.map_err(failed)?;
-        let predicates = vec![("channel", Op::Eq, channel.to_value()), ("clearing_date", Op::Eq, date.to_value())];
-        let query = ListQuery { predicates, limit: ALL, ..ListQuery::default() };
-        let of_date: Vec<FileRow> = session.list(&query).await.map_err(failed)?;
-        command.cut = session.tree_size().await.map_err(failed)?;
-        drop(session);
-        let wanted: Vec<&FileRow> = of_date.iter().filter(|file| file.states_day_of(channel)).collect();
-        command.files = files::read_for_run(&self.0, &wanted, &of_date).await?;
-        let of_channel = |snapshot: &_, _| policy::find::<ChannelPolicy>(snapshot, channel.code(), date);
-        command.fee = self.0.engine.read(of_channel).await?.and_then(|policy| policy.agreed_fee).map(fee_rule);
-        command.default_book = self.default_book(channel).await?;
-        Ok(())
-    }
-
-    /// Where rows go that nothing else places [D]: the book that has most money with the channel;
-    /// of a channel that nobody funds beforehand, the first book that cleared something with it.
-    async fn default_book(&self, channel: &Participant) -> Result<Option<Book>, Status> {
-        let accounts = async |kind: AccountKind| -> Result<Vec<AccountRow>, Status> {
-            let predicates = vec![("kind", Op::Eq, kind.to_value())];
-            let mut session = self.0.store.read().await.map_err(failed)?;
-            let query = ListQuery { predicates, limit: ALL, ..ListQuery::default() };
-            let rows: Vec<AccountRow> = session.list(&query).await.map_err(failed)?;
-            Ok(rows.into_iter().filter(|row| row.account.a == channel.code()).collect())
-        };
-        let funded = accounts(AccountKind::Prefund).await?;
-        let most = funded.into_iter().max_by(|a, b| (a.posted_fen, &b.book).cmp(&(b.posted_fen, &a.book)));
-        if let Some(most) = most {
-            return Ok(Some(most.book));
-        }
-        Ok(accounts(AccountKind::Clearing).await?.into_iter().map(|row| row.book).min())
-    }
-
     /// A run. Regions see all of them, a channel its own.
     async fn run(&self, caller: &Caller, field: &str, name: &str) -> Result<RunRow, Status> {
         let name = fields::name(field, name, &[Collection::Run]).map_err(refuse)?;
@@ -288,23 +336,82 @@ impl ReconciliationApi {
         session.list(&ListQuery { predicates, limit: ALL, ..ListQuery::default() }).await.map_err(failed)
     }
 
-    async fn known_break(&self, caller: &Caller, name: &str) -> Result<BreakRow, Status> {
-        let name = fields::name("name", name, &[Collection::Break]).map_err(refuse)?;
+    async fn known_break(&self, caller: &Caller, field: &str, name: &str) -> Result<BreakRow, Status> {
+        let name = fields::name(field, name, &[Collection::Break]).map_err(refuse)?;
         let row: BreakRow = get(&self.0, caller, key![name.to_string()], name.as_str(), sees(caller)).await?;
         match is_of_another_channel(caller, row.channel.as_ref()) {
-            true => Err(refuse(Reason::RecordNotFound.field("name").var("name", name))),
+            true => Err(refuse(Reason::RecordNotFound.field(field).var("name", name))),
             false => Ok(row),
         }
+    }
+
+    /// The channel asked for, or all that the caller may see.
+    async fn channels(&self, caller: &Caller, asked: &str) -> Result<Vec<Participant>, Status> {
+        let own = (caller.participant().kind() == ParticipantKind::Channel).then(|| caller.participant().clone());
+        if asked.is_empty() && own.is_some() {
+            return Ok(own.into_iter().collect());
+        }
+        let predicates = vec![("kind", Op::Eq, ParticipantKind::Channel.to_value())];
+        let mut session = self.0.store.read().await.map_err(failed)?;
+        let query = ListQuery { predicates, limit: ALL, ..ListQuery::default() };
+        let rows: Vec<ParticipantRow> = session.list(&query).await.map_err(failed)?;
+        let mut channels: Vec<Participant> = rows.into_iter().map(|row| row.participant).collect();
+        channels.retain(|channel| own.as_ref().is_none_or(|own| own == channel));
+        if !asked.is_empty() {
+            channels.retain(|channel| channel.as_str() == asked);
+            if channels.is_empty() {
+                return Err(refuse(Reason::RecordNotFound.field("channel").var("name", asked)));
+            }
+        }
+        Ok(channels)
+    }
+
+    /// A channel's last clearing dates, newest first; without a policy there is nothing to show.
+    async fn clearing_days(
+        &self,
+        caller: &Caller,
+        channel: &Participant,
+        count: i64,
+    ) -> Result<Vec<pb::ClearingDay>, Status> {
+        let last = self.0.clock.now().clearing_date().plus_days(-1);
+        let days = self.0.engine.read(|snapshot, _| {
+            let dates = (0..count).map(|back| last.plus_days(-back));
+            let days: Vec<_> = dates
+                .map(|date| match policy::find::<ChannelPolicy>(snapshot, channel.code(), date)? {
+                    Some(_) => Day::load(snapshot, channel, date).map(Some),
+                    None => Ok(None),
+                })
+                .collect();
+            days.into_iter().filter_map(Result::transpose).collect::<Result<Vec<Day>, _>>()
+        });
+        let days = days.await?;
+        let (today, own) = (self.today(), caller.participant().to_string());
+        let is_narrowed = sees(caller) == Sees::Readers && !caller.sees_all();
+        let mut shown = Vec::with_capacity(days.len());
+        for day in &days {
+            let predicates = vec![
+                ("channel", Op::Eq, channel.to_value()),
+                ("clearing_date", Op::Eq, day.date.to_value()),
+                ("state", Op::Ne, BreakState::Resolved.to_value()),
+            ];
+            let reader = is_narrowed.then_some(own.as_str());
+            let query = ListQuery { predicates, reader, ..ListQuery::default() };
+            let mut session = self.0.store.read().await.map_err(failed)?;
+            let breaks_open = session.count(BreakRow::spec(), &query).await.map_err(failed)?;
+            drop(session);
+            let views = match &day.last_run {
+                Some(run) => self.views(run).await?,
+                None => Vec::new(),
+            };
+            shown.push(wire::clearing_day(channel, day, breaks_open, &views, today));
+        }
+        Ok(shown)
     }
 }
 
 /// Runs by time, then name.
 fn order(row: &RunRow) -> (i64, &String) {
     (row.recorded_at_us.0, &row.run)
-}
-
-fn fee_rule(fee: AgreedFee) -> FeeRule {
-    FeeRule { basis_points: fee.basis_points, min_fen: fee.min_fen, max_fen: fee.max_fen }
 }
 
 /// A break's readers are regions; a channel's administrators see those about their own channel.
@@ -330,8 +437,8 @@ fn parse_decide(q: &pb::DecideResolutionRequest, _: &Asked<'_>) -> Parsed {
 }
 
 fn render_run(leaf: &LeafView, receipt: pb::Receipt) -> Result<pb::StartRunResponse, StoredFault> {
-    let views = leaf.rows::<ViewRow>()?.into_iter().map(|view| view.participant);
-    Ok(pb::StartRunResponse { run: Some(wire::run(&leaf.row()?, views)), receipt: Some(receipt) })
+    let run = wire::run(&leaf.row()?, &leaf.rows::<ViewRow>()?, leaf.recorded_at.date());
+    Ok(pb::StartRunResponse { run: Some(run), receipt: Some(receipt) })
 }
 
 fn render_propose(leaf: &LeafView, receipt: pb::Receipt) -> Result<pb::ProposeResolutionResponse, StoredFault> {

@@ -16,6 +16,7 @@ use jjj_token::merkle::leaf_hash;
 use super::body::{Body, Erased, PrivateCommitment};
 use super::digest::{Id, id, key_id, row_hash};
 use super::evidence::{Signed, check_evidence};
+use super::ground::Ground;
 use super::keys::Keys;
 use super::order::{NOWHERE, Order, Place};
 use super::report::{Check, Findings, quote};
@@ -65,6 +66,8 @@ pub struct LeafFacts {
     pub token: Option<Hash>,
     /// The first leaf of its request.
     pub first: Id,
+    /// On what the gateway acted by itself, if this is the first leaf of such a request.
+    pub ground: Option<Ground>,
 }
 
 impl Page {
@@ -158,6 +161,7 @@ fn facts(leaf: &LeafRow, body: Body, deadline: Option<i64>, context: &Context) -
         deadline_us: deadline.unwrap_or(body.recorded_at_us.saturating_add(LOG_DEADLINE_US)),
         token: body.evidence.as_ref().and_then(|e| super::digest::parse_hash(&e.token)),
         first: id(&body.first_id()),
+        ground: Ground::of(&body),
         private: body.private,
         erased: body.erased,
         transfers: body.transfers,

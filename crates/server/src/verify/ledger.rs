@@ -6,7 +6,8 @@
 //! | 1, 4, 9 | from the transfers of the leaves |
 //! | 2 | every column of `accounts`, recomputed |
 //! | 3, 5, 6, 7 | with the open breaks, payments and bill lines, as stored: the fold proves these |
-//! | 8 | a posted transfer's leaf, or the leaf that caused it, has evidence |
+//! | 8 | a posted transfer's leaf, or the leaf that caused it, has evidence: a signature, or for what the
+//! | | gateway did by itself the files it ran, or the policy's rule |
 //!
 //! Whether a balance or a bill line was enough at the moment of an authorisation (the first halves
 //! of 3 and 7) is the decision's own rule and not checked again.
@@ -27,6 +28,7 @@ use jjj_domain::value::Value;
 use jjj_store::{Session, StoreError};
 
 use super::digest::Id;
+use super::ground::{self, Ground};
 use super::report::{Check, Findings, quote};
 use super::scan::{Scan, row_key_text};
 
@@ -39,11 +41,16 @@ pub struct Ledger {
     signed: HashSet<Id>,
     /// Leaves that post and have no evidence of their own, with the first leaf of their request.
     unsigned: Vec<(Id, TransferRow)>,
+    /// On what the gateway's own requests acted, by their first leaves.
+    grounds: HashMap<Id, Ground>,
     transfers: u64,
 }
 
 impl Ledger {
-    pub fn add(&mut self, transfers: Vec<TransferRow>, first: Id, is_signed: bool) {
+    pub fn add(&mut self, transfers: Vec<TransferRow>, first: Id, is_signed: bool, ground: Option<Ground>) {
+        if let Some(ground) = ground {
+            self.grounds.insert(first, ground);
+        }
         if is_signed {
             self.signed.insert(first);
         } else if let Some(posted) = transfers.iter().find(|t| t.layer == Layer::Posted) {
@@ -83,8 +90,9 @@ impl Ledger {
         for violation in violations {
             report(&violation, findings);
         }
+        let holding = ground::holding(session, &self.grounds).await?;
         for (first, transfer) in &self.unsigned {
-            if !self.signed.contains(first) {
+            if !self.signed.contains(first) && !holding.contains(first) {
                 let key = format!("{}, {}", transfer.leaf_id, transfer.line);
                 findings.row(Check::Ledger, "transfers", key, "identity 8: posted, and no evidence moved it");
             }
@@ -253,7 +261,7 @@ impl Books {
 }
 
 /// Every row of a table that parses; what does not differs from its leaf, which the fold says.
-async fn each<T: Row>(session: &mut Session, mut take: impl FnMut(T)) -> Result<(), StoreError> {
+pub(super) async fn each<T: Row>(session: &mut Session, mut take: impl FnMut(T)) -> Result<(), StoreError> {
     let mut scan = Scan::of(T::spec());
     while let Some(page) = scan.page(session).await? {
         page.into_iter().filter_map(|values| T::from_values(values).ok()).for_each(&mut take);

@@ -33,6 +33,7 @@ mod digest;
 mod evidence;
 mod files;
 mod fold;
+mod ground;
 mod keys;
 mod leaves;
 mod ledger;

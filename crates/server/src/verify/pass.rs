@@ -110,7 +110,7 @@ impl AllLeaves {
         for erased in &leaf.erased {
             self.private.erase(erased, place);
         }
-        self.ledger.add(leaf.transfers, leaf.first, leaf.token.is_some());
+        self.ledger.add(leaf.transfers, leaf.first, leaf.token.is_some(), leaf.ground);
     }
 
     /// The hashes of the numbered leaves; of one that is missing, what the order has. `None` when

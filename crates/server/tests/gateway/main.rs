@@ -21,3 +21,4 @@ mod registry;
 mod scene;
 mod settlement;
 mod talk;
+mod workflow;

@@ -48,6 +48,9 @@ enum_texts! {
     BreakClass "BREAK_CLASS_";
     BreakState "BREAK_STATE_";
     Resolution "RESOLUTION_";
+    BreakStep "BREAK_STEP_";
+    AgeBucket "AGE_BUCKET_";
+    AlertState "ALERT_STATE_";
     RunState "RUN_STATE_";
     ViewState "VIEW_STATE_";
     Leg "LEG_";

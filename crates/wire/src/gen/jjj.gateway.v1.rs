@@ -2768,6 +2768,8 @@ pub enum FileFormat {
     Camt053 = 5,
     /// ISO 20022 camt.054, versions 8 to 14.
     Camt054 = 6,
+    /// Any other bytes; with FILE_CONTENT_EVIDENCE only, which nothing reads.
+    Other = 7,
 }
 impl FileFormat {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -2783,6 +2785,7 @@ impl FileFormat {
             Self::UnionpayZme => "FILE_FORMAT_UNIONPAY_ZME",
             Self::Camt053 => "FILE_FORMAT_CAMT_053",
             Self::Camt054 => "FILE_FORMAT_CAMT_054",
+            Self::Other => "FILE_FORMAT_OTHER",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -2795,6 +2798,7 @@ impl FileFormat {
             "FILE_FORMAT_UNIONPAY_ZME" => Some(Self::UnionpayZme),
             "FILE_FORMAT_CAMT_053" => Some(Self::Camt053),
             "FILE_FORMAT_CAMT_054" => Some(Self::Camt054),
+            "FILE_FORMAT_OTHER" => Some(Self::Other),
             _ => None,
         }
     }
@@ -2813,6 +2817,8 @@ pub enum FileContent {
     Statement = 3,
     /// A region's own view of a clearing date.
     RegionalBook = 4,
+    /// A document to attach to a break: an administrator's, at most 64 MiB.
+    Evidence = 5,
 }
 impl FileContent {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -2826,6 +2832,7 @@ impl FileContent {
             Self::Balances => "FILE_CONTENT_BALANCES",
             Self::Statement => "FILE_CONTENT_STATEMENT",
             Self::RegionalBook => "FILE_CONTENT_REGIONAL_BOOK",
+            Self::Evidence => "FILE_CONTENT_EVIDENCE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -2836,6 +2843,7 @@ impl FileContent {
             "FILE_CONTENT_BALANCES" => Some(Self::Balances),
             "FILE_CONTENT_STATEMENT" => Some(Self::Statement),
             "FILE_CONTENT_REGIONAL_BOOK" => Some(Self::RegionalBook),
+            "FILE_CONTENT_EVIDENCE" => Some(Self::Evidence),
             _ => None,
         }
     }
@@ -2919,10 +2927,11 @@ pub struct BeginUploadRequest {
     /// Required.
     #[prost(enumeration = "FileFormat", tag = "3")]
     pub format: i32,
-    /// Required. A region sends REGIONAL_BOOK only.
+    /// Required. A region sends REGIONAL_BOOK only, an administrator EVIDENCE only, and nobody else that.
     #[prost(enumeration = "FileContent", tag = "4")]
     pub content: i32,
-    /// `channels/{id}` it is about. Required from a region; a channel's own otherwise.
+    /// `channels/{id}` it is about. Required from a region, empty with EVIDENCE, which its sender alone
+    /// sees; a channel's own otherwise.
     #[prost(string, tag = "5")]
     pub channel: ::prost::alloc::string::String,
     /// Merchant that it covers; empty: all. Required for UnionPay's files, unless the zip's name has it.
@@ -26259,6 +26268,57 @@ pub mod recognition_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// A document attached to a break.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Attachment {
+    /// `files/{uuid}`.
+    #[prost(string, tag = "1")]
+    pub file: ::prost::alloc::string::String,
+    /// SHA-256 of its bytes, 64 hex digits.
+    #[prost(string, tag = "2")]
+    pub sha256: ::prost::alloc::string::String,
+    /// Administrator who attached it.
+    #[prost(string, tag = "3")]
+    pub attached_by: ::prost::alloc::string::String,
+}
+/// A flood of alike breaks: one channel, clearing date, class and cause. Its members are breaks of
+/// their own; together they are one matter.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Alert {
+    /// `alerts/{32 hex digits}`; breaks name it in `alert`.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// `channels/{id}`.
+    #[prost(string, tag = "2")]
+    pub channel: ::prost::alloc::string::String,
+    /// Clearing date, YYYY-MM-DD.
+    #[prost(string, tag = "3")]
+    pub clearing_date: ::prost::alloc::string::String,
+    /// Class of all members.
+    #[prost(enumeration = "BreakClass", tag = "4")]
+    pub break_class: i32,
+    /// What they share: the fields that differ, the record at fault, else the merchant.
+    #[prost(string, tag = "5")]
+    pub cause: ::prost::alloc::string::String,
+    /// State.
+    #[prost(enumeration = "AlertState", tag = "6")]
+    pub state: i32,
+    /// Open members when a run last counted them.
+    #[prost(int64, tag = "7")]
+    pub members: i64,
+    /// Sum of their amounts, fen.
+    #[prost(int64, tag = "8")]
+    pub amount_fen: i64,
+    /// `runs/…` that counted them last.
+    #[prost(string, tag = "9")]
+    pub seen_by: ::prost::alloc::string::String,
+    /// When it was raised, UTC microseconds since 1970.
+    #[prost(int64, tag = "10")]
+    pub opened_time_us: i64,
+    /// Version, from 1.
+    #[prost(int64, tag = "11")]
+    pub version: i64,
+}
 /// One field as each side has it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FieldDifference {
@@ -26369,6 +26429,33 @@ pub struct Break {
     /// Version, from 1.
     #[prost(int64, tag = "31")]
     pub version: i64,
+    /// What breaks alike share: the fields that differ, the record at fault, else the merchant.
+    #[prost(string, tag = "32")]
+    pub cause: ::prost::alloc::string::String,
+    /// `alerts/{id}` of which it is a member as soon as enough breaks are alike.
+    #[prost(string, tag = "33")]
+    pub alert: ::prost::alloc::string::String,
+    /// Output: bucket of age_days.
+    #[prost(enumeration = "AgeBucket", tag = "34")]
+    pub age_bucket: i32,
+    /// `policies/breaks/…/{date}/{version}#{rule}` by which the gateway resolved it; else empty.
+    #[prost(string, tag = "35")]
+    pub policy: ::prost::alloc::string::String,
+    /// Documents attached, in their order.
+    #[prost(message, repeated, tag = "36")]
+    pub attachments: ::prost::alloc::vec::Vec<Attachment>,
+    /// What made this version.
+    #[prost(enumeration = "BreakStep", tag = "37")]
+    pub step: i32,
+    /// Who took the step: an administrator, a channel, or `gateway`.
+    #[prost(string, tag = "38")]
+    pub step_by: ::prost::alloc::string::String,
+    /// When, UTC microseconds since 1970.
+    #[prost(int64, tag = "39")]
+    pub step_time_us: i64,
+    /// What was said with it: a comment, a reason; may be empty.
+    #[prost(string, tag = "40")]
+    pub note: ::prost::alloc::string::String,
 }
 /// What a break is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -26639,6 +26726,153 @@ impl Resolution {
         }
     }
 }
+/// What made a version of a break.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum BreakStep {
+    /// Not given; refused on input with ENUM_UNSPECIFIED.
+    Unspecified = 0,
+    /// It was found.
+    Opened = 1,
+    /// Another class, amount, field or row, by what a later run or message says.
+    Changed = 2,
+    /// Resolved before, and there again.
+    Reopened = 3,
+    /// Given to an administrator.
+    Assigned = 4,
+    /// Something was said.
+    Commented = 5,
+    /// A document was attached.
+    EvidenceAttached = 6,
+    /// A resolution was proposed.
+    Proposed = 7,
+    /// The proposer took the proposal back.
+    Withdrawn = 8,
+    /// The proposal was declined.
+    Declined = 9,
+    /// The proposal was approved and booked.
+    Approved = 10,
+    /// The gateway resolved it under a rule of the policy.
+    Automatic = 11,
+    /// What it was about is no more, by a later run, file or report.
+    Cleared = 12,
+}
+impl BreakStep {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "BREAK_STEP_UNSPECIFIED",
+            Self::Opened => "BREAK_STEP_OPENED",
+            Self::Changed => "BREAK_STEP_CHANGED",
+            Self::Reopened => "BREAK_STEP_REOPENED",
+            Self::Assigned => "BREAK_STEP_ASSIGNED",
+            Self::Commented => "BREAK_STEP_COMMENTED",
+            Self::EvidenceAttached => "BREAK_STEP_EVIDENCE_ATTACHED",
+            Self::Proposed => "BREAK_STEP_PROPOSED",
+            Self::Withdrawn => "BREAK_STEP_WITHDRAWN",
+            Self::Declined => "BREAK_STEP_DECLINED",
+            Self::Approved => "BREAK_STEP_APPROVED",
+            Self::Automatic => "BREAK_STEP_AUTOMATIC",
+            Self::Cleared => "BREAK_STEP_CLEARED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "BREAK_STEP_UNSPECIFIED" => Some(Self::Unspecified),
+            "BREAK_STEP_OPENED" => Some(Self::Opened),
+            "BREAK_STEP_CHANGED" => Some(Self::Changed),
+            "BREAK_STEP_REOPENED" => Some(Self::Reopened),
+            "BREAK_STEP_ASSIGNED" => Some(Self::Assigned),
+            "BREAK_STEP_COMMENTED" => Some(Self::Commented),
+            "BREAK_STEP_EVIDENCE_ATTACHED" => Some(Self::EvidenceAttached),
+            "BREAK_STEP_PROPOSED" => Some(Self::Proposed),
+            "BREAK_STEP_WITHDRAWN" => Some(Self::Withdrawn),
+            "BREAK_STEP_DECLINED" => Some(Self::Declined),
+            "BREAK_STEP_APPROVED" => Some(Self::Approved),
+            "BREAK_STEP_AUTOMATIC" => Some(Self::Automatic),
+            "BREAK_STEP_CLEARED" => Some(Self::Cleared),
+            _ => None,
+        }
+    }
+}
+/// Age in calendar days from the clearing date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum AgeBucket {
+    /// Not given; refused on input with ENUM_UNSPECIFIED.
+    Unspecified = 0,
+    /// 0 or 1 day.
+    UpTo1 = 1,
+    /// 2 to 7 days.
+    UpTo7 = 2,
+    /// 8 to 30 days.
+    UpTo30 = 3,
+    /// More than 30 days.
+    Over30 = 4,
+}
+impl AgeBucket {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "AGE_BUCKET_UNSPECIFIED",
+            Self::UpTo1 => "AGE_BUCKET_UP_TO_1",
+            Self::UpTo7 => "AGE_BUCKET_UP_TO_7",
+            Self::UpTo30 => "AGE_BUCKET_UP_TO_30",
+            Self::Over30 => "AGE_BUCKET_OVER_30",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "AGE_BUCKET_UNSPECIFIED" => Some(Self::Unspecified),
+            "AGE_BUCKET_UP_TO_1" => Some(Self::UpTo1),
+            "AGE_BUCKET_UP_TO_7" => Some(Self::UpTo7),
+            "AGE_BUCKET_UP_TO_30" => Some(Self::UpTo30),
+            "AGE_BUCKET_OVER_30" => Some(Self::Over30),
+            _ => None,
+        }
+    }
+}
+/// Where a systemic alert stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum AlertState {
+    /// Not given; refused on input with ENUM_UNSPECIFIED.
+    Unspecified = 0,
+    /// Members are open.
+    Open = 1,
+    /// None is.
+    Over = 2,
+}
+impl AlertState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ALERT_STATE_UNSPECIFIED",
+            Self::Open => "ALERT_STATE_OPEN",
+            Self::Over => "ALERT_STATE_OVER",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ALERT_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "ALERT_STATE_OPEN" => Some(Self::Open),
+            "ALERT_STATE_OVER" => Some(Self::Over),
+            _ => None,
+        }
+    }
+}
 /// One reconciliation of one channel and clearing date.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Run {
@@ -26696,6 +26930,57 @@ pub struct Run {
     /// Version, from 1.
     #[prost(int64, tag = "18")]
     pub version: i64,
+    /// Output: where the signatures under its views stand now.
+    #[prost(message, repeated, tag = "19")]
+    pub signatures: ::prost::alloc::vec::Vec<ViewSignature>,
+}
+/// A channel's clearing date as it stands.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ClearingDay {
+    /// `channels/{id}`.
+    #[prost(string, tag = "1")]
+    pub channel: ::prost::alloc::string::String,
+    /// Clearing date, YYYY-MM-DD.
+    #[prost(string, tag = "2")]
+    pub clearing_date: ::prost::alloc::string::String,
+    /// Files that the channel's policy expects.
+    #[prost(int32, tag = "3")]
+    pub expected_files: i32,
+    /// Files that have arrived and are in force.
+    #[prost(int32, tag = "4")]
+    pub arrived_files: i32,
+    /// The newest run, `runs/…`; empty before the first.
+    #[prost(string, tag = "5")]
+    pub run: ::prost::alloc::string::String,
+    /// Its state; unspecified before the first.
+    #[prost(enumeration = "RunState", tag = "6")]
+    pub run_state: i32,
+    /// Breaks of the date that are open now.
+    #[prost(int64, tag = "7")]
+    pub breaks_open: i64,
+    /// Views of the newest run, each with its state now.
+    #[prost(message, repeated, tag = "8")]
+    pub signatures: ::prost::alloc::vec::Vec<ViewSignature>,
+    /// When the gateway runs it by itself, by the channel's schedule, UTC microseconds since 1970: with
+    /// what has arrived by now. 0: nothing is to be run, or the channel has no schedule.
+    #[prost(int64, tag = "9")]
+    pub run_due_time_us: i64,
+}
+/// Where the signature under a view stands.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ViewSignature {
+    /// `regions/{code}` or `gateway`.
+    #[prost(string, tag = "1")]
+    pub participant: ::prost::alloc::string::String,
+    /// State now: UNSIGNED after two working days.
+    #[prost(enumeration = "ViewState", tag = "2")]
+    pub state: i32,
+    /// Administrator who signed; empty before.
+    #[prost(string, tag = "3")]
+    pub signed_by: ::prost::alloc::string::String,
+    /// First day on which it counts as UNSIGNED, YYYY-MM-DD.
+    #[prost(string, tag = "4")]
+    pub sign_by: ::prost::alloc::string::String,
 }
 /// One leg's count. Rows = matched + broken + rejected.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -27009,12 +27294,29 @@ pub struct ListRunsResponse {
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
 }
+/// Request for clearing dates.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListClearingDaysRequest {
+    /// `channels/{id}`; empty: every channel that the caller may see.
+    #[prost(string, tag = "1")]
+    pub channel: ::prost::alloc::string::String,
+    /// How many dates back from yesterday, 0 to 100; 0 means 7. FIELD_OUT_OF_RANGE beyond.
+    #[prost(int32, tag = "2")]
+    pub days: i32,
+}
+/// Clearing dates.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListClearingDaysResponse {
+    /// By channel, newest first.
+    #[prost(message, repeated, tag = "1")]
+    pub days: ::prost::alloc::vec::Vec<ClearingDay>,
+}
 /// Request for a page of Breaks.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListBreaksRequest {
     /// Filter, see paging.proto. Fields: category, break_class, state, priority, channel,
     /// clearing_date, region, programme, institution_region, subject, assignee, opened_by, seen_by,
-    /// due_on. Default: everything the caller may see.
+    /// due_on, alert, cause. Default: everything the caller may see.
     #[prost(string, tag = "1")]
     pub filter: ::prost::alloc::string::String,
     /// Most items wanted, 0 to 1,000; 0 means 50. FIELD_OUT_OF_RANGE beyond.
@@ -27082,6 +27384,128 @@ pub struct AssignBreakRequest {
 /// Answer to AssignBreak.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AssignBreakResponse {
+    /// The record as this request left it.
+    #[prost(message, optional, tag = "1")]
+    pub reconciliation_break: ::core::option::Option<Break>,
+    /// The gateway's signed promise to log it.
+    #[prost(message, optional, tag = "2")]
+    pub receipt: ::core::option::Option<Receipt>,
+}
+/// Request for a page of Alerts.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListAlertsRequest {
+    /// Filter, see paging.proto. Fields: channel, clearing_date, break_class, state. Default: everything
+    /// the caller may see.
+    #[prost(string, tag = "1")]
+    pub filter: ::prost::alloc::string::String,
+    /// Most items wanted, 0 to 1,000; 0 means 50. FIELD_OUT_OF_RANGE beyond.
+    #[prost(int32, tag = "2")]
+    pub page_size: i32,
+    /// `next_page_token` of the page before; empty for the first. PAGE_TOKEN_MALFORMED otherwise.
+    #[prost(string, tag = "3")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// A page of Alerts.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListAlertsResponse {
+    /// The items, in the order of their names unless the method says otherwise.
+    #[prost(message, repeated, tag = "1")]
+    pub alerts: ::prost::alloc::vec::Vec<Alert>,
+    /// Token of the next page; empty after the last.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// A comment.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CommentBreakRequest {
+    /// Required. UUIDv7, made and persisted by the caller before sending, unique per participant. The
+    /// same id with the same bytes returns the first answer; with other bytes REQUEST_ID_REUSED; older
+    /// than 35 days or from the future REQUEST_ID_AGE.
+    #[prost(string, tag = "1")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Required. `breaks/{id}`, in any state.
+    #[prost(string, tag = "2")]
+    pub reconciliation_break: ::prost::alloc::string::String,
+    /// Required. Up to 1,000 characters; nothing personal.
+    #[prost(string, tag = "3")]
+    pub text: ::prost::alloc::string::String,
+}
+/// Answer to CommentBreak.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CommentBreakResponse {
+    /// The record as this request left it.
+    #[prost(message, optional, tag = "1")]
+    pub reconciliation_break: ::core::option::Option<Break>,
+    /// The gateway's signed promise to log it.
+    #[prost(message, optional, tag = "2")]
+    pub receipt: ::core::option::Option<Receipt>,
+}
+/// A document to attach.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AttachEvidenceRequest {
+    /// Required. UUIDv7, made and persisted by the caller before sending, unique per participant. The
+    /// same id with the same bytes returns the first answer; with other bytes REQUEST_ID_REUSED; older
+    /// than 35 days or from the future REQUEST_ID_AGE.
+    #[prost(string, tag = "1")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Required. `breaks/{id}`, not RESOLVED.
+    #[prost(string, tag = "2")]
+    pub reconciliation_break: ::prost::alloc::string::String,
+    /// Required. `files/{uuid}`, RECEIVED, of the caller's participant.
+    #[prost(string, tag = "3")]
+    pub file: ::prost::alloc::string::String,
+    /// What it shows, up to 1,000 characters; nothing personal.
+    #[prost(string, tag = "4")]
+    pub note: ::prost::alloc::string::String,
+}
+/// Answer to AttachEvidence.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AttachEvidenceResponse {
+    /// The record as this request left it.
+    #[prost(message, optional, tag = "1")]
+    pub reconciliation_break: ::core::option::Option<Break>,
+    /// The gateway's signed promise to log it.
+    #[prost(message, optional, tag = "2")]
+    pub receipt: ::core::option::Option<Receipt>,
+}
+/// Request for a chunk of an attached document.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadAttachmentRequest {
+    /// Required. `breaks/{id}`.
+    #[prost(string, tag = "1")]
+    pub reconciliation_break: ::prost::alloc::string::String,
+    /// Required. `files/{uuid}`, attached to it.
+    #[prost(string, tag = "2")]
+    pub file: ::prost::alloc::string::String,
+    /// Number of the chunk, from 0. Beyond the last: no bytes.
+    #[prost(int64, tag = "3")]
+    pub chunk: i64,
+}
+/// A chunk of a document.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadAttachmentResponse {
+    /// Its bytes, at most 1 MiB; empty after the last chunk.
+    #[prost(bytes = "vec", tag = "1")]
+    pub data: ::prost::alloc::vec::Vec<u8>,
+}
+/// A withdrawal.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WithdrawProposalRequest {
+    /// Required. UUIDv7, made and persisted by the caller before sending, unique per participant. The
+    /// same id with the same bytes returns the first answer; with other bytes REQUEST_ID_REUSED; older
+    /// than 35 days or from the future REQUEST_ID_AGE.
+    #[prost(string, tag = "1")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Required. `breaks/{id}`, PROPOSED by the caller.
+    #[prost(string, tag = "2")]
+    pub reconciliation_break: ::prost::alloc::string::String,
+    /// Required. Up to 1,000 characters; nothing personal.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// Answer to WithdrawProposal.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WithdrawProposalResponse {
     /// The record as this request left it.
     #[prost(message, optional, tag = "1")]
     pub reconciliation_break: ::core::option::Option<Break>,
@@ -27366,6 +27790,37 @@ pub mod reconciliation_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// The clearing dates of channels as they stand: files, newest run, open breaks, signatures, and when
+        /// the gateway runs them by itself. Newest first.
+        pub async fn list_clearing_days(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListClearingDaysRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListClearingDaysResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/jjj.gateway.v1.ReconciliationService/ListClearingDays",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "jjj.gateway.v1.ReconciliationService",
+                        "ListClearingDays",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// Breaks.
         pub async fn list_breaks(
             &mut self,
@@ -27447,7 +27902,34 @@ pub mod reconciliation_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Gives a break to an administrator. STATE_NOT_ALLOWED.
+        /// Systemic alerts.
+        pub async fn list_alerts(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListAlertsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListAlertsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/jjj.gateway.v1.ReconciliationService/ListAlerts",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("jjj.gateway.v1.ReconciliationService", "ListAlerts"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Gives a break to an administrator of the gateway or of a region concerned. STATE_NOT_ALLOWED.
         pub async fn assign_break(
             &mut self,
             request: impl tonic::IntoRequest<super::AssignBreakRequest>,
@@ -27473,6 +27955,97 @@ pub mod reconciliation_service_client {
                     GrpcMethod::new(
                         "jjj.gateway.v1.ReconciliationService",
                         "AssignBreak",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Says something about a break.
+        pub async fn comment_break(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CommentBreakRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CommentBreakResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/jjj.gateway.v1.ReconciliationService/CommentBreak",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "jjj.gateway.v1.ReconciliationService",
+                        "CommentBreak",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Attaches a document that the caller's participant uploaded (ChannelService/BeginUpload with
+        /// FILE_CONTENT_EVIDENCE). STATE_NOT_ALLOWED.
+        pub async fn attach_evidence(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AttachEvidenceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AttachEvidenceResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/jjj.gateway.v1.ReconciliationService/AttachEvidence",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "jjj.gateway.v1.ReconciliationService",
+                        "AttachEvidence",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// A document attached to a break, a chunk of it.
+        pub async fn read_attachment(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReadAttachmentRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReadAttachmentResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/jjj.gateway.v1.ReconciliationService/ReadAttachment",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "jjj.gateway.v1.ReconciliationService",
+                        "ReadAttachment",
                     ),
                 );
             self.inner.unary(req, path, codec).await
@@ -27539,7 +28112,38 @@ pub mod reconciliation_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Approves or declines a proposal; an approval books its entries. SAME_PERSON, STATE_NOT_ALLOWED.
+        /// Takes one's own proposal back; the break is open again. STATE_NOT_ALLOWED.
+        pub async fn withdraw_proposal(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WithdrawProposalRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::WithdrawProposalResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/jjj.gateway.v1.ReconciliationService/WithdrawProposal",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "jjj.gateway.v1.ReconciliationService",
+                        "WithdrawProposal",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Approves or declines a proposal; an approval books its entries. SAME_PERSON, SAME_ORGANISATION
+        /// where the policy wants two organisations, STATE_NOT_ALLOWED.
         pub async fn decide_resolution(
             &mut self,
             request: impl tonic::IntoRequest<super::DecideResolutionRequest>,
@@ -27690,6 +28294,15 @@ pub mod reconciliation_service_server {
             tonic::Response<super::ListRunsResponse>,
             tonic::Status,
         >;
+        /// The clearing dates of channels as they stand: files, newest run, open breaks, signatures, and when
+        /// the gateway runs them by itself. Newest first.
+        async fn list_clearing_days(
+            &self,
+            request: tonic::Request<super::ListClearingDaysRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListClearingDaysResponse>,
+            tonic::Status,
+        >;
         /// Breaks.
         async fn list_breaks(
             &self,
@@ -27711,12 +28324,45 @@ pub mod reconciliation_service_server {
             tonic::Response<super::ListBreakVersionsResponse>,
             tonic::Status,
         >;
-        /// Gives a break to an administrator. STATE_NOT_ALLOWED.
+        /// Systemic alerts.
+        async fn list_alerts(
+            &self,
+            request: tonic::Request<super::ListAlertsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListAlertsResponse>,
+            tonic::Status,
+        >;
+        /// Gives a break to an administrator of the gateway or of a region concerned. STATE_NOT_ALLOWED.
         async fn assign_break(
             &self,
             request: tonic::Request<super::AssignBreakRequest>,
         ) -> std::result::Result<
             tonic::Response<super::AssignBreakResponse>,
+            tonic::Status,
+        >;
+        /// Says something about a break.
+        async fn comment_break(
+            &self,
+            request: tonic::Request<super::CommentBreakRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CommentBreakResponse>,
+            tonic::Status,
+        >;
+        /// Attaches a document that the caller's participant uploaded (ChannelService/BeginUpload with
+        /// FILE_CONTENT_EVIDENCE). STATE_NOT_ALLOWED.
+        async fn attach_evidence(
+            &self,
+            request: tonic::Request<super::AttachEvidenceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AttachEvidenceResponse>,
+            tonic::Status,
+        >;
+        /// A document attached to a break, a chunk of it.
+        async fn read_attachment(
+            &self,
+            request: tonic::Request<super::ReadAttachmentRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReadAttachmentResponse>,
             tonic::Status,
         >;
         /// Proposes how to resolve a break. RESOLUTION_NOT_ALLOWED, STATE_NOT_ALLOWED.
@@ -27737,7 +28383,16 @@ pub mod reconciliation_service_server {
             tonic::Response<super::BatchMutateResponse>,
             tonic::Status,
         >;
-        /// Approves or declines a proposal; an approval books its entries. SAME_PERSON, STATE_NOT_ALLOWED.
+        /// Takes one's own proposal back; the break is open again. STATE_NOT_ALLOWED.
+        async fn withdraw_proposal(
+            &self,
+            request: tonic::Request<super::WithdrawProposalRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::WithdrawProposalResponse>,
+            tonic::Status,
+        >;
+        /// Approves or declines a proposal; an approval books its entries. SAME_PERSON, SAME_ORGANISATION
+        /// where the policy wants two organisations, STATE_NOT_ALLOWED.
         async fn decide_resolution(
             &self,
             request: tonic::Request<super::DecideResolutionRequest>,
@@ -27986,6 +28641,55 @@ pub mod reconciliation_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/jjj.gateway.v1.ReconciliationService/ListClearingDays" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListClearingDaysSvc<T: ReconciliationService>(pub Arc<T>);
+                    impl<
+                        T: ReconciliationService,
+                    > tonic::server::UnaryService<super::ListClearingDaysRequest>
+                    for ListClearingDaysSvc<T> {
+                        type Response = super::ListClearingDaysResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListClearingDaysRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ReconciliationService>::list_clearing_days(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListClearingDaysSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/jjj.gateway.v1.ReconciliationService/ListBreaks" => {
                     #[allow(non_camel_case_types)]
                     struct ListBreaksSvc<T: ReconciliationService>(pub Arc<T>);
@@ -28127,6 +28831,52 @@ pub mod reconciliation_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/jjj.gateway.v1.ReconciliationService/ListAlerts" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListAlertsSvc<T: ReconciliationService>(pub Arc<T>);
+                    impl<
+                        T: ReconciliationService,
+                    > tonic::server::UnaryService<super::ListAlertsRequest>
+                    for ListAlertsSvc<T> {
+                        type Response = super::ListAlertsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListAlertsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ReconciliationService>::list_alerts(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListAlertsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/jjj.gateway.v1.ReconciliationService/AssignBreak" => {
                     #[allow(non_camel_case_types)]
                     struct AssignBreakSvc<T: ReconciliationService>(pub Arc<T>);
@@ -28158,6 +28908,150 @@ pub mod reconciliation_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = AssignBreakSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/jjj.gateway.v1.ReconciliationService/CommentBreak" => {
+                    #[allow(non_camel_case_types)]
+                    struct CommentBreakSvc<T: ReconciliationService>(pub Arc<T>);
+                    impl<
+                        T: ReconciliationService,
+                    > tonic::server::UnaryService<super::CommentBreakRequest>
+                    for CommentBreakSvc<T> {
+                        type Response = super::CommentBreakResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CommentBreakRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ReconciliationService>::comment_break(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CommentBreakSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/jjj.gateway.v1.ReconciliationService/AttachEvidence" => {
+                    #[allow(non_camel_case_types)]
+                    struct AttachEvidenceSvc<T: ReconciliationService>(pub Arc<T>);
+                    impl<
+                        T: ReconciliationService,
+                    > tonic::server::UnaryService<super::AttachEvidenceRequest>
+                    for AttachEvidenceSvc<T> {
+                        type Response = super::AttachEvidenceResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AttachEvidenceRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ReconciliationService>::attach_evidence(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AttachEvidenceSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/jjj.gateway.v1.ReconciliationService/ReadAttachment" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReadAttachmentSvc<T: ReconciliationService>(pub Arc<T>);
+                    impl<
+                        T: ReconciliationService,
+                    > tonic::server::UnaryService<super::ReadAttachmentRequest>
+                    for ReadAttachmentSvc<T> {
+                        type Response = super::ReadAttachmentResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReadAttachmentRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ReconciliationService>::read_attachment(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReadAttachmentSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -28258,6 +29152,55 @@ pub mod reconciliation_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = BatchProposeResolutionsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/jjj.gateway.v1.ReconciliationService/WithdrawProposal" => {
+                    #[allow(non_camel_case_types)]
+                    struct WithdrawProposalSvc<T: ReconciliationService>(pub Arc<T>);
+                    impl<
+                        T: ReconciliationService,
+                    > tonic::server::UnaryService<super::WithdrawProposalRequest>
+                    for WithdrawProposalSvc<T> {
+                        type Response = super::WithdrawProposalResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WithdrawProposalRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ReconciliationService>::withdraw_proposal(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WithdrawProposalSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::breaks::due_on;
-use super::super::rows::{ExpectedFile, RunRow, RunState, UnitRow, ViewRow, ViewState};
+use super::super::rows::{BreakStep, ExpectedFile, RunRow, RunState, UnitRow, ViewRow, ViewState};
 use super::super::view::{self, ViewLine};
 use super::judge::Outcome;
 use super::load::Day;
@@ -33,6 +33,9 @@ pub fn decision(run: &StartRun, day: &Day, mut found: Assembled, call: &Call) ->
     units(&name, run, &found, &mut decision);
     bookings(&name, &mut found, &mut decision);
     breaks(&found, &mut decision);
+    for alert in &found.alerts {
+        decision.leaf("alert.counted", &alert.alert, alert.version).put(alert).tell(&alert.channel);
+    }
     for expired in &found.expired {
         let payment = &expired.payment;
         let leaf = decision.leaf("payment.expired", &payment.payment, payment.version);
@@ -218,10 +221,11 @@ fn breaks(found: &Assembled, decision: &mut Decision) {
     for (change, stakes) in of_units.chain(others) {
         let mut row = change.row.clone();
         row.stakes.0.extend_from_slice(stakes);
-        let kind = match (row.version, row.is_open()) {
-            (1, _) => "break.opened",
-            (_, true) => "break.reclassified",
-            (_, false) => "break.cleared",
+        let kind = match row.step {
+            BreakStep::Opened => "break.opened",
+            BreakStep::Reopened => "break.reopened",
+            BreakStep::Cleared => "break.cleared",
+            _ => "break.reclassified",
         };
         let leaf = decision.leaf(kind, &row.break_name, row.version);
         leaf.put(&row);

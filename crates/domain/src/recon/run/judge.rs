@@ -8,9 +8,11 @@ use super::super::breaks;
 use super::super::file::LineKind;
 use super::super::finding;
 use super::super::matching::{FileLine, MatchRule, Matched, Standing, Terms, Unit, match_rows};
-use super::super::rows::{BreakCategory, BreakClass, BreakRow, BreakState, LegCounts, Resolution};
+use super::super::resolve::unproposed;
+use super::super::rows::{BreakCategory, BreakClass, BreakRow, BreakState, BreakStep, LegCounts, Resolution};
 use super::super::stake::{Stake, StakeKind};
 use super::StartRun;
+use super::corrected::{self, Corrected};
 use super::load::{Day, Gather};
 use crate::decision::Call;
 use crate::key;
@@ -105,6 +107,12 @@ impl Judge<'_> {
             None => self.places.of_line(&unit.lines[0], self.day),
         };
         let existing = self.existing(&unit, snapshot)?;
+        if let Some(place) = &place
+            && let Some(corrected) =
+                corrected::unit(self.run, &unit, &rows, place, existing.as_deref(), &self.booking_terms())
+        {
+            return Ok(self.corrected(corrected, rows, place.clone(), existing.as_deref()));
+        }
         let outcome = Outcome {
             class: existing.as_ref().filter(|b| b.is_open()).map(|b| b.class),
             break_name: existing.as_ref().map(|b| b.break_name.clone()),
@@ -119,6 +127,29 @@ impl Judge<'_> {
             return Ok(outcome);
         }
         Ok(self.fresh(outcome, existing.as_deref()))
+    }
+
+    /// A unit of which a corrected file says something else.
+    fn corrected(
+        &self,
+        corrected: Corrected,
+        rows: Vec<LedgerRow>,
+        place: Place,
+        existing: Option<&BreakRow>,
+    ) -> Outcome {
+        let Corrected { unit, plan } = corrected;
+        let mut outcome = Outcome {
+            class: unit.difference,
+            break_name: existing.map(|b| b.break_name.clone()),
+            unit,
+            rows,
+            place: Some(place),
+            plan,
+            change: None,
+            unbooked: false,
+        };
+        outcome.change = self.change(&outcome, existing, Vec::new(), Vec::new());
+        self.named(outcome)
     }
 
     /// A line settled by a resolution.
@@ -263,10 +294,9 @@ impl Judge<'_> {
         let all_stakes: Vec<&Stake> = stakes.iter().chain(&outcome.plan.stakes).collect();
         let amount_fen = amount_of(unit, &all_stakes);
         let reopened = existing.is_some_and(|b| !b.is_open());
-        let row = BreakRow {
+        let cause = breaks::cause_of(&unit.fields);
+        let row = self.day.terms.judged(BreakRow {
             class,
-            category: class.category(),
-            priority: breaks::priority(class, amount_fen),
             state: if reopened { BreakState::New } else { before.state },
             resolution: if reopened { None } else { before.resolution },
             resolved_at_us: None,
@@ -279,22 +309,23 @@ impl Judge<'_> {
             fields: Json(unit.fields.clone()),
             rows: Json(references(unit)),
             rule: unit.rule.to_string(),
+            cause: if cause.is_empty() { unit.key.merchant_id.clone() } else { cause },
             amount_fen,
             stakes: Json(stakes),
-            due_on: breaks::due_on(&*self.day.calendar, date, self.day.policy.grace_working_days),
             ..before
-        };
+        });
         let unchanged = existing.is_some_and(|b| *b == row) && outcome.plan.stakes.is_empty() && take_back.is_empty();
         if unchanged {
             return None;
         }
-        let row = BreakRow {
-            opened_by: row.opened_by.clone().or_else(|| Some(run.clone())),
-            seen_by: Some(run),
-            version: existing.map_or(1, |b| b.version + 1),
-            ..row
+        let row = match existing {
+            None => row,
+            Some(_) if reopened => row.step(BreakStep::Reopened, &self.call.actor, self.call.now, &run),
+            // A proposal was made about what the break was; it is another one now.
+            Some(_) => unproposed(row.step(BreakStep::Changed, &self.call.actor, self.call.now, &run)),
         };
-        Some(BreakChange { row, take_back })
+        let opened_by = row.opened_by.clone().or_else(|| Some(run.clone()));
+        Some(BreakChange { row: BreakRow { opened_by, seen_by: Some(run), ..row }, take_back })
     }
 
     fn booking_terms(&self) -> BookingTerms<'_> {
@@ -415,14 +446,15 @@ pub fn file_faults(run: &StartRun, day: &Day, call: &Call) -> Vec<BreakChange> {
             ledger,
             channel,
         });
-        let row = BreakRow {
+        let row = day.terms.judged(BreakRow {
             channel: Some(run.channel.clone()),
             fields: Json(fields.collect()),
             rule: class.to_string(),
+            cause: about,
             opened_by: Some(run.run_name(day)),
             seen_by: Some(run.run_name(day)),
             ..breaks::open(name.clone(), class, subject, run.clearing_date, call.now)
-        };
+        });
         now.insert(name, row);
     };
     for (n, merchant) in (0..).zip(day.missing()) {
@@ -460,7 +492,12 @@ pub fn file_faults(run: &StartRun, day: &Day, call: &Call) -> Vec<BreakChange> {
     });
     let mut changes: Vec<BreakChange> =
         over.map(|b| unencumbered(breaks::clear(b, &run.run_name(day), call.now))).collect();
-    changes.extend(now.into_values().filter(|b| !day.breaks.contains_key(&b.break_name)).map(unencumbered));
+    // One that an earlier run cleared is there again under its name.
+    changes.extend(now.into_values().filter_map(|b| match day.breaks.get(&b.break_name) {
+        None => Some(unencumbered(b)),
+        Some(known) if known.is_open() || known.resolution != Some(Resolution::Cleared) => None,
+        Some(known) => Some(unencumbered(breaks::reopen(known, b))),
+    }));
     changes
 }
 
@@ -482,8 +519,9 @@ pub fn findings(
         for finding in gather.all(finding::of_payment(snapshot, &payment))? {
             let name = finding.break_name();
             let known = gather.ask(snapshot.get::<BreakRow>(key![name.clone()]))?.flatten();
-            if known.is_none() {
-                found.entry(name).or_insert_with(|| finding.of(&payment, Some(&run.run_name(day)), call.now));
+            if known.is_none() && !found.contains_key(&name) {
+                let row = gather.ask(finding.of(snapshot, &payment, Some(&run.run_name(day)), call.now))?;
+                found.extend(row.map(|row| (name, row)));
             }
         }
     }
@@ -517,13 +555,9 @@ pub fn carried_forward(run: &StartRun, day: &Day, outcomes: &[Outcome], call: &C
             let row = BreakRow { stakes: Json(Vec::new()), ..breaks::clear(row, &name, call.now) };
             changes.push(BreakChange { row, take_back });
         } else if row.class == BreakClass::Cutoff && call.now.date() >= row.due_on {
-            changes.push(unencumbered(BreakRow {
-                class: BreakClass::LedgerOnly,
-                priority: breaks::priority(BreakClass::LedgerOnly, row.amount_fen),
-                seen_by: Some(name.clone()),
-                version: row.version + 1,
-                ..(**row).clone()
-            }));
+            let changed = row.step(BreakStep::Changed, &call.actor, call.now, &name);
+            let (class, seen_by) = (BreakClass::LedgerOnly, Some(name.clone()));
+            changes.push(unencumbered(day.terms.judged(BreakRow { class, seen_by, ..changed })));
         }
     }
     changes

@@ -57,6 +57,8 @@ impl Gather {
 pub struct Day {
     pub policy: Arc<ChannelPolicy>,
     pub calendar: Arc<CalendarPolicy>,
+    /// How the date's breaks are judged.
+    pub terms: breaks::Terms,
     /// First date on which a one-sided row is no longer in grace.
     pub due_on: Date,
     /// This run's number.
@@ -91,6 +93,7 @@ impl Day {
         let mut gather = Gather::default();
         let policy = gather.ask(policy::in_force::<ChannelPolicy>(snapshot, channel.code(), date))?;
         let calendar = gather.ask(policy::in_force::<CalendarPolicy>(snapshot, "CN", call.now.date()))?;
+        let terms = gather.ask(breaks::Terms::load(snapshot, channel, date))?;
         let (mut payments, mut refunds, mut claims, mut runs) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for d in dates {
             const DATE: &[&str] = &["clearing_date", "channel"];
@@ -107,6 +110,7 @@ impl Day {
             found.extend(gather.all(snapshot.list::<BreakRow>(&["state", "channel"], key![state, channel.clone()]))?);
         }
         gather.end()?;
+        let terms = terms.expect("gathered");
         let policy = policy.expect("gathered");
         let calendar = calendar.expect("gathered");
         let faultless = run.files.iter().all(|f| f.parsed.rejected.is_empty() && f.parsed.totals_agree());
@@ -132,6 +136,7 @@ impl Day {
             own_files: own.collect(),
             policy,
             calendar,
+            terms,
         };
         day.load_named_orders(channel, snapshot, &mut payments, &mut refunds, &mut claims)?;
         day.take_in(snapshot, payments, refunds, claims)?;

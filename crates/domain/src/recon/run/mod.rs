@@ -11,6 +11,7 @@
 
 mod books;
 mod check;
+mod corrected;
 mod emit;
 mod expire;
 mod judge;
@@ -26,9 +27,10 @@ use std::sync::Arc;
 
 use self::judge::{BreakChange, Outcome};
 use self::load::Day;
+use super::alert;
 use super::file::ParsedFile;
 use super::matching::{FeeRule, Terms};
-use super::rows::{BreakRow, FileRow, FileState, LegCounts};
+use super::rows::{AlertRow, BreakRow, FileRow, FileState, LegCounts};
 use crate::decision::{Call, Command, Decision};
 use crate::guard;
 use crate::key;
@@ -104,6 +106,7 @@ struct Assembled {
     channel_leg: LegCounts,
     breaks_opened: i64,
     breaks_open: i64,
+    alerts: Vec<AlertRow>,
     /// Money in the file that no book was found for.
     unbooked: bool,
 }
@@ -149,7 +152,10 @@ impl StartRun {
         let identities = check::identities(self, day, &found, snapshot, call)?;
         let opened = |b: &&BreakRow| b.version == 1;
         let (ledger_leg, channel_leg) = judge::leg_counts(day, &outcomes);
+        let alert_from = day.terms.alert_from;
+        let alerts = alert::after(snapshot, &self.channel, after.values(), alert_from, &self.run_name(day), call)?;
         Ok(Assembled {
+            alerts,
             breaks_opened: changed(&outcomes, &others).filter(opened).count() as i64,
             breaks_open: after.values().filter(|b| b.clearing_date == self.clearing_date && b.is_open()).count() as i64,
             unbooked: outcomes.iter().any(|o| o.unbooked),

@@ -1,6 +1,9 @@
 //! Days with planted differences and findings, on the simulated world: the class found, the
 //! transfers booked, the identities closed; and that a second run changes nothing.
 
+mod planted;
+mod work;
+
 use std::sync::Arc;
 
 use super::super::file::{ControlTotals, FaultReason, LineFault, LineKind, LineStatus, ParsedFile, SettlementLine};

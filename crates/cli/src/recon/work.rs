@@ -1,0 +1,201 @@
+//! `jjj recon`, the work on breaks: who has them, what is said and shown about them, alerts, and how
+//! the dates stand.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use clap::Subcommand;
+use jjj_cli::session::{CallError, Session};
+use jjj_domain::time::Timestamp;
+use serde_json::{Value, json};
+
+use super::{BREAK, deliver, show, show_all};
+
+#[derive(Subcommand)]
+pub enum Work {
+    /// How the clearing dates stand: files, runs, open breaks, signatures, what the gateway runs when.
+    Status {
+        /// `channels/unionpay`; default: all.
+        #[arg(long, default_value = "")]
+        channel: String,
+        /// How many dates back from yesterday, up to 100.
+        #[arg(long, default_value_t = 7)]
+        days: u32,
+    },
+    /// Systemic alerts: floods of alike breaks.
+    Alerts {
+        #[arg(long, default_value = "")]
+        filter: String,
+    },
+    /// Give a break to an administrator, of the gateway or of a region concerned.
+    Assign { name: String, assignee: String },
+    /// Say something about a break.
+    Comment { name: String, text: String },
+    /// Upload a document and attach it to a break.
+    Attach {
+        name: String,
+        file: PathBuf,
+        /// What it shows.
+        #[arg(long, default_value = "")]
+        note: String,
+    },
+    /// Fetch a document attached to a break.
+    Evidence {
+        name: String,
+        /// `files/…`
+        file: String,
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// A break's history: who did what when, the newest last.
+    History { name: String },
+    /// Take your own proposal back.
+    Withdraw {
+        name: String,
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+const DAY: &[&str] =
+    &["channel", "clearing_date", "files", "run", "run_state", "breaks_open", "signatures", "runs_by_itself"];
+const ALERT: &[&str] = &["name", "state", "clearing_date", "break_class", "members", "amount_fen", "cause"];
+const STEP: &[&str] = &["version", "at", "step", "step_by", "state", "break_class", "resolution", "note"];
+
+pub async fn run(session: &Session, work: Work, json: bool) -> anyhow::Result<()> {
+    match work {
+        Work::Status { channel, days } => {
+            let request = json!({"channel": channel, "days": days});
+            let mut answer = session.call("ReconciliationService/ListClearingDays", request).await?;
+            let days = answer["days"].as_array_mut().map(std::mem::take).unwrap_or_default();
+            let days = if json { days } else { days.into_iter().map(readable_day).collect() };
+            show_all(json, days, DAY);
+        }
+        Work::Alerts { filter } => {
+            show_all(json, session.list("ReconciliationService/ListAlerts", &filter, "alerts").await?, ALERT);
+        }
+        Work::Assign { name, assignee } => {
+            step(session, "AssignBreak", json!({"reconciliation_break": name, "assignee": assignee}), json).await?;
+        }
+        Work::Comment { name, text } => {
+            step(session, "CommentBreak", json!({"reconciliation_break": name, "text": text}), json).await?;
+        }
+        Work::Attach { name, file, note } => {
+            let known = session.call("ReconciliationService/GetBreak", json!({"name": name})).await?;
+            let bytes = std::fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
+            let begin = json!({
+                "clearing_date": known["clearing_date"],
+                "format": "FILE_FORMAT_OTHER",
+                "content": "FILE_CONTENT_EVIDENCE",
+            });
+            let uploaded = deliver(session, begin, &file, &bytes).await?;
+            let request = json!({"reconciliation_break": name, "file": uploaded["name"], "note": note});
+            step(session, "AttachEvidence", request, json).await?;
+        }
+        Work::Evidence { name, file, out } => {
+            let mut bytes = Vec::new();
+            for chunk in 0.. {
+                let request = json!({"reconciliation_break": name, "file": file, "chunk": chunk.to_string()});
+                let answer = session.call("ReconciliationService/ReadAttachment", request).await?;
+                let data = BASE64_STANDARD.decode(answer["data"].as_str().unwrap_or_default())?;
+                if data.is_empty() {
+                    break;
+                }
+                bytes.extend(data);
+            }
+            std::fs::write(&out, &bytes).with_context(|| format!("writing {}", out.display()))?;
+            show(json, &json!({"file": file, "size_bytes": bytes.len()}), &["file", "size_bytes"]);
+        }
+        Work::History { name } => {
+            let mut versions = versions(session, &name).await?;
+            versions.reverse();
+            let versions = if json { versions } else { versions.into_iter().map(readable_step).collect() };
+            show_all(json, versions, STEP);
+        }
+        Work::Withdraw { name, reason } => {
+            step(session, "WithdrawProposal", json!({"reconciliation_break": name, "reason": reason}), json).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn step(session: &Session, method: &str, request: Value, json: bool) -> Result<(), CallError> {
+    let answer = session.call(&format!("ReconciliationService/{method}"), request).await?;
+    show(json, &answer["reconciliation_break"], BREAK);
+    Ok(())
+}
+
+/// Every version of a break, newest first.
+async fn versions(session: &Session, name: &str) -> Result<Vec<Value>, CallError> {
+    let (mut versions, mut token) = (Vec::new(), String::new());
+    loop {
+        let request = json!({"name": name, "page_size": 1_000, "page_token": token});
+        let mut page = session.call("ReconciliationService/ListBreakVersions", request).await?;
+        versions.extend(page["breaks"].as_array_mut().map(std::mem::take).unwrap_or_default());
+        token = page["next_page_token"].as_str().unwrap_or_default().to_owned();
+        if token.is_empty() {
+            return Ok(versions);
+        }
+    }
+}
+
+/// Beijing time to the minute.
+fn minute(time_us: &Value) -> String {
+    let us = time_us.as_str().and_then(|text| text.parse::<i64>().ok()).unwrap_or(0);
+    if us == 0 {
+        return String::new();
+    }
+    let at = Timestamp(us);
+    let minutes = (at.0 - at.date().starts_at().0) / 60_000_000;
+    format!("{} {:02}:{:02}", at.date(), minutes / 60, minutes % 60)
+}
+
+/// With its files as `arrived/expected`, and each side's signature.
+fn readable_day(mut day: Value) -> Value {
+    let signature = |s: &Value| {
+        let side = s["participant"].as_str().unwrap_or_default().rsplit('/').next().unwrap_or_default().to_owned();
+        let state = s["state"].as_str().unwrap_or_default().trim_start_matches("VIEW_STATE_").to_owned();
+        format!("{side} {state}")
+    };
+    let signatures: Vec<String> = day["signatures"].as_array().into_iter().flatten().map(signature).collect();
+    let count = |field: &str| day[field].as_i64().unwrap_or(0);
+    let files = format!("{}/{}", count("arrived_files"), count("expected_files"));
+    let due = minute(&day["run_due_time_us"]);
+    day["signatures"] = signatures.join(", ").into();
+    day["files"] = files.into();
+    day["runs_by_itself"] = due.into();
+    day
+}
+
+fn readable_step(mut version: Value) -> Value {
+    version["at"] = minute(&version["step_time_us"]).into();
+    version
+}
+
+/// The members of an alert that are in a state, by name with their versions.
+pub async fn members(session: &Session, alert: &str, state: &str) -> Result<Vec<Value>, CallError> {
+    let filter = format!(r#"alert = "{alert}" AND {state}"#);
+    session.list("ReconciliationService/ListBreaks", &filter, "breaks").await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_reads_at_a_glance() {
+        let day = readable_day(json!({
+            "arrived_files": 1, "expected_files": 2, "run_due_time_us": "1795050000000000",
+            "signatures": [
+                {"participant": "regions/110000", "state": "VIEW_STATE_AGREED"},
+                {"participant": "gateway", "state": "VIEW_STATE_OPEN"},
+            ],
+        }));
+        assert_eq!(day["files"], "1/2");
+        assert_eq!(day["signatures"], "110000 AGREED, gateway OPEN");
+        assert_eq!(day["runs_by_itself"], "2026-11-19 09:00");
+        assert_eq!(minute(&"0".into()), "");
+    }
+}

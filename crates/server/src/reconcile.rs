@@ -1,0 +1,201 @@
+//! Runs: what they go by beside the ledger, and those that the gateway makes by itself. What is
+//! due is a rule ([`schedule`], [`ResolveAutomatically`]); every replica looks, and who comes second
+//! gets the first one's answer.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jjj_domain::key;
+use jjj_domain::ledger::{AccountKind, AccountRow, Book};
+use jjj_domain::names::{Participant, RequestId};
+use jjj_domain::policy::{self, AgreedFee, BreakPolicy, ChannelPolicy, PolicyBody, PolicyRow};
+use jjj_domain::recon::matching::FeeRule;
+use jjj_domain::recon::resolve::ResolveAutomatically;
+use jjj_domain::recon::run::StartRun;
+use jjj_domain::recon::schedule::{self, Due, ScheduledRun};
+use jjj_domain::recon::{BreakRow, BreakState, FileRow};
+use jjj_domain::time::{Date, Timestamp};
+use jjj_domain::value::Column;
+use jjj_store::{ListQuery, Op};
+use sha2::{Digest, Sha256};
+
+use crate::bootstrap::own_job;
+use crate::engine::Job;
+use crate::files;
+use crate::gateway::Gateway;
+use crate::status::Refused;
+use crate::stop::{Stop, stopped};
+
+const LOOK: Duration = Duration::from_secs(2);
+/// A date whose run was refused is left alone for so long.
+const PAUSE: Duration = Duration::from_secs(60);
+/// Most breaks resolved in one step: payments do not wait behind a flood.
+const MOST: i64 = 128;
+/// More files of one channel and date, and accounts of one kind, than there are.
+const ALL: i64 = 100_000;
+
+/// A run of which nothing has been read yet.
+pub fn unprepared(channel: Participant, clearing_date: Date, allow_missing_files: bool) -> StartRun {
+    let (files, cut, fee, default_book) = (Vec::new(), 0, None, None);
+    StartRun { channel, clearing_date, allow_missing_files, files, cut, fee, default_book }
+}
+
+/// What a run goes by beside the ledger: the files that are there, the agreed fee, and where
+/// to book what nothing else places.
+pub async fn prepare(gateway: &Gateway, command: &mut StartRun) -> Result<(), Refused> {
+    let failed = |e| Refused::store("preparing a run", &e);
+    let (channel, date) = (&command.channel, command.clearing_date);
+    let mut session = gateway.store.read().await.map_err(failed)?;
+    let predicates = vec![("channel", Op::Eq, channel.to_value()), ("clearing_date", Op::Eq, date.to_value())];
+    let query = ListQuery { predicates, limit: ALL, ..ListQuery::default() };
+    let of_date: Vec<FileRow> = session.list(&query).await.map_err(failed)?;
+    command.cut = session.tree_size().await.map_err(failed)?;
+    drop(session);
+    let wanted: Vec<&FileRow> = of_date.iter().filter(|file| file.states_day_of(channel)).collect();
+    command.files = files::read_for_run(gateway, &wanted, &of_date).await?;
+    let of_channel = |snapshot: &_, _| policy::find::<ChannelPolicy>(snapshot, channel.code(), date);
+    command.fee = gateway.engine.read(of_channel).await?.and_then(|policy| policy.agreed_fee).map(fee_rule);
+    command.default_book = default_book(gateway, channel).await?;
+    Ok(())
+}
+
+fn fee_rule(fee: AgreedFee) -> FeeRule {
+    FeeRule { basis_points: fee.basis_points, min_fen: fee.min_fen, max_fen: fee.max_fen }
+}
+
+/// Where rows go that nothing else places [D]: the book that has most money with the channel;
+/// of a channel that nobody funds beforehand, the first book that cleared something with it.
+async fn default_book(gateway: &Gateway, channel: &Participant) -> Result<Option<Book>, Refused> {
+    let accounts = async |kind: AccountKind| -> Result<Vec<AccountRow>, Refused> {
+        let failed = |e| Refused::store("preparing a run", &e);
+        let predicates = vec![("kind", Op::Eq, kind.to_value())];
+        let mut session = gateway.store.read().await.map_err(failed)?;
+        let query = ListQuery { predicates, limit: ALL, ..ListQuery::default() };
+        let rows: Vec<AccountRow> = session.list(&query).await.map_err(failed)?;
+        Ok(rows.into_iter().filter(|row| row.account.a == channel.code()).collect())
+    };
+    let funded = accounts(AccountKind::Prefund).await?;
+    let most = funded.into_iter().max_by(|a, b| (a.posted_fen, &b.book).cmp(&(b.posted_fen, &a.book)));
+    if let Some(most) = most {
+        return Ok(Some(most.book));
+    }
+    Ok(accounts(AccountKind::Clearing).await?.into_iter().map(|row| row.book).min())
+}
+
+/// Makes the runs that are due and resolves what resolves itself, until told to stop.
+pub(crate) async fn run(gateway: Arc<Gateway>, mut stop: Stop) {
+    let mut refused = HashMap::new();
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            () = stopped(&mut stop) => return,
+        }
+        refused.retain(|_, at: &mut Instant| at.elapsed() < PAUSE);
+        if let Err(error) = scheduled(&gateway, &mut refused).await {
+            tracing::warn!(?error, "scheduled runs could not be looked for; the next step tries again");
+        }
+        if let Err(error) = automatic(&gateway).await {
+            tracing::warn!(?error, "breaks could not be resolved by policy; the next step tries again");
+        }
+    }
+}
+
+/// Dates whose last run was refused, and when.
+type RefusedDates = HashMap<(Participant, Date), Instant>;
+
+async fn scheduled(gateway: &Gateway, refused: &mut RefusedDates) -> Result<(), Refused> {
+    for due in gateway.engine.read(schedule::due).await? {
+        let date = (due.channel.clone(), due.date);
+        if refused.contains_key(&date) {
+            continue;
+        }
+        if let Err(error) = start(gateway, &due).await {
+            tracing::warn!(channel = %due.channel, date = %due.date, ?error, "a scheduled run was not made");
+            refused.insert(date, Instant::now());
+        }
+    }
+    Ok(())
+}
+
+async fn start(gateway: &Gateway, due: &Due) -> Result<(), Refused> {
+    let mut command = unprepared(due.channel.clone(), due.date, due.lacks_files);
+    prepare(gateway, &mut command).await?;
+    let content = format!("run {} {} {}", due.channel, due.date, due.number);
+    let request_id = id_of(due.at, &content);
+    let job = own_job(&gateway.clock, &content, Box::new(ScheduledRun(command)));
+    let run = gateway.engine.submit(Job { request_id, alone: true, ..job }).await?;
+    tracing::info!(channel = %due.channel, date = %due.date, run = run.leaf.record, "a scheduled run");
+    Ok(())
+}
+
+/// The id of a run by what it is, so that replicas that find it due at once make one request.
+fn id_of(due_at: Timestamp, content: &str) -> RequestId {
+    let digest: [u8; 32] = Sha256::digest(content).into();
+    let random = digest.first_chunk::<10>().expect("a digest is longer");
+    let uuid = uuid::Builder::from_unix_timestamp_millis(due_at.0.max(0).unsigned_abs() / 1_000, random).into_uuid();
+    RequestId::new(uuid).expect("the builder makes version 7")
+}
+
+/// Resolves breaks nobody works on as their channels' policies say.
+async fn automatic(gateway: &Gateway) -> Result<(), Refused> {
+    let failed = |e| Refused::store("looking for breaks", &e);
+    let has_rules = gateway.engine.read(|snapshot, now| {
+        let policies = snapshot.list::<PolicyRow>(&["kind"], key![BreakPolicy::KIND])?;
+        let in_force = |row: &&Arc<PolicyRow>| row.effective_from <= now.date();
+        let rules = |row: &Arc<PolicyRow>| serde_json::from_str::<BreakPolicy>(&row.body).map(|p| p.automatic);
+        Ok(policies.iter().filter(in_force).any(|row| rules(row).is_ok_and(|rules| !rules.is_empty())))
+    });
+    if !has_rules.await? {
+        return Ok(());
+    }
+    let mut after_key = None;
+    loop {
+        let predicates = vec![("state", Op::Eq, BreakState::New.to_value())];
+        let query = ListQuery { predicates, after_key: after_key.take(), limit: MOST, ..ListQuery::default() };
+        let mut session = gateway.store.read().await.map_err(failed)?;
+        let rows: Vec<BreakRow> = session.list(&query).await.map_err(failed)?;
+        drop(session);
+        resolve(gateway, &rows).await?;
+        after_key = rows.last().filter(|_| rows.len() as i64 == MOST).map(|row| key![row.break_name.clone()]);
+        if after_key.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+async fn resolve(gateway: &Gateway, rows: &[BreakRow]) -> Result<(), Refused> {
+    let fits = gateway.engine.read(|snapshot, _| {
+        // All of them, before any misses something: one load serves all.
+        let fits: Vec<_> = rows.iter().map(|row| ResolveAutomatically::fits(snapshot, row)).collect();
+        fits.into_iter().collect::<Result<Vec<bool>, _>>()
+    });
+    let fitting = rows.iter().zip(fits.await?).filter(|(_, fits)| *fits).map(|(row, _)| row);
+    let jobs = fitting.map(|row| {
+        let content = format!("resolve {} {}", row.break_name, row.version);
+        let command = ResolveAutomatically { break_name: row.break_name.clone() };
+        own_job(&gateway.clock, &content, Box::new(command))
+    });
+    for outcome in gateway.engine.submit_all(jobs.collect()).await {
+        match outcome {
+            // Resolved by another replica, or taken up by somebody.
+            Ok(_) | Err(Refused::Rejected(_)) => {}
+            Err(refused) => return Err(refused),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_has_one_id_wherever_it_is_found_due() {
+        let at = Timestamp(1_795_000_000_000_000);
+        let id = id_of(at, "run channels/unionpay 2026-11-16 1");
+        assert_eq!(id, id_of(at, "run channels/unionpay 2026-11-16 1"));
+        assert_ne!(id, id_of(at, "run channels/unionpay 2026-11-16 2"));
+        assert_eq!(id.unix_ms(), at.0 / 1_000);
+    }
+}
