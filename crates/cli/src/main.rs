@@ -10,6 +10,7 @@ mod month;
 mod output;
 mod policy;
 mod recon;
+mod recon_offline;
 mod serve;
 mod verify;
 

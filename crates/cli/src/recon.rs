@@ -13,7 +13,7 @@ use jjj_token::merkle::{leaf_hash, root};
 use serde_json::{Value, json};
 
 use crate::connect::Connect;
-use crate::output;
+use crate::{output, recon_offline};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -82,6 +82,10 @@ enum What {
         #[arg(long)]
         view: Option<String>,
     },
+    /// Write what a run's views can be computed from: `ledger.csv` and `day.json`.
+    Export(recon_offline::ExportArgs),
+    /// Compute views and their roots, offline, from ledger rows and the channel's files.
+    Compute(recon_offline::ComputeArgs),
     /// The run's report.
     Report {
         run: String,
@@ -95,6 +99,9 @@ enum What {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    if let What::Compute(compute) = args.what {
+        return recon_offline::compute(compute, args.json);
+    }
     let session = args.connect.session()?;
     let show = |value: &Value, fields: &[&str]| {
         if args.json { output::json(value) } else { output::table(std::slice::from_ref(value), fields) }
@@ -137,6 +144,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             let answer = sign_view(&session, &format!("{run}/views/{view}"), dispute.as_deref()).await?;
             show(&answer, &["name", "state", "rows", "signed_by"]);
         }
+        What::Export(export) => show(&recon_offline::export(&session, &export).await?, &["run", "rows", "lines"]),
+        What::Compute(_) => unreachable!("needs no session"),
         What::Report { run, format, lang } => {
             let report = report(&session, &run, &format, &lang).await?;
             print!("{}", String::from_utf8_lossy(&report));

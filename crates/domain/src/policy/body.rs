@@ -10,6 +10,7 @@ use super::{PolicyBody, PolicyKind};
 use crate::care::bill::FeeType;
 use crate::care::contract::ContractEvidence;
 use crate::guard::MAX_PROGRAMME_FEN;
+use crate::recon::matching::MatchRule;
 use crate::rules::assessment::LevelChangeReason;
 use crate::rules::disability::DisabilityCategory;
 use crate::rules::mapping::{MappingQuality, RecognizedLevels};
@@ -281,6 +282,53 @@ pub struct ChannelPolicy {
     /// reserved and given back on the same date does not count. Reported facts are not refused.
     #[serde(default)]
     pub daily_limit_fen: Option<i64>,
+    /// What reconciliation tries after the end-to-end key, in this order: `ORDER_ID`,
+    /// `MERCHANT_TIME_AMOUNT`, `GROUPED_SUM`.
+    #[serde(default = "by_order_id")]
+    pub match_fallbacks: Vec<MatchRule>,
+    /// By how much a fee or a time may be off and still agree. There is none for amounts: money
+    /// that differs is a break.
+    #[serde(default)]
+    pub match_tolerances: Vec<Tolerance>,
+}
+
+fn by_order_id() -> Vec<MatchRule> {
+    vec![MatchRule::OrderId]
+}
+
+/// A named tolerance of matching; a unit that needs it says so by this name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tolerance {
+    /// `UPPER_SNAKE_CASE`, up to 32 characters.
+    pub name: String,
+    pub of: ToleranceOf,
+    /// The widest difference, in the unit that `of` names.
+    pub within: i64,
+}
+
+text_enum! {
+    /// What a tolerance is about.
+    pub enum ToleranceOf {
+        /// The stated fee against the agreed one, up to 100 fen.
+        FeeFen = "FEE_FEN",
+        /// Times of `MERCHANT_TIME_AMOUNT`, up to 3,600 seconds.
+        TransactionTimeS = "TRANSACTION_TIME_S",
+    }
+}
+
+impl Tolerance {
+    fn check(&self) -> Result<(), String> {
+        let plain = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+        if !(1..=32).contains(&self.name.len()) || !self.name.bytes().all(plain) {
+            return Err(format!("match_tolerances: {:?} is no UPPER_SNAKE_CASE name", self.name));
+        }
+        let most = match self.of {
+            ToleranceOf::FeeFen => 100,
+            ToleranceOf::TransactionTimeS => 3_600,
+        };
+        within("match_tolerances", self.within, 1..=most)
+    }
 }
 
 /// Queries of a reservation: the first after `first_s`, each next one after twice the time, at
@@ -331,6 +379,12 @@ impl PolicyBody for ChannelPolicy {
         if let Some(limit_fen) = self.daily_limit_fen {
             within("daily_limit_fen", limit_fen, 1..=MAX_PROGRAMME_FEN)?;
         }
+        for (at, rule) in self.match_fallbacks.iter().enumerate() {
+            if !rule.is_fallback() || self.match_fallbacks[..at].contains(rule) {
+                return Err(format!("match_fallbacks: {rule} is no fallback, or is named twice"));
+            }
+        }
+        self.match_tolerances.iter().try_for_each(Tolerance::check)?;
         let Some(fee) = &self.agreed_fee else { return Ok(()) };
         within("basis_points", fee.basis_points, 0..=10_000)?;
         within("min_fen", fee.min_fen, MONEY_FEN)?;

@@ -7,7 +7,7 @@ mod calendar;
 pub use body::{
     AgreedFee, Agreement, BalanceOfRecord, Basis, CalendarPolicy, ChannelPolicy, Condition, ContractCaps, DepositBase,
     FeeBearer, GatePolicy, GradeMap, Mode, OperatingSubsidyPolicy, ProgrammePolicy, QueryPolicy, Rate,
-    RecordKindPolicy, SettlementAccountPolicy, ShorterValidity,
+    RecordKindPolicy, SettlementAccountPolicy, ShorterValidity, Tolerance, ToleranceOf,
 };
 pub use calendar::WorkingDays;
 

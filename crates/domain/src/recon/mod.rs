@@ -18,12 +18,15 @@ pub mod resolve;
 mod rows;
 pub mod run;
 pub mod stake;
+pub mod stream;
 #[cfg(test)]
 mod tests_support;
+pub mod tree;
 pub mod upload;
 pub mod view;
 
 pub use rows::{
     BreakCategory, BreakClass, BreakRow, BreakState, ExpectedFile, FieldDifference, FileContent, FileFormat, FileRow,
-    FileState, IdentityResult, LegCounts, Resolution, RunRow, RunState, UnitRow, ViewDifference, ViewRow, ViewState,
+    FileState, IdentityResult, LegCounts, Resolution, RunRow, RunState, RunTerms, UnitRow, ViewDifference, ViewRow,
+    ViewState,
 };

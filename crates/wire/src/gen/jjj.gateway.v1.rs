@@ -25582,6 +25582,10 @@ pub struct Run {
     /// Version, from 1.
     #[prost(int64, tag = "18")]
     pub version: i64,
+    /// What its rows were matched under, canonical JSON: `in_grace`, `fee`, `fallbacks`, `tolerances`.
+    /// With the rows and the files, all that its views rest on; `jjj recon compute` reads it.
+    #[prost(string, tag = "19")]
+    pub terms: ::prost::alloc::string::String,
 }
 /// One leg's count. Rows = matched + broken + rejected.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

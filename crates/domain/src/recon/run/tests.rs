@@ -1,6 +1,8 @@
 //! Days with planted differences and findings, on the simulated world: the class found, the
 //! transfers booked, the identities closed; and that a second run changes nothing.
 
+mod streamed;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -1398,7 +1400,8 @@ proptest::proptest! {
         if reversed {
             world.lines.reverse();
         }
-        world.run();
+        let run = world.run();
+        streamed::check(&world, &run);
         proptest::prop_assert_eq!(world.classes(), planted);
         let (before, breaks) = (world.sim.transfers.len(), world.breaks());
         world.run();
@@ -1414,7 +1417,8 @@ proptest::proptest! {
             world.check_identities();
         }
         let before = world.sim.transfers.len();
-        world.run();
+        let run = world.run();
+        streamed::check(&world, &run);
         proptest::prop_assert_eq!(world.sim.transfers.len(), before);
     }
 }
