@@ -665,6 +665,55 @@ CREATE TABLE files (
 -- Loaded and listed by channel and clearing_date, in the order of the key.
 CREATE INDEX files_by_channel_clearing_date ON files (channel, clearing_date, file);
 
+-- Statements of one bank account, as a file states them; their balances add up with their entries.
+CREATE TABLE bank_statements (
+    file TEXT COLLATE "C" NOT NULL,
+    statement BIGINT NOT NULL,
+    channel TEXT COLLATE "C" NOT NULL,
+    clearing_date TEXT COLLATE "C" NOT NULL,
+    reference TEXT COLLATE "C" NOT NULL,
+    account TEXT COLLATE "C" NOT NULL,
+    opening_fen BIGINT,
+    opening_on TEXT COLLATE "C",
+    closing_fen BIGINT,
+    closing_on TEXT COLLATE "C",
+    credit_fen BIGINT NOT NULL,
+    debit_fen BIGINT NOT NULL,
+    entries BIGINT NOT NULL,
+    PRIMARY KEY (file, statement)
+);
+-- Loaded and listed by channel and clearing_date, in the order of the key.
+CREATE INDEX bank_statements_by_channel_clearing_date ON bank_statements (channel, clearing_date, file, statement);
+CREATE TRIGGER bank_statements_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON bank_statements
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- The transactions of bank statements: those of one bulk entry share its `entry`.
+CREATE TABLE bank_entries (
+    file TEXT COLLATE "C" NOT NULL,
+    entry BIGINT NOT NULL,
+    part BIGINT NOT NULL,
+    statement BIGINT NOT NULL,
+    channel TEXT COLLATE "C" NOT NULL,
+    direction TEXT COLLATE "C" NOT NULL CHECK (direction IN ('CREDIT', 'DEBIT')),
+    amount_fen BIGINT NOT NULL,
+    entry_fen BIGINT NOT NULL,
+    entry_status TEXT COLLATE "C" NOT NULL CHECK (entry_status IN ('BOOKED', 'PENDING', 'INFORMATION')),
+    is_reversal BIGINT NOT NULL,
+    booked_on TEXT COLLATE "C" NOT NULL,
+    value_on TEXT COLLATE "C",
+    end_to_end_id TEXT COLLATE "C" NOT NULL,
+    bank_reference TEXT COLLATE "C" NOT NULL,
+    counterparty TEXT COLLATE "C" NOT NULL,
+    counterparty_last4 TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (file, entry, part)
+);
+-- Loaded and listed by end_to_end_id, in the order of the key.
+CREATE INDEX bank_entries_by_end_to_end_id ON bank_entries (end_to_end_id, file, entry, part);
+-- Loaded and listed by channel and booked_on, in the order of the key.
+CREATE INDEX bank_entries_by_channel_booked_on ON bank_entries (channel, booked_on, file, entry, part);
+CREATE TRIGGER bank_entries_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON bank_entries
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
 -- Reconciliation runs of a channel and clearing date.
 CREATE TABLE runs (
     run TEXT COLLATE "C" NOT NULL,

@@ -666,6 +666,59 @@ CREATE TABLE files (
 -- Loaded and listed by channel and clearing_date, in the order of the key.
 CREATE INDEX files_by_channel_clearing_date ON files (channel, clearing_date, file);
 
+-- Statements of one bank account, as a file states them; their balances add up with their entries.
+CREATE TABLE bank_statements (
+    file TEXT NOT NULL,
+    statement INTEGER NOT NULL,
+    channel TEXT NOT NULL,
+    clearing_date TEXT NOT NULL,
+    reference TEXT NOT NULL,
+    account TEXT NOT NULL,
+    opening_fen INTEGER,
+    opening_on TEXT,
+    closing_fen INTEGER,
+    closing_on TEXT,
+    credit_fen INTEGER NOT NULL,
+    debit_fen INTEGER NOT NULL,
+    entries INTEGER NOT NULL,
+    PRIMARY KEY (file, statement)
+) STRICT, WITHOUT ROWID;
+-- Loaded and listed by channel and clearing_date, in the order of the key.
+CREATE INDEX bank_statements_by_channel_clearing_date ON bank_statements (channel, clearing_date, file, statement);
+CREATE TRIGGER bank_statements_no_update BEFORE UPDATE ON bank_statements
+BEGIN SELECT RAISE(ABORT, 'bank_statements is append-only'); END;
+CREATE TRIGGER bank_statements_no_delete BEFORE DELETE ON bank_statements
+BEGIN SELECT RAISE(ABORT, 'bank_statements is append-only'); END;
+
+-- The transactions of bank statements: those of one bulk entry share its `entry`.
+CREATE TABLE bank_entries (
+    file TEXT NOT NULL,
+    entry INTEGER NOT NULL,
+    part INTEGER NOT NULL,
+    statement INTEGER NOT NULL,
+    channel TEXT NOT NULL,
+    direction TEXT NOT NULL CHECK (direction IN ('CREDIT', 'DEBIT')),
+    amount_fen INTEGER NOT NULL,
+    entry_fen INTEGER NOT NULL,
+    entry_status TEXT NOT NULL CHECK (entry_status IN ('BOOKED', 'PENDING', 'INFORMATION')),
+    is_reversal INTEGER NOT NULL,
+    booked_on TEXT NOT NULL,
+    value_on TEXT,
+    end_to_end_id TEXT NOT NULL,
+    bank_reference TEXT NOT NULL,
+    counterparty TEXT NOT NULL,
+    counterparty_last4 TEXT NOT NULL,
+    PRIMARY KEY (file, entry, part)
+) STRICT, WITHOUT ROWID;
+-- Loaded and listed by end_to_end_id, in the order of the key.
+CREATE INDEX bank_entries_by_end_to_end_id ON bank_entries (end_to_end_id, file, entry, part);
+-- Loaded and listed by channel and booked_on, in the order of the key.
+CREATE INDEX bank_entries_by_channel_booked_on ON bank_entries (channel, booked_on, file, entry, part);
+CREATE TRIGGER bank_entries_no_update BEFORE UPDATE ON bank_entries
+BEGIN SELECT RAISE(ABORT, 'bank_entries is append-only'); END;
+CREATE TRIGGER bank_entries_no_delete BEFORE DELETE ON bank_entries
+BEGIN SELECT RAISE(ABORT, 'bank_entries is append-only'); END;
+
 -- Reconciliation runs of a channel and clearing date.
 CREATE TABLE runs (
     run TEXT NOT NULL,

@@ -39,6 +39,8 @@ pub fn all() -> Vec<&'static TableSpec> {
         ledger::AccountRow::spec(),
         ledger::TransferRow::spec(),
         recon::FileRow::spec(),
+        recon::bank::BankStatementRow::spec(),
+        recon::bank::BankEntryRow::spec(),
         recon::RunRow::spec(),
         recon::ViewRow::spec(),
         recon::UnitRow::spec(),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jjj_domain::guard;
+use jjj_domain::recon::bank::BankFile;
 use jjj_domain::recon::file::{FaultReason, FileRecord, HEADER, LineFault, ParsedFile, parse_record};
 use jjj_domain::recon::run::RunFile;
 use jjj_domain::recon::upload::{LISTED_REJECTIONS, Reading, superseded_by};
@@ -177,7 +178,7 @@ impl Gathers for Counted {
 impl From<Counted> for Reading {
     fn from(counted: Counted) -> Self {
         let Counted { rows, rejected_rows, rejections } = counted;
-        Self { rows, rejected_rows, rejections }
+        Self { rows, rejected_rows, rejections, bank: BankFile::default() }
     }
 }
 

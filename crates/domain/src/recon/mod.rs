@@ -6,6 +6,7 @@
 //! each unit ([`booking`]) → judge findings ([`finding`]) → check identities
 //! ([`identities`]) → render views ([`view`]). Nothing here reads a file or a clock.
 
+pub mod bank;
 pub mod booking;
 pub mod breaks;
 pub mod file;

@@ -2,6 +2,7 @@
 //! whole. The same file twice changes nothing; another one for the same content, merchant and
 //! date supersedes the earlier, and both are kept.
 
+use super::bank::BankFile;
 use super::file::LineFault;
 use super::rows::{FileContent, FileFormat, FileRow, FileState};
 use crate::decision::{Call, Command, Decision};
@@ -86,6 +87,8 @@ pub struct Reading {
     pub rejected_rows: i64,
     /// The first [`LISTED_REJECTIONS`].
     pub rejections: Vec<LineFault>,
+    /// What a bank's file states; empty for any other.
+    pub bank: BankFile,
 }
 
 /// States that the file is whole. The server has compared size and digest
@@ -133,6 +136,9 @@ impl Command for CompleteUpload {
         // Which file is in force rests on which others there are.
         leaf.put(&row).tell(&row.channel).tell(&row.sender).guard::<ParticipantRow>(key![row.channel.clone()]);
         if row.state == FileState::Received {
+            if let Ok(reading) = &self.reading {
+                reading.bank.record(&row, &mut decision);
+            }
             for old in earlier {
                 let old = FileRow {
                     state: FileState::Superseded,
@@ -189,7 +195,7 @@ mod tests {
         }
     }
 
-    fn upload(sim: &mut Sim, n: u64, digest: char) -> FileRow {
+    fn upload_announced(sim: &mut Sim, n: u64, digest: char) -> Name {
         let begin = BeginUpload {
             clearing_date: "2026-11-16".parse().unwrap(),
             format: FileFormat::Csv,
@@ -201,8 +207,12 @@ mod tests {
             sha256: digest.to_string().repeat(64).parse().unwrap(),
         };
         sim.execute(&call(n), &begin).unwrap();
-        let name = Name::created(Collection::File, call(n).request_id);
-        let reading = Ok(Reading { rows: 1, rejected_rows: 0, rejections: vec![] });
+        Name::created(Collection::File, call(n).request_id)
+    }
+
+    fn upload(sim: &mut Sim, n: u64, digest: char) -> FileRow {
+        let name = upload_announced(sim, n, digest);
+        let reading = Ok(Reading { rows: 1, rejected_rows: 0, rejections: vec![], bank: BankFile::default() });
         let complete =
             CompleteUpload { file: name.clone(), stored_sha256: "0".into(), wrapped_key: "k".into(), reading };
         sim.execute(&call(n + 100), &complete).unwrap();
@@ -223,5 +233,53 @@ mod tests {
         let first: FileRow = sim.get(key![first.file]).unwrap();
         assert_eq!((first.state, first.superseded_by.as_ref()), (FileState::Superseded, Some(&corrected.file)));
         assert_eq!(superseded_by(&corrected.file, &sim.all()), [first.file, again.file]);
+    }
+    #[test]
+    fn a_banks_statements_become_rows_and_accounts_are_cut() {
+        use crate::recon::bank::{
+            Balance, BankEntry, BankEntryRow, BankStatement, BankStatementRow, EntryDirection, EntryStatus,
+        };
+        let mut sim = Sim::default();
+        let announced = upload_announced(&mut sim, 1, 'a');
+        let on: Date = "2026-11-16".parse().unwrap();
+        let statement = BankStatement {
+            reference: "S1".into(),
+            account: "ACCOUNT1".into(),
+            opening: Some(Balance { on, amount_fen: -5 }),
+            closing: None,
+            credit_fen: 0,
+            debit_fen: 7,
+            entries: 1,
+        };
+        let entry = |part, account: &str| BankEntry {
+            entry: 1,
+            part,
+            statement: 0,
+            direction: EntryDirection::Debit,
+            amount_fen: 3,
+            entry_fen: 7,
+            entry_status: EntryStatus::Booked,
+            is_reversal: false,
+            booked_on: None,
+            value_on: Some(on),
+            end_to_end_id: "ORDER0001".into(),
+            bank_reference: String::new(),
+            counterparty: String::new(),
+            counterparty_account: account.into(),
+        };
+        let entries = (1..=501).map(|part| entry(part, if part == 2 { "汉123" } else { "6200000001234" })).collect();
+        let bank = BankFile { statements: vec![statement], entries };
+        let complete = CompleteUpload {
+            file: announced.clone(),
+            stored_sha256: "0".into(),
+            wrapped_key: "k".into(),
+            reading: Ok(Reading { rows: 501, rejected_rows: 0, rejections: vec![], bank }),
+        };
+        sim.execute(&call(101), &complete).unwrap();
+        let statements: Vec<BankStatementRow> = sim.all();
+        assert_eq!((statements.len(), statements[0].opening_fen, statements[0].closing_fen), (1, Some(-5), None));
+        let rows: Vec<BankEntryRow> = sim.all();
+        assert_eq!((rows.len(), rows[0].booked_on, rows[0].counterparty_last4.as_str()), (501, on, "1234"));
+        assert_eq!(rows[1].counterparty_last4, "汉123");
     }
 }
