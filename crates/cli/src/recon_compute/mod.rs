@@ -22,7 +22,7 @@ use jjj_domain::names::Participant;
 use jjj_domain::recon::RunTerms;
 use jjj_domain::recon::booking::Place;
 use jjj_domain::recon::file::ControlTotals;
-use jjj_domain::recon::matching::Terms;
+use jjj_domain::recon::matching::{MatchRule, Terms};
 use jjj_domain::recon::stream::{Assigned, Batch, Day, Found, LineRows, Rest, Views, order_of};
 use jjj_domain::recon::view::run_root;
 use jjj_domain::time::Date;
@@ -108,6 +108,9 @@ pub struct Options {
 
 /// The memory for either side, when nothing else is said: a million rows fit.
 pub const SIDE_BYTES: usize = 168 << 20;
+/// Less would spill files without number; a record's place in memory is 32 bits.
+const MIN_SIDE_BYTES: usize = 16 << 20;
+const MAX_SIDE_BYTES: usize = 2 << 30;
 
 /// One view computed.
 #[derive(Clone, Debug, Serialize)]
@@ -140,9 +143,18 @@ pub fn compute(options: &Options) -> anyhow::Result<Computed> {
     let day: DayFile = serde_json::from_slice(&text).with_context(|| format!("reading {}", options.day.display()))?;
     let assigned: BTreeMap<String, Assigned> =
         day.lines.iter().map(|line| Ok((line.row.clone(), line.assigned()?))).collect::<anyhow::Result<_>>()?;
+    if let Some(fee) = &day.terms.fee {
+        ensure!(fee.min_fen <= fee.max_fen, "{}: the least fee is above the most", options.day.display());
+    }
+    let sums = day.terms.fallbacks.contains(&MatchRule::GroupedSum);
+    ensure!(
+        options.region.is_none() || !sums,
+        "GROUPED_SUM: one region's rows do not show every line of a sum; compute all views"
+    );
+    let side_bytes = options.side_bytes.clamp(MIN_SIDE_BYTES, MAX_SIDE_BYTES);
     let (ledger, file) = std::thread::scope(|scope| {
-        let ledger = scope.spawn(|| read::ledger(&options.ledger, options.side_bytes));
-        let file = read::files(&options.files, &day.files, options.side_bytes);
+        let ledger = scope.spawn(|| read::ledger(&options.ledger, side_bytes));
+        let file = read::files(&options.files, &day.files, side_bytes);
         (ledger.join().unwrap_or_else(|_| bail!("reading the ledger rows stopped")), file)
     });
     let (mut ledger, mut file) = (ledger?, file?);

@@ -91,6 +91,8 @@ pub fn files(paths: &[PathBuf], known: &[KnownFile], most_bytes: usize) -> anyho
             let digest = digest.with_context(|| format!("reading {}", path.display()))?;
             let name = known.iter().find(|f| f.sha256 == digest).map(|f| f.file.clone());
             ensure!(known.is_empty() || name.is_some(), "{} is none of the run's files", path.display());
+            let is_given = name.as_ref().is_some_and(|name| files.names.contains(name));
+            ensure!(!is_given, "{} is given twice", path.display());
             files.names.push(name.unwrap_or_else(|| format!("files/{}", at + 1)));
             files.rejected += totals.rejected;
             files.totals_agree &= totals.agree();

@@ -232,12 +232,6 @@ pub fn key_of(record: &[u8]) -> &[u8] {
     Record(record).key()
 }
 
-/// The record that `bytes` begin with, once they hold all of it.
-pub fn first_record(bytes: &[u8]) -> Option<&[u8]> {
-    let len = usize::from(u16::from_le_bytes([*bytes.first()?, *bytes.get(1)?]));
-    bytes.get(..len)
-}
-
 /// Values that many rows share, each read once.
 struct Shared<T> {
     known: HashMap<Box<str>, u32>,
