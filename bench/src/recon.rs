@@ -61,7 +61,7 @@ pub fn measure(options: &Options, rows: u64, python: &Path, report: &mut Report)
         ] {
             let mut command = Command::new(&jjj);
             command.args(["recon", "compute", "--json", "--ledger"]).arg(&day.ledger).arg("--file").arg(&day.file);
-            command.args(region.iter().flat_map(|region| ["--region", region]));
+            command.args(region.iter().flat_map(|region| ["--region", *region]));
             let begun = Instant::now();
             let (output, peak_mib) = watched(command, Ends::ByItself)?;
             measurement.add(name, begun.elapsed().as_secs_f64());
@@ -167,7 +167,7 @@ impl Planted {
         let mut totals = [0, 0, 0];
         for row in 0..rows {
             // One in a thousand of each class, spread over the day.
-            let class = CLASSES.get((mixed(row / 1_000 * 1_000) as usize + row as usize) % 1_000).copied();
+            let class = CLASSES.get(((mixed(row / 1_000 * 1_000) % 1_000 + row) % 1_000) as usize).copied();
             if let Some(class) = class {
                 *breaks.entry(class).or_default() += 1;
             }

@@ -345,7 +345,8 @@ impl LedgerRows {
         alphanumeric("merchant_id", merchant, 15)?;
         alphanumeric("order_id", order, 32)?;
         let is_timeless = kind == LineKind::OperatingSubsidy;
-        if if is_timeless { !time.is_empty() } else { !self.times.is_time(time) } {
+        let is_right = if is_timeless { time.is_empty() } else { self.times.is_time(time) };
+        if !is_right {
             return Err(("transaction_time", FaultReason::Malformed));
         }
         let amount_fen = digits("amount_fen", amount)?;
