@@ -16,6 +16,7 @@ mod latency;
 mod load;
 mod machine;
 mod month;
+mod recon;
 mod replicas;
 mod report;
 mod shared;
@@ -104,9 +105,18 @@ enum Command {
     },
     /// A month's end for `--elders`: grants, funding and credits by `jjj month`.
     Month,
+    /// A day's reconciliation from exports (`jjj recon compute`), beside DuckDB joining the same files.
+    Recon {
+        /// Rows of the ledger and lines of the file, some thousandths more or less for the breaks.
+        #[arg(long, default_value_t = 1_000_000)]
+        rows: u64,
+        /// A Python with the module duckdb.
+        #[arg(long, default_value = "python3")]
+        python: PathBuf,
+    },
     /// Signing and verifying alone.
     Crypto,
-    /// Everything but `grown` and `month`.
+    /// Everything but `grown`, `month` and `recon`.
     All,
     /// The echo's server, run by `single`.
     #[command(hide = true)]
@@ -135,6 +145,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     match command {
         Command::EchoServer { sandbox } => return echo::serve(&sandbox).await,
         Command::Crypto => crypto::measure(&options, &mut report)?,
+        Command::Recon { rows, python } => recon::measure(&options, rows, &python, &mut report)?,
         Command::Single => each(&options, &mut report, single::measure).await?,
         Command::Batch => each(&options, &mut report, batch::measure).await?,
         Command::Latency => each(&options, &mut report, latency::measure).await?,

@@ -761,6 +761,7 @@ CREATE TABLE runs (
     breaks_opened BIGINT NOT NULL,
     breaks_open BIGINT NOT NULL,
     reservations_expired BIGINT NOT NULL,
+    terms TEXT COLLATE "C" NOT NULL,
     root TEXT COLLATE "C" NOT NULL,
     started_by TEXT COLLATE "C" NOT NULL,
     recorded_at_us BIGINT NOT NULL,

@@ -766,6 +766,7 @@ CREATE TABLE runs (
     breaks_opened INTEGER NOT NULL,
     breaks_open INTEGER NOT NULL,
     reservations_expired INTEGER NOT NULL,
+    terms TEXT NOT NULL,
     root TEXT NOT NULL,
     started_by TEXT NOT NULL,
     recorded_at_us INTEGER NOT NULL,

@@ -4,5 +4,6 @@
 pub mod client;
 pub mod enrol;
 pub mod identity;
+pub mod recon_compute;
 pub mod sandbox;
 pub mod session;

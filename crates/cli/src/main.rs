@@ -13,6 +13,7 @@ mod output;
 mod policy;
 mod receipt;
 mod recon;
+mod recon_offline;
 mod records;
 mod report;
 mod serve;

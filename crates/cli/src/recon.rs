@@ -15,7 +15,7 @@ use jjj_token::merkle::{leaf_hash, root};
 use serde_json::{Value, json};
 
 use crate::connect::Connect;
-use crate::{output, write_file};
+use crate::{output, recon_offline, write_file};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -101,11 +101,17 @@ enum What {
         #[arg(long)]
         view: Option<String>,
     },
+    /// Write what a run's views can be computed from: `ledger.csv` and `day.json`.
+    Export(recon_offline::ExportArgs),
+    /// Compute views and their roots, offline, from ledger rows and the channel's files.
+    Compute(recon_offline::ComputeArgs),
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    if let What::WriteFile(write) = &args.what {
-        return write_file::write(write);
+    match args.what {
+        What::WriteFile(write) => return write_file::write(&write),
+        What::Compute(compute) => return recon_offline::compute(compute, args.json),
+        _ => {}
     }
     let session = args.connect.session()?;
     let show = |value: &Value, fields: &[&str]| show(args.json, value, fields);
@@ -141,7 +147,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 output::table(&rejections, &["line", "byte_offset", "field", "reason", "message_zh", "message_en"]);
             }
         }
-        What::WriteFile(_) => unreachable!("needs no session"),
+        What::WriteFile(_) | What::Compute(_) => unreachable!("need no session"),
         What::Run { channel, date, allow_missing_files } => {
             let request =
                 json!({"channel": channel, "clearing_date": date, "allow_missing_files": allow_missing_files});
@@ -179,6 +185,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             let answer = sign_view(&session, &format!("{run}/views/{view}"), dispute.as_deref()).await?;
             show(&answer, &["name", "state", "rows", "signed_by"]);
         }
+        What::Export(export) => show(&recon_offline::export(&session, &export).await?, &["run", "rows", "lines"]),
     }
     Ok(ExitCode::SUCCESS)
 }

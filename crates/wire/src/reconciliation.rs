@@ -13,6 +13,7 @@ use jjj_domain::recon::{
 };
 use jjj_domain::rejection::{Reason, Rejection};
 use jjj_domain::time::Date;
+use jjj_domain::value::canonical_json;
 
 use crate::enums::enum_value;
 use crate::parse::{choice, name, optional, or_empty, parsed, text, who};
@@ -155,6 +156,7 @@ pub fn run(row: &RunRow, views: &[ViewRow], today: Date) -> pb::Run {
         started_by: row.started_by.to_string(),
         recorded_time_us: row.recorded_at_us.0,
         version: row.version,
+        terms: canonical_json(&row.terms.0),
         signatures: views.iter().map(|view| signature(view, today)).collect(),
     }
 }

@@ -10,6 +10,7 @@ use super::{PolicyBody, PolicyKind, SchedulePolicy};
 use crate::care::bill::FeeType;
 use crate::care::contract::ContractEvidence;
 use crate::guard::MAX_PROGRAMME_FEN;
+use crate::recon::matching::MatchRule;
 use crate::rules::assessment::LevelChangeReason;
 use crate::rules::disability::DisabilityCategory;
 use crate::rules::mapping::{MappingQuality, RecognizedLevels};
@@ -297,6 +298,14 @@ pub struct ChannelPolicy {
     /// When the gateway reconciles its clearing dates by itself; absent: administrators do.
     #[serde(default)]
     pub schedule: Option<SchedulePolicy>,
+    /// What reconciliation tries after the end-to-end key, in this order: `ORDER_ID`,
+    /// `MERCHANT_TIME_AMOUNT`, `GROUPED_SUM`.
+    #[serde(default = "by_order_id")]
+    pub match_fallbacks: Vec<MatchRule>,
+    /// By how much a fee or a time may be off and still agree. There is none for amounts: money
+    /// that differs is a break.
+    #[serde(default)]
+    pub match_tolerances: Vec<Tolerance>,
 }
 
 const fn one() -> i64 {
@@ -361,6 +370,45 @@ impl TransactionCodes {
     }
 }
 
+fn by_order_id() -> Vec<MatchRule> {
+    vec![MatchRule::OrderId]
+}
+
+/// A named tolerance of matching; a unit that needs it says so by this name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tolerance {
+    /// `UPPER_SNAKE_CASE`, up to 32 characters.
+    pub name: String,
+    pub of: ToleranceOf,
+    /// The widest difference, in the unit that `of` names.
+    pub within: i64,
+}
+
+text_enum! {
+    /// What a tolerance is about.
+    pub enum ToleranceOf {
+        /// The stated fee against the agreed one, up to 100 fen.
+        FeeFen = "FEE_FEN",
+        /// Times of `MERCHANT_TIME_AMOUNT`, up to 3,600 seconds.
+        TransactionTimeS = "TRANSACTION_TIME_S",
+    }
+}
+
+impl Tolerance {
+    fn check(&self) -> Result<(), String> {
+        let plain = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+        if !(1..=32).contains(&self.name.len()) || !self.name.bytes().all(plain) {
+            return Err(format!("match_tolerances: {:?} is no UPPER_SNAKE_CASE name", self.name));
+        }
+        let most = match self.of {
+            ToleranceOf::FeeFen => 100,
+            ToleranceOf::TransactionTimeS => 3_600,
+        };
+        within("match_tolerances", self.within, 1..=most)
+    }
+}
+
 /// Queries of a reservation: the first after `first_s`, each next one after twice the time, at
 /// most `most_s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -417,6 +465,12 @@ impl PolicyBody for ChannelPolicy {
         {
             return Err(format!("latest must not be before {not_before}, not {latest}"));
         }
+        for (at, rule) in self.match_fallbacks.iter().enumerate() {
+            if !rule.is_fallback() || self.match_fallbacks[..at].contains(rule) {
+                return Err(format!("match_fallbacks: {rule} is no fallback, or is named twice"));
+            }
+        }
+        self.match_tolerances.iter().try_for_each(Tolerance::check)?;
         let Some(fee) = &self.agreed_fee else { return Ok(()) };
         within("basis_points", fee.basis_points, 0..=10_000)?;
         within("min_fen", fee.min_fen, MONEY_FEN)?;

@@ -11,7 +11,8 @@ pub use accounting::{AccountTitle, AccountingPolicy};
 pub use body::{
     AgreedFee, Agreement, BalanceOfRecord, Basis, CalendarPolicy, ChannelPolicy, Condition, ContractCaps, DepositBase,
     FeeBearer, GatePolicy, GradeMap, Mode, OperatingSubsidyPolicy, ProgrammePolicy, QueryPolicy, Rate,
-    RecordKindPolicy, SettlementAccountPolicy, SettlementCycle, ShorterValidity, TransactionCodes,
+    RecordKindPolicy, SettlementAccountPolicy, SettlementCycle, ShorterValidity, Tolerance, ToleranceOf,
+    TransactionCodes,
 };
 pub use breaks::{AutomaticRule, BreakPolicy, OtherOrganisation};
 pub use calendar::WorkingDays;

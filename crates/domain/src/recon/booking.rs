@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::file::{LineKind, LineStatus, SettlementLine, beijing_text};
-use super::matching::{FileLine, LedgerEntry, Matched, Standing, Terms, Unit, UnitKey};
+use super::matching::{FileLine, LedgerEntry, MatchRule, Matched, Standing, Terms, Unit, UnitKey};
 use super::rows::BreakClass;
 use super::stake::{Stake, StakeKind};
 use crate::care::bill::FeeType;
@@ -168,6 +168,7 @@ impl LedgerRow {
         LedgerEntry {
             record: self.record().to_owned(),
             key: self.key(),
+            book: self.place().map(|place| place.book.to_string()).unwrap_or_default(),
             institution: id_of(self.institution()).to_owned(),
             amount_fen: self.amount_fen(),
             standing: self.standing(),
@@ -232,6 +233,10 @@ pub struct Plan {
 pub fn plan(unit: &Unit, rows: &[LedgerRow], place: &Place, booked_rows: usize, terms: &BookingTerms) -> Plan {
     let mut planner = Planner { terms, place, plan: Plan::default() };
     let mut lines: Vec<&FileLine> = unit.money_lines().collect();
+    if unit.rule == MatchRule::GroupedSum {
+        planner.grouped(rows, &lines);
+        return planner.plan;
+    }
     match rows {
         [row] if unit.difference != Some(BreakClass::Ambiguous) => match unit.entries[0].matched {
             Matched::No if lines.is_empty() => planner.without_money(row, unit.lines.first()),
@@ -342,9 +347,7 @@ impl Planner<'_> {
         let less = self.stake(StakeKind::InClearing, &stated.institution, date, payment.amount_fen - lesser);
         self.put_at_stake(less);
         self.fee(stated, &payment, date);
-        let matched_by = Some(line.reference());
-        let (version, recorded_at_us) = (payment.version + 1, self.terms.now);
-        self.plan.payments.push(PaymentRow { matched_by, version, recorded_at_us, ..payment });
+        self.plan.payments.push(self.matched_payment(payment, Some(line.reference())));
     }
 
     /// The agreed fee; what the file has more goes into suspense, what it has less waits for the
@@ -377,18 +380,16 @@ impl Planner<'_> {
         self.put_at_stake(more);
         let less = self.stake(StakeKind::RefundInClearing, &stated.institution, date, refund.amount_fen - lesser);
         self.put_at_stake(less);
+        self.refund_fee(stated, date);
+        self.plan.refunds.push(self.matched_refund(refund, Some(line.reference())));
+    }
+
+    fn refund_fee(&mut self, stated: &SettlementLine, date: Date) {
         if self.terms.fee_bearer == FeeBearer::Institution {
             let fee_payable = Account::fee_payable(&self.place.book, self.terms.channel);
             let payable = self.payable(&stated.institution);
             self.post(EntryKind::FeeInstitution, payable, fee_payable, stated.fee_fen, date);
         }
-        self.plan.refunds.push(RefundRow {
-            state: RefundState::Matched,
-            matched_by: Some(line.reference()),
-            version: refund.version + 1,
-            recorded_at_us: self.terms.now,
-            ..refund.clone()
-        });
     }
 
     fn claim_on_statement(&mut self, claim: &ClaimRow, standing: Standing, line: &FileLine) {
@@ -405,14 +406,67 @@ impl Planner<'_> {
         self.put_at_stake(more);
         let less = self.stake(StakeKind::ClaimInClearing, &stated.institution, date, claim.amount_fen - lesser);
         self.put_at_stake(less);
-        self.plan.claims.push(ClaimRow {
+        self.plan.claims.push(self.claim_found(claim, Some(stated.order_id.clone()), date));
+    }
+
+    /// Rows and lines of the same sum: each row moves whole, each line bears its own fee.
+    fn grouped(&mut self, rows: &[LedgerRow], lines: &[&FileLine]) {
+        let Some(first) = lines.first() else { return };
+        let payable = self.payable(&first.line.institution);
+        for row in rows {
+            let (date, amount_fen) = (row.clearing_date(self.terms.clearing_date), row.amount_fen());
+            let (clearing, matched_by) = (self.clearing(date), Some(first.reference()));
+            match row {
+                LedgerRow::Payment(payment) => {
+                    self.post(EntryKind::Matched, clearing, payable.clone(), amount_fen, date);
+                    self.plan.payments.push(self.matched_payment((**payment).clone(), matched_by));
+                }
+                LedgerRow::Refund(refund, _) => {
+                    self.post(EntryKind::RefundInFile, payable.clone(), clearing, amount_fen, date);
+                    self.plan.refunds.push(self.matched_refund(refund, matched_by));
+                }
+                LedgerRow::Claim(claim) => {
+                    let bank = Account::bank(&self.place.book);
+                    self.post(EntryKind::OperatingSubsidyOnStatement, clearing, bank, amount_fen, date);
+                    self.plan.claims.push(self.claim_found(claim, claim.order_id.clone(), date));
+                }
+            }
+        }
+        let Some(row) = rows.first() else { return };
+        let date = row.clearing_date(self.terms.clearing_date);
+        for line in lines {
+            match row {
+                LedgerRow::Payment(payment) => self.fee(&line.line, payment, date),
+                LedgerRow::Refund(..) => self.refund_fee(&line.line, date),
+                LedgerRow::Claim(_) => {}
+            }
+        }
+    }
+
+    fn matched_payment(&self, payment: PaymentRow, matched_by: Option<String>) -> PaymentRow {
+        let (version, recorded_at_us) = (payment.version + 1, self.terms.now);
+        PaymentRow { matched_by, version, recorded_at_us, ..payment }
+    }
+
+    fn matched_refund(&self, refund: &RefundRow, matched_by: Option<String>) -> RefundRow {
+        RefundRow {
+            state: RefundState::Matched,
+            matched_by,
+            version: refund.version + 1,
+            recorded_at_us: self.terms.now,
+            ..refund.clone()
+        }
+    }
+
+    fn claim_found(&self, claim: &ClaimRow, order_id: Option<String>, date: Date) -> ClaimRow {
+        ClaimRow {
             state: ClaimState::OnStatement,
-            order_id: Some(stated.order_id.clone()),
+            order_id,
             clearing_date: Some(date),
             version: claim.version + 1,
             recorded_at_us: self.terms.now,
             ..claim.clone()
-        });
+        }
     }
 
     /// A ledger row without money in the file: not there at all, or stated as failed.

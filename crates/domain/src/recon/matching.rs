@@ -2,15 +2,23 @@
 //! whatever order they come in, and each match says by which rule.
 //!
 //! End-to-end key first (merchant, order id, transaction time), then the fallback
-//! keys in configured order; exact to the fen. A unit is one matched group or one
-//! unmatched row and has at most one difference, the first that holds (DESIGN.md §7).
+//! rules in the order that the channel's policy names; exact to the fen, and where a
+//! fee or a time may differ, a named tolerance says so. A unit is one matched group or
+//! one unmatched row and has at most one difference, the first that holds (DESIGN.md §7).
+//!
+//! What the end-to-end key joins needs only the rows of that key, so that a day can
+//! stream by ([`super::stream`]); only what it leaves over comes here as a whole.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::file::{LineKind, LineStatus, SettlementLine, beijing_text};
-use super::rows::{BreakClass, FieldDifference};
+use serde::{Deserialize, Serialize};
+
+use super::file::{LineKind, LineStatus, SettlementLine, beijing_text, parse_beijing};
+use super::rows::{BreakClass, FieldDifference, RunTerms};
+use crate::policy::{AgreedFee, Tolerance, ToleranceOf};
 use crate::text_enum;
-use crate::time::Date;
+use crate::time::{Date, Timestamp};
 
 /// The end-to-end key. A bank's statement knows no merchant and no order time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,17 +35,24 @@ impl UnitKey {
     pub fn text(&self) -> String {
         format!("{}|{}|{}|{}", self.kind, self.merchant_id, self.order_id, self.transaction_time)
     }
+
+    /// Order id first: rows that any key by order id joins are neighbours.
+    fn stream_order(&self, other: &Self) -> Ordering {
+        let key = |k: &Self| (k.order_id.clone(), k.kind, k.merchant_id.clone(), k.transaction_time.clone());
+        key(self).cmp(&key(other))
+    }
 }
 
-/// Where a ledger row's money stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// Money moved: it counts as a row of its clearing date.
-    Posted,
-    /// Reserved, or approved and not yet confirmed.
-    Held,
-    /// Reversed, rejected, expired, voided, returned: nothing is booked any more.
-    Gone,
+text_enum! {
+    /// Where a ledger row's money stands.
+    pub enum Standing {
+        /// Money moved: it counts as a row of its clearing date.
+        Posted = "POSTED",
+        /// Reserved, or approved and not yet confirmed.
+        Held = "HELD",
+        /// Reversed, rejected, expired, voided, returned: nothing is booked any more.
+        Gone = "GONE",
+    }
 }
 
 /// A payment, refund or subsidy claim, as matching sees it.
@@ -45,6 +60,8 @@ pub enum Standing {
 pub struct LedgerEntry {
     pub record: String,
     pub key: UnitKey,
+    /// `{region code}/{programme}`.
+    pub book: String,
     /// Unified social credit code of the payee.
     pub institution: String,
     pub amount_fen: i64,
@@ -56,7 +73,7 @@ pub struct LedgerEntry {
 }
 
 /// Whether an earlier run has matched the entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Matched {
     No,
     /// By one of this run's files, or by one that they supersede.
@@ -88,7 +105,7 @@ impl FileLine {
         }
     }
 
-    fn moves_money(&self) -> bool {
+    pub fn moves_money(&self) -> bool {
         self.line.status == LineStatus::Success
     }
 }
@@ -100,6 +117,12 @@ text_enum! {
         EndToEnd = "END_TO_END",
         /// Order id alone.
         OrderId = "ORDER_ID",
+        /// Merchant, amount and time, each of one row on either side; the time within the
+        /// policy's tolerance.
+        MerchantTimeAmount = "MERCHANT_TIME_AMOUNT",
+        /// All that is left of a merchant and institution: one row on one side, several on the
+        /// other, of the same sum.
+        GroupedSum = "GROUPED_SUM",
         /// Matched by an earlier run, by another date's file.
         Earlier = "EARLIER",
         /// One side only.
@@ -107,12 +130,23 @@ text_enum! {
     }
 }
 
+impl MatchRule {
+    /// Whether a channel's policy may name it.
+    pub const fn is_fallback(self) -> bool {
+        match self {
+            Self::OrderId | Self::MerchantTimeAmount | Self::GroupedSum => true,
+            Self::EndToEnd | Self::Earlier | Self::None => false,
+        }
+    }
+}
+
 /// What matching is told beside the rows.
 #[derive(Clone, Debug)]
 pub struct Terms {
     pub clearing_date: Date,
-    /// Fallback keys in configured order; [`MatchRule::OrderId`] is the one there is.
+    /// What is tried after the end-to-end key, in this order.
     pub fallbacks: Vec<MatchRule>,
+    pub tolerances: Vec<Tolerance>,
     /// Whether a row that only the ledger has may still turn up in the next date's file.
     pub in_grace: bool,
     /// The agreed fee on an amount; `None`: whatever the file states.
@@ -122,7 +156,8 @@ pub struct Terms {
 }
 
 /// The fee agreed with a channel: a share in 1/10,000, rounded half up, within bounds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FeeRule {
     pub basis_points: i64,
     pub min_fen: i64,
@@ -136,13 +171,49 @@ impl FeeRule {
     }
 }
 
+impl From<AgreedFee> for FeeRule {
+    fn from(fee: AgreedFee) -> Self {
+        Self { basis_points: fee.basis_points, min_fen: fee.min_fen, max_fen: fee.max_fen }
+    }
+}
+
 impl Terms {
-    /// The agreed fee on a line; refunds and statement lines bear what they state.
+    /// Those of a stored run. `known_orders` as there.
+    pub fn of(clearing_date: Date, stated: RunTerms, known_orders: BTreeSet<String>) -> Self {
+        let RunTerms { in_grace, fee, fallbacks, tolerances } = stated;
+        Self { clearing_date, fallbacks, tolerances, in_grace, fee, known_orders }
+    }
+
+    /// What a run states of them.
+    pub fn stated(self) -> RunTerms {
+        let Self { in_grace, fee, fallbacks, tolerances, .. } = self;
+        RunTerms { in_grace, fee, fallbacks, tolerances }
+    }
+
+    /// The fee due on a line: the agreed one, or what is stated where a tolerance covers the
+    /// difference. Refunds and statement lines bear what they state.
     pub fn agreed_fee(&self, line: &SettlementLine) -> i64 {
+        let exact = self.exact_fee(line);
+        if exact.abs_diff(line.fee_fen) <= self.within(ToleranceOf::FeeFen) { line.fee_fen } else { exact }
+    }
+
+    fn exact_fee(&self, line: &SettlementLine) -> i64 {
         match (line.kind, self.fee) {
             (LineKind::Payment, Some(rule)) => rule.of(line.amount_fen),
             _ => line.fee_fen,
         }
+    }
+
+    /// How far a field may be off, by all tolerances of it.
+    fn within(&self, of: ToleranceOf) -> u64 {
+        let widest = self.tolerances.iter().filter(|t| t.of == of).map(|t| t.within.unsigned_abs()).max();
+        widest.unwrap_or(0)
+    }
+
+    /// The narrowest tolerance that covers a difference, by name; `None` when there is none to cover.
+    fn covering(&self, of: ToleranceOf, off: u64) -> Option<&str> {
+        let covers = self.tolerances.iter().filter(|t| off > 0 && t.of == of && t.within.unsigned_abs() >= off);
+        covers.min_by_key(|t| (t.within, &t.name)).map(|t| t.name.as_str())
     }
 }
 
@@ -155,33 +226,47 @@ pub struct Unit {
     /// Lines that moved money come first, each in file order.
     pub lines: Vec<FileLine>,
     pub rule: MatchRule,
+    /// The names of the tolerances without which it would not have matched, sorted.
+    pub tolerances: Vec<String>,
     pub difference: Option<BreakClass>,
     /// All fields that differ between the first entry and the first line.
     pub fields: Vec<FieldDifference>,
 }
 
 impl Unit {
+    /// The order of a view's rows: what the end-to-end key joined, then the others; each by order
+    /// id, kind, merchant and time. So a stream can render the first while it gathers the second.
+    pub fn order(&self, other: &Self) -> Ordering {
+        let rank = |unit: &Self| unit.rule != MatchRule::EndToEnd;
+        let record = |unit: &Self| unit.entries.first().map(|e| e.record.clone());
+        let by_key = || self.key.stream_order(&other.key);
+        rank(self).cmp(&rank(other)).then_with(by_key).then_with(|| record(self).cmp(&record(other)))
+    }
+
     /// The lines that moved money.
     pub fn money_lines(&self) -> impl Iterator<Item = &FileLine> {
         self.lines.iter().filter(|l| l.moves_money())
     }
 }
 
-/// Matches. Entries of other clearing dates are candidates only: without a line they make no unit.
+/// Matches. Entries of other clearing dates are candidates for keys by order id only: without a
+/// line they make no unit.
 pub fn match_rows(entries: Vec<LedgerEntry>, lines: Vec<FileLine>, terms: &Terms) -> Vec<Unit> {
     let mut left = Remaining::new(entries, lines);
     let mut units = left.by_end_to_end_key();
     for rule in &terms.fallbacks {
-        if *rule == MatchRule::OrderId {
-            units.extend(left.by_order_id());
+        match rule {
+            MatchRule::OrderId => units.extend(left.by_order_id()),
+            MatchRule::MerchantTimeAmount => units.extend(left.by_merchant_time_amount(terms)),
+            MatchRule::GroupedSum => units.extend(left.by_sum(terms.clearing_date)),
+            MatchRule::EndToEnd | MatchRule::Earlier | MatchRule::None => {}
         }
     }
     units.extend(left.unmatched(terms.clearing_date));
     for unit in &mut units {
-        unit.fields = differing_fields(unit, terms);
-        unit.difference = difference(unit, terms);
+        judge(unit, terms);
     }
-    units.sort_by(|a, b| a.key.cmp(&b.key).then_with(|| first_row(a).cmp(&first_row(b))));
+    units.sort_by(Unit::order);
     units
 }
 
@@ -192,9 +277,28 @@ pub fn judged_again(unit: Unit, terms: &Terms) -> Unit {
         rule => rule,
     };
     let mut unit = Unit { rule, ..unit };
-    unit.fields = differing_fields(&unit, terms);
-    unit.difference = difference(&unit, terms);
+    judge(&mut unit, terms);
     unit
+}
+
+/// Fields, tolerances and difference of a unit.
+fn judge(unit: &mut Unit, terms: &Terms) {
+    unit.fields = differing_fields(unit, terms);
+    unit.tolerances = tolerances(unit, terms);
+    unit.difference = difference(unit, terms);
+}
+
+/// The unit of rows that share an end-to-end key.
+pub fn end_to_end(mut entries: Vec<LedgerEntry>, mut lines: Vec<FileLine>, terms: &Terms) -> Unit {
+    in_order(&mut entries, &mut lines);
+    let mut unit = unit(entries, lines, MatchRule::EndToEnd);
+    judge(&mut unit, terms);
+    unit
+}
+
+fn in_order(entries: &mut [LedgerEntry], lines: &mut [FileLine]) {
+    entries.sort_by(|a, b| a.record.cmp(&b.record));
+    lines.sort_by_key(|l| (!l.moves_money(), l.file.clone(), l.line.line));
 }
 
 /// The rows not matched yet, grouped by their end-to-end key.
@@ -212,9 +316,8 @@ impl Remaining {
         for line in lines {
             left.lines.entry(line.key()).or_default().push(line);
         }
-        left.entries.values_mut().for_each(|group| group.sort_by(|a, b| a.record.cmp(&b.record)));
-        let order = |l: &FileLine| (!l.moves_money(), l.file.clone(), l.line.line);
-        left.lines.values_mut().for_each(|group| group.sort_by_key(order));
+        left.entries.values_mut().for_each(|group| in_order(group, &mut []));
+        left.lines.values_mut().for_each(|group| in_order(&mut [], group));
         left
     }
 
@@ -244,6 +347,92 @@ impl Remaining {
         groups.into_values().map(|(entries, lines)| unit(entries, lines, MatchRule::OrderId)).collect()
     }
 
+    /// One row of each side with the same merchant and amount, near each other in time and near no
+    /// third: where more would do, nobody can say which belong together, and none is taken.
+    fn by_merchant_time_amount(&mut self, terms: &Terms) -> Vec<Unit> {
+        let mut alike: BTreeMap<_, Vec<(Timestamp, &UnitKey, bool)>> = BTreeMap::new();
+        for (key, group) in &self.entries {
+            let at = parse_beijing(&key.transaction_time);
+            if let (Some(at), [entry]) = (at, &group[..])
+                && entry.clearing_date == terms.clearing_date
+                && entry.standing != Standing::Gone
+                && entry.matched != Matched::Elsewhere
+            {
+                alike.entry((key.kind, &key.merchant_id, entry.amount_fen)).or_default().push((at, key, true));
+            }
+        }
+        for (key, group) in &self.lines {
+            let at = parse_beijing(&key.transaction_time);
+            if let (Some(at), [line]) = (at, &group[..])
+                && line.moves_money()
+            {
+                alike.entry((key.kind, &key.merchant_id, line.line.amount_fen)).or_default().push((at, key, false));
+            }
+        }
+        let reach_us = terms.within(ToleranceOf::TransactionTimeS) as i64 * 1_000_000;
+        let mut pairs = Vec::new();
+        for rows in alike.values_mut() {
+            rows.sort();
+            for near in rows.chunk_by(|a, b| b.0.0 - a.0.0 <= reach_us) {
+                match near {
+                    [(_, line, false), (_, entry, true)] | [(_, entry, true), (_, line, false)] => {
+                        pairs.push(((*entry).clone(), (*line).clone()));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let take = |(entry, line): (UnitKey, UnitKey)| {
+            let entries = self.entries.remove(&entry).expect("listed just now");
+            unit(entries, self.lines.remove(&line).expect("listed just now"), MatchRule::MerchantTimeAmount)
+        };
+        pairs.into_iter().map(take).collect()
+    }
+
+    /// All that is left of a merchant and institution, when its sums agree and one row stands
+    /// against several, all of one book. What an earlier run matched in part is left alone.
+    fn by_sum(&mut self, date: Date) -> Vec<Unit> {
+        type Side<'a> = (i64, Vec<&'a UnitKey>, usize, BTreeSet<(&'a str, bool)>);
+        let mut groups: BTreeMap<(LineKind, &str, &str), [Side; 2]> = BTreeMap::new();
+        for (key, group) in &self.entries {
+            let countable = |e: &&LedgerEntry| {
+                e.clearing_date == date && e.standing == Standing::Posted && e.matched != Matched::Elsewhere
+            };
+            for entry in group.iter().filter(countable) {
+                let side = &mut groups.entry((key.kind, &key.merchant_id, &entry.institution)).or_default()[0];
+                side.0 += entry.amount_fen;
+                side.1.push(key);
+                side.2 += group.len();
+                side.3.insert((&entry.book, entry.matched == Matched::No));
+            }
+        }
+        for (key, group) in &self.lines {
+            for line in group.iter().filter(|l| l.moves_money()) {
+                let side = &mut groups.entry((key.kind, &key.merchant_id, &line.line.institution)).or_default()[1];
+                side.0 += line.line.amount_fen;
+                side.1.push(key);
+                side.2 += group.len();
+            }
+        }
+        let one_to_many = |[ledger, file]: &[Side; 2]| {
+            let counts = (ledger.1.len(), file.1.len());
+            let whole = ledger.2 == counts.0 && file.2 == counts.1;
+            // A key with several rows is a duplicate of its own, not a part of a sum.
+            whole && ledger.0 == file.0 && ledger.3.len() == 1 && counts.0.min(counts.1) == 1 && counts.0 != counts.1
+        };
+        let groups: Vec<[Vec<UnitKey>; 2]> = groups
+            .into_values()
+            .filter(one_to_many)
+            .map(|sides| sides.map(|side| side.1.into_iter().cloned().collect()))
+            .collect();
+        let take = |[entries, lines]: [Vec<UnitKey>; 2]| {
+            let entries = entries.iter().flat_map(|key| self.entries.remove(key).expect("listed just now"));
+            let lines = lines.iter().flat_map(|key| self.lines.remove(key).expect("listed just now"));
+            unit(entries.collect(), lines.collect(), MatchRule::GroupedSum)
+        };
+        groups.into_iter().map(take).collect()
+    }
+
     fn unmatched(self, date: Date) -> Vec<Unit> {
         let of_date = |e: &LedgerEntry| e.clearing_date == date && e.standing == Standing::Posted;
         let entries = self.entries.into_values().flatten().filter(of_date).map(|entry| {
@@ -257,16 +446,29 @@ impl Remaining {
 
 fn unit(entries: Vec<LedgerEntry>, lines: Vec<FileLine>, rule: MatchRule) -> Unit {
     let key = entries.first().map(|e| e.key.clone()).unwrap_or_else(|| lines[0].key());
-    Unit { key, entries, lines, rule, difference: None, fields: Vec::new() }
+    Unit { key, entries, lines, rule, tolerances: Vec::new(), difference: None, fields: Vec::new() }
 }
 
-fn first_row(unit: &Unit) -> (String, String) {
-    let record = unit.entries.first().map(|e| e.record.clone()).unwrap_or_default();
-    (record, unit.lines.first().map(FileLine::reference).unwrap_or_default())
+fn tolerances(unit: &Unit, terms: &Terms) -> Vec<String> {
+    if unit.entries.is_empty() {
+        return Vec::new();
+    }
+    let off = |l: &FileLine| terms.exact_fee(&l.line).abs_diff(l.line.fee_fen);
+    let mut names: BTreeSet<&str> =
+        unit.money_lines().filter_map(|l| terms.covering(ToleranceOf::FeeFen, off(l))).collect();
+    if let (MatchRule::MerchantTimeAmount, [entry], [line]) = (unit.rule, &unit.entries[..], &unit.lines[..]) {
+        let at = parse_beijing(&entry.key.transaction_time).map_or(0, |at| at.0 / 1_000_000);
+        let off = at.abs_diff(line.line.transaction_time.0 / 1_000_000);
+        names.extend(terms.covering(ToleranceOf::TransactionTimeS, off));
+    }
+    names.into_iter().map(str::to_owned).collect()
 }
 
 /// The first difference that holds, in the order of DESIGN.md §7.
 fn difference(unit: &Unit, terms: &Terms) -> Option<BreakClass> {
+    if unit.rule == MatchRule::GroupedSum {
+        return (!unit.fields.is_empty()).then_some(BreakClass::FeeMismatch);
+    }
     let keys: BTreeSet<UnitKey> = unit.money_lines().map(FileLine::key).collect();
     let money = unit.money_lines().count();
     let elsewhere = unit.entries.iter().any(|e| e.matched == Matched::Elsewhere);
@@ -306,6 +508,12 @@ fn difference(unit: &Unit, terms: &Terms) -> Option<BreakClass> {
 /// Every field in which the first entry and the first line differ.
 fn differing_fields(unit: &Unit, terms: &Terms) -> Vec<FieldDifference> {
     let (Some(entry), Some(line)) = (unit.entries.first(), unit.lines.first()) else { return Vec::new() };
+    if unit.rule == MatchRule::GroupedSum {
+        let sum = |fee: &dyn Fn(&SettlementLine) -> i64| unit.lines.iter().map(|l| fee(&l.line)).sum::<i64>();
+        let (ledger, channel) = (sum(&|l| terms.agreed_fee(l)).to_string(), sum(&|l| l.fee_fen).to_string());
+        let differs = unit.lines.iter().any(|l| terms.agreed_fee(&l.line) != l.line.fee_fen);
+        return differs.then(|| FieldDifference { field: "fee_fen".to_owned(), ledger, channel }).into_iter().collect();
+    }
     let key = line.key();
     let stated = &line.line;
     // An instruction to an institution without a merchant number leaves it to the channel.
@@ -335,6 +543,7 @@ mod tests {
         Terms {
             clearing_date: "2026-11-19".parse().unwrap(),
             fallbacks: vec![MatchRule::OrderId],
+            tolerances: vec![],
             in_grace: false,
             fee: Some(FeeRule { basis_points: 20, min_fen: 0, max_fen: 1_000_000 }),
             known_orders: ["ORDERKNOWN".to_owned()].into(),
@@ -350,6 +559,7 @@ mod tests {
                 order_id: order.into(),
                 transaction_time: "20261119100000".into(),
             },
+            book: "110000/care_subsidy".into(),
             institution: USCC.into(),
             amount_fen: amount,
             standing: Standing::Posted,

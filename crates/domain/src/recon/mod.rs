@@ -23,9 +23,11 @@ mod rows;
 pub mod run;
 pub mod schedule;
 pub mod stake;
+pub mod stream;
 pub mod summary;
 #[cfg(test)]
 mod tests_support;
+pub mod tree;
 pub mod upload;
 pub mod view;
 pub mod work;
@@ -33,5 +35,5 @@ pub mod work;
 pub use rows::{
     AlertRow, AlertState, Attachment, BreakCategory, BreakClass, BreakRow, BreakState, BreakStep, ExpectedFile,
     FieldDifference, FileContent, FileFormat, FileRow, FileState, IdentityResult, LegCounts, Resolution, RunRow,
-    RunState, UnitRow, ViewDifference, ViewRow, ViewState,
+    RunState, RunTerms, UnitRow, ViewDifference, ViewRow, ViewState,
 };

@@ -3,11 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::file::LineFault;
+use super::matching::{FeeRule, MatchRule};
 use super::refusal::RefusalReason;
 use super::stake::Stake;
 use crate::decision::Leaf;
 use crate::names::{Actor, Participant};
-use crate::policy::Condition;
+use crate::policy::{Condition, Tolerance};
 use crate::time::{Date, Timestamp};
 use crate::value::Json;
 use crate::{table, text_enum};
@@ -135,6 +136,19 @@ pub struct LegCounts {
     pub credit_fen: i64,
 }
 
+/// What the rows of a run are matched under; with the rows and the files, all that its views rest on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunTerms {
+    /// Whether a row that only the ledger has may still turn up in the next date's file.
+    pub in_grace: bool,
+    /// The agreed fee; absent: what the file states is not questioned.
+    pub fee: Option<FeeRule>,
+    /// What was tried after the end-to-end key, in this order.
+    pub fallbacks: Vec<MatchRule>,
+    pub tolerances: Vec<Tolerance>,
+}
+
 /// A file that the run expected; `None` when it was absent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -181,6 +195,8 @@ table! {
         /// Breaks of this clearing date still open when it ended.
         pub breaks_open: i64,
         pub reservations_expired: i64,
+        /// What its rows were matched under.
+        pub terms: Json<RunTerms>,
         /// RFC 6962 root over the views' roots, hex.
         pub root: String,
         pub started_by: Actor,
@@ -240,7 +256,7 @@ table! {
     key [run, position] readers [region, institution_region]
     {
         pub run: String,
-        /// From 0, by the bytes of `body`.
+        /// From 0, in [`super::matching::Unit::order`].
         pub position: i64,
         pub region: Option<Participant>,
         pub institution_region: Option<Participant>,

@@ -1,18 +1,19 @@
 //! Views: each region's part of a run as canonical rows, a root over them, and its signature.
 //!
 //! A row is canonical JSON (RFC 8785, integers as strings) of what a region's own export holds
-//! too: no file names, no transfer ids. Rows are sorted by bytes; a view's root is the RFC 6962
-//! tree head over them, the run's root that over its views.
+//! too: no file names, no transfer ids. It states the unit as the run leaves it, so that a run
+//! repeated has the same rows. They stand in [`Unit::order`]; a view's root is the RFC 6962 tree
+//! head over them, the run's root that over its views.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::booking::Place;
 use super::file::{LineKind, LineStatus};
-use super::matching::{MatchRule, Unit};
+use super::matching::{MatchRule, Standing, Unit};
 use super::rows::{BreakClass, BreakRow, RunRow, RunState, ViewDifference, ViewRow, ViewState};
+use super::tree::{Frontier, leaf_hash};
 use crate::decision::{Call, Command, Decision};
 use crate::guard;
 use crate::key;
@@ -59,18 +60,22 @@ pub struct ViewLine {
     pub institution_region: Option<Participant>,
     pub ledger: Vec<LedgerSide>,
     pub channel: Vec<ChannelSide>,
+    /// By which rule its rows came together, and with which tolerances.
     pub rule: MatchRule,
+    pub tolerances: Vec<String>,
     /// Absent when the sides agree or the difference is resolved.
     pub difference: Option<BreakClass>,
 }
 
 impl ViewLine {
     pub fn of(unit: &Unit, class: Option<BreakClass>, place: Option<&Place>, clearing_date: Date) -> Self {
+        let in_file = unit.money_lines().next().is_some();
         let ledger = unit.entries.iter().map(|e| LedgerSide {
             record: e.record.clone(),
             institution: e.institution.clone(),
             amount_fen: e.amount_fen.to_string(),
-            clearing_date: e.clearing_date,
+            // As the run leaves it: a reservation found in the file takes the file's date.
+            clearing_date: if in_file && e.standing == Standing::Held { clearing_date } else { e.clearing_date },
         });
         let channel = unit.lines.iter().map(|l| {
             let key = l.key();
@@ -95,6 +100,7 @@ impl ViewLine {
             ledger: ledger.collect(),
             channel: channel.collect(),
             rule: unit.rule,
+            tolerances: unit.tolerances.clone(),
             difference: class,
         };
         line.ledger.sort();
@@ -108,11 +114,77 @@ impl ViewLine {
     }
 
     /// The ledger's amount, else the channel's.
-    fn amount_fen(&self) -> i64 {
+    pub(super) fn amount_fen(&self) -> i64 {
         let ledger = self.ledger.iter().map(|s| &s.amount_fen);
         let channel = self.channel.iter().map(|s| &s.amount_fen);
         let sum = |texts: &mut dyn Iterator<Item = &String>| texts.filter_map(|t| t.parse::<i64>().ok()).sum();
         if self.ledger.is_empty() { sum(&mut channel.into_iter()) } else { sum(&mut ledger.into_iter()) }
+    }
+}
+
+/// One ledger row and one line that say the same: what most of a day is. Its body is rendered
+/// without building a [`ViewLine`].
+#[derive(Clone, Copy, Debug)]
+pub struct PlainMatch<'a> {
+    pub kind: LineKind,
+    pub merchant_id: &'a str,
+    pub order_id: &'a str,
+    pub transaction_time: &'a str,
+    pub clearing_date: &'a str,
+    pub region: &'a str,
+    pub programme: &'a str,
+    pub institution_region: &'a str,
+    pub record: &'a str,
+    pub institution: &'a str,
+    pub amount_fen: i64,
+    /// Of the ledger row.
+    pub entry_clearing_date: &'a str,
+    pub fee_fen: i64,
+}
+
+impl PlainMatch<'_> {
+    /// The bytes of [`ViewLine::body`], appended.
+    pub fn write_body(&self, into: &mut Vec<u8>) {
+        let (mut amount, mut fee) = ([0; 20], [0; 20]);
+        let (amount, fee) = (decimal(self.amount_fen, &mut amount), decimal(self.fee_fen, &mut fee));
+        let parts: [(&str, &str); 19] = [
+            ("{\"channel\":[{\"amount_fen\":\"", amount),
+            ("\",\"fee_fen\":\"", fee),
+            ("\",\"institution\":\"", self.institution),
+            ("\",\"merchant_id\":\"", self.merchant_id),
+            ("\",\"status\":\"SUCCESS\",\"transaction_time\":\"", self.transaction_time),
+            ("\"}],\"clearing_date\":\"", self.clearing_date),
+            ("\",\"difference\":null,\"institution_region\":\"", self.institution_region),
+            ("\",\"kind\":\"", self.kind.as_str()),
+            ("\",\"ledger\":[{\"amount_fen\":\"", amount),
+            ("\",\"clearing_date\":\"", self.entry_clearing_date),
+            ("\",\"institution\":\"", self.institution),
+            ("\",\"record\":\"", self.record),
+            ("\"}],\"merchant_id\":\"", self.merchant_id),
+            ("\",\"order_id\":\"", self.order_id),
+            ("\",\"programme\":\"", self.programme),
+            ("\",\"region\":\"", self.region),
+            ("\",\"rule\":\"", MatchRule::EndToEnd.as_str()),
+            ("\",\"tolerances\":[],\"transaction_time\":\"", self.transaction_time),
+            ("\"}", ""),
+        ];
+        for (before, value) in parts {
+            into.extend_from_slice(before.as_bytes());
+            into.extend_from_slice(value.as_bytes());
+        }
+    }
+}
+
+/// An amount, not negative, in decimal digits.
+fn decimal(amount_fen: i64, digits: &mut [u8; 20]) -> &str {
+    let (mut left, mut at) = (amount_fen.unsigned_abs(), digits.len());
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (left % 10) as u8;
+        left /= 10;
+        if left == 0 {
+            return std::str::from_utf8(&digits[at..]).expect("digits are text");
+        }
     }
 }
 
@@ -125,47 +197,24 @@ pub fn totals(lines: &[ViewLine]) -> (i64, i64) {
     (sum(false), sum(true))
 }
 
-/// The root over a view's rows, hex.
-pub fn root_of(lines: &[ViewLine]) -> String {
-    let mut bodies: Vec<String> = lines.iter().map(ViewLine::body).collect();
-    bodies.sort();
-    hex::encode(tree_head(&bodies.iter().map(|b| leaf_hash(b.as_bytes())).collect::<Vec<_>>()))
+/// The root over a view's rows in their order, hex.
+pub fn root_of<'a>(bodies: impl IntoIterator<Item = &'a str>) -> String {
+    let mut tree = Frontier::default();
+    tree.extend(bodies.into_iter().map(|body| leaf_hash(body.as_bytes())));
+    hex::encode(tree.root())
 }
 
 /// The run's root: over `{"participant","root"}` of every view, sorted.
-pub fn run_root(views: &[ViewRow]) -> String {
+pub fn run_root<'a>(views: impl IntoIterator<Item = (&'a Participant, &'a str)>) -> String {
     #[derive(Serialize)]
     struct Of<'a> {
         participant: &'a Participant,
         root: &'a str,
     }
-    let mut bodies: Vec<String> =
-        views.iter().map(|v| canonical_json(&Of { participant: &v.participant, root: &v.root })).collect();
+    let views = views.into_iter().map(|(participant, root)| canonical_json(&Of { participant, root }));
+    let mut bodies: Vec<String> = views.collect();
     bodies.sort();
-    hex::encode(tree_head(&bodies.iter().map(|b| leaf_hash(b.as_bytes())).collect::<Vec<_>>()))
-}
-
-type Hash = [u8; 32];
-
-fn leaf_hash(bytes: &[u8]) -> Hash {
-    Sha256::new().chain_update([0]).chain_update(bytes).finalize().into()
-}
-
-/// RFC 6962 §2.1. The log's own tree lives in `jjj-token`, which rests on this crate.
-fn tree_head(leaves: &[Hash]) -> Hash {
-    match leaves {
-        [] => Sha256::digest([]).into(),
-        [leaf] => *leaf,
-        _ => {
-            let (left, right) = leaves.split_at(leaves.len().next_power_of_two() / 2);
-            Sha256::new()
-                .chain_update([1])
-                .chain_update(tree_head(left))
-                .chain_update(tree_head(right))
-                .finalize()
-                .into()
-        }
-    }
+    root_of(bodies.iter().map(String::as_str))
 }
 
 impl ViewRow {
@@ -265,20 +314,56 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tree_is_that_of_rfc_6962() {
-        assert_eq!(hex::encode(tree_head(&[])), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-        // RFC 6962's reference inputs, as used by the test vectors of Certificate Transparency.
-        let inputs =
-            ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"];
-        let leaves: Vec<Hash> = inputs.iter().map(|i| leaf_hash(&hex::decode(i).unwrap())).collect();
-        let heads = [
-            (1, "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"),
-            (3, "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77"),
-            (5, "4e3bbb1f7b478dcfe71fb631631519a3bca12c9aefca1612bfce4c13a86264d4"),
-            (8, "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328"),
-        ];
-        for (n, head) in heads {
-            assert_eq!(hex::encode(tree_head(&leaves[..n])), head, "{n} leaves");
+    fn a_plain_match_is_rendered_as_any_other_line() {
+        let region = |code: &str| format!("regions/{code}").parse::<Participant>().unwrap();
+        for (amount_fen, kind) in
+            [(0, LineKind::Payment), (60_000, LineKind::Refund), (i64::MAX, LineKind::OperatingSubsidy)]
+        {
+            let plain = PlainMatch {
+                kind,
+                merchant_id: "777290058110097",
+                order_id: "ORDER0001",
+                transaction_time: "20261119103000",
+                clearing_date: "2026-11-19",
+                region: "regions/110000",
+                programme: "care_subsidy",
+                institution_region: "regions/130000",
+                record: "payments/01980000-0000-7000-8000-000000000001",
+                institution: "52131082XXXX00043X",
+                amount_fen,
+                entry_clearing_date: "2026-11-18",
+                fee_fen: 7,
+            };
+            let line = ViewLine {
+                kind,
+                merchant_id: plain.merchant_id.into(),
+                order_id: plain.order_id.into(),
+                transaction_time: plain.transaction_time.into(),
+                clearing_date: plain.clearing_date.parse().unwrap(),
+                region: Some(region("110000")),
+                programme: Some(plain.programme.into()),
+                institution_region: Some(region("130000")),
+                ledger: vec![LedgerSide {
+                    record: plain.record.into(),
+                    institution: plain.institution.into(),
+                    amount_fen: amount_fen.to_string(),
+                    clearing_date: plain.entry_clearing_date.parse().unwrap(),
+                }],
+                channel: vec![ChannelSide {
+                    merchant_id: plain.merchant_id.into(),
+                    transaction_time: plain.transaction_time.into(),
+                    institution: plain.institution.into(),
+                    amount_fen: amount_fen.to_string(),
+                    fee_fen: "7".into(),
+                    status: LineStatus::Success,
+                }],
+                rule: MatchRule::EndToEnd,
+                tolerances: vec![],
+                difference: None,
+            };
+            let mut body = Vec::new();
+            plain.write_body(&mut body);
+            assert_eq!(String::from_utf8(body).unwrap(), line.body());
         }
     }
 }

@@ -78,7 +78,8 @@ fn run_row(run: &StartRun, day: &Day, found: &Assembled, name: &str, views: &[Vi
         breaks_opened: found.breaks_opened,
         breaks_open: found.breaks_open,
         reservations_expired: found.expired.len() as i64,
-        root: view::run_root(views),
+        terms: Json(super::terms(run, day, call).stated()),
+        root: view::run_root(views.iter().map(|v| (&v.participant, v.root.as_str()))),
         started_by: call.actor.clone(),
         recorded_at_us: call.now,
         version: 1,
@@ -98,13 +99,14 @@ fn views(run: &StartRun, day: &Day, found: &Assembled, name: &str, call: &Call) 
     let sign_by = due_on(&*day.calendar, call.now.date(), SIGNING_WORKING_DAYS);
     let row = |(participant, lines): (Participant, Vec<ViewLine>)| {
         let (debit_fen, credit_fen) = view::totals(&lines);
+        let bodies: Vec<String> = lines.iter().map(ViewLine::body).collect();
         ViewRow {
             run: name.to_owned(),
             participant,
             rows: lines.len() as i64,
             debit_fen,
             credit_fen,
-            root: view::root_of(&lines),
+            root: view::root_of(bodies.iter().map(String::as_str)),
             state: ViewState::Open,
             sign_by,
             signed_by: None,
@@ -125,14 +127,9 @@ fn regions_of(outcome: &Outcome) -> BTreeSet<Participant> {
 
 /// The rows of the views, told to the regions whose views they are in.
 fn units(name: &str, run: &StartRun, found: &Assembled, decision: &mut Decision) {
-    let mut bodies: Vec<(String, &Outcome)> = found
-        .outcomes
-        .iter()
-        .map(|o| (ViewLine::of(&o.unit, o.class, o.place.as_ref(), run.clearing_date).body(), o))
-        .collect();
-    bodies.sort_by(|a, b| a.0.cmp(&b.0));
     let mut by_regions: BTreeMap<BTreeSet<Participant>, Vec<UnitRow>> = BTreeMap::new();
-    for (position, (body, outcome)) in bodies.into_iter().enumerate() {
+    for (position, outcome) in found.outcomes.iter().enumerate() {
+        let body = ViewLine::of(&outcome.unit, outcome.class, outcome.place.as_ref(), run.clearing_date).body();
         let place = outcome.place.as_ref();
         let row = UnitRow {
             run: name.to_owned(),

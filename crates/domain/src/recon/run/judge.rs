@@ -7,7 +7,7 @@ use super::super::booking::{self, BookingTerms, LedgerRow, Place, Plan};
 use super::super::breaks;
 use super::super::file::LineKind;
 use super::super::finding;
-use super::super::matching::{FileLine, MatchRule, Matched, Standing, Terms, Unit, match_rows};
+use super::super::matching::{FileLine, MatchRule, Matched, Standing, Terms, Unit, UnitKey, match_rows};
 use super::super::resolve::unproposed;
 use super::super::rows::{BreakCategory, BreakClass, BreakRow, BreakState, BreakStep, LegCounts, Resolution};
 use super::super::stake::{Stake, StakeKind};
@@ -64,10 +64,15 @@ pub fn units(run: &StartRun, day: &Day, snapshot: &Snapshot, call: &Call) -> Res
         outcomes.extend(gather.ask(judge.unit(unit, snapshot))?);
     }
     gather.end()?;
+    let mut by_key: BTreeMap<UnitKey, Vec<FileLine>> = BTreeMap::new();
     for line in settled {
-        let broken = settled_by(&line).map(|b| b.break_name.clone());
-        outcomes.push(judge.settled(line, broken));
+        by_key.entry(line.key()).or_default().push(line);
     }
+    for lines in by_key.into_values() {
+        let broken = settled_by(&lines[0]).map(|b| b.break_name.clone());
+        outcomes.push(judge.settled(lines, broken));
+    }
+    outcomes.sort_by(|a, b| a.unit.order(&b.unit));
     Ok(outcomes)
 }
 
@@ -104,7 +109,8 @@ impl Judge<'_> {
         let rows: Vec<LedgerRow> = unit.entries.iter().map(|e| self.day.rows[&e.record].clone()).collect();
         let place = match rows.first() {
             Some(row) => Some(row.place()?),
-            None => self.places.of_line(&unit.lines[0], self.day),
+            // A line without money and without a row concerns nobody.
+            None => unit.money_lines().next().and_then(|line| self.places.of_line(line, self.day)),
         };
         let existing = self.existing(&unit, snapshot)?;
         if let Some(place) = &place
@@ -152,14 +158,15 @@ impl Judge<'_> {
         self.named(outcome)
     }
 
-    /// A line settled by a resolution.
-    fn settled(&self, line: FileLine, break_name: Option<String>) -> Outcome {
-        let place = self.places.of_line(&line, self.day);
+    /// Lines of one key settled by a resolution.
+    fn settled(&self, lines: Vec<FileLine>, break_name: Option<String>) -> Outcome {
+        let place = self.places.of_line(&lines[0], self.day);
         let unit = Unit {
-            key: line.key(),
+            key: lines[0].key(),
             entries: Vec::new(),
-            lines: vec![line],
+            lines,
             rule: MatchRule::Earlier,
+            tolerances: Vec::new(),
             difference: None,
             fields: Vec::new(),
         };
@@ -223,6 +230,9 @@ impl Judge<'_> {
         let matched = unit.entries.first().map_or(Matched::No, |e| e.matched);
         if matched == Matched::No {
             return false;
+        }
+        if unit.rule == MatchRule::GroupedSum {
+            return true;
         }
         let further = unit.money_lines().count().saturating_sub(usize::from(matched == Matched::Here));
         further <= booked_rows(existing)

@@ -195,7 +195,8 @@ fn breaks_after(day: &Day, outcomes: &[Outcome], others: &[BreakChange]) -> BTre
 fn terms(run: &StartRun, day: &Day, call: &Call) -> Terms {
     Terms {
         clearing_date: run.clearing_date,
-        fallbacks: vec![super::matching::MatchRule::OrderId],
+        fallbacks: day.policy.match_fallbacks.clone(),
+        tolerances: day.policy.match_tolerances.clone(),
         in_grace: call.now.date() < day.due_on,
         fee: run.fee,
         known_orders: day.originals.keys().cloned().collect(),

@@ -2,8 +2,10 @@
 //! transfers booked, the identities closed; and that a second run changes nothing.
 
 mod planted;
+mod streamed;
 mod work;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::file::{ControlTotals, FaultReason, LineFault, LineKind, LineStatus, ParsedFile, SettlementLine};
@@ -1407,7 +1409,8 @@ proptest::proptest! {
         if reversed {
             world.lines.reverse();
         }
-        world.run();
+        let run = world.run();
+        streamed::check(&world, &run);
         proptest::prop_assert_eq!(world.classes(), planted);
         let (before, breaks) = (world.sim.transfers.len(), world.breaks());
         world.run();
@@ -1423,7 +1426,8 @@ proptest::proptest! {
             world.check_identities();
         }
         let before = world.sim.transfers.len();
-        world.run();
+        let run = world.run();
+        streamed::check(&world, &run);
         proptest::prop_assert_eq!(world.sim.transfers.len(), before);
     }
 }

@@ -1,0 +1,371 @@
+//! `jjj recon export` and `jjj recon compute`: what a view rests on, and the view computed from it
+//! by whoever has it, without the gateway.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail, ensure};
+use jjj_cli::recon_compute::{self, DayFile, KnownFile, KnownLine, Options, SIDE_BYTES};
+use jjj_cli::session::Session;
+use jjj_domain::names::Participant;
+use jjj_domain::recon::file::beijing_text;
+use jjj_domain::recon::stream::LEDGER_HEADER;
+use jjj_domain::time::{Date, Timestamp};
+use serde_json::{Value, json};
+
+use crate::output;
+
+#[derive(clap::Args)]
+pub struct ExportArgs {
+    /// `runs/…`: the newest of its date, or the rows have moved on since.
+    run: String,
+    /// Folder for `ledger.csv` and `day.json`; must not hold them yet.
+    #[arg(long)]
+    out: PathBuf,
+}
+
+#[derive(clap::Args)]
+pub struct ComputeArgs {
+    /// Ledger rows: an export's `ledger.csv`, or made from one's own books with the same columns.
+    #[arg(long)]
+    ledger: PathBuf,
+    /// What they are matched under; default: `day.json` beside the ledger rows.
+    #[arg(long)]
+    day: Option<PathBuf>,
+    /// A settlement file of the channel, in CSV; as often as there are files.
+    #[arg(long = "file", required = true)]
+    files: Vec<PathBuf>,
+    /// `regions/110000`: its view alone. Needed when the rows are one region's.
+    #[arg(long)]
+    region: Option<Participant>,
+    /// Write the view's rows (or the whole's) here, one a line: the bytes that the root covers.
+    #[arg(long)]
+    rows: Option<PathBuf>,
+    /// Most memory for the rows of either side; more is spilled to disk.
+    #[arg(long, default_value_t = SIDE_BYTES >> 20, value_name = "MIB")]
+    memory_mib: usize,
+}
+
+pub fn compute(args: ComputeArgs, json: bool) -> anyhow::Result<ExitCode> {
+    let computed = recon_compute::compute(&Options {
+        day: args.day.unwrap_or_else(|| args.ledger.with_file_name("day.json")),
+        ledger: args.ledger,
+        files: args.files,
+        region: args.region,
+        rows: args.rows,
+        side_bytes: args.memory_mib << 20,
+    })?;
+    let value = serde_json::to_value(&computed)?;
+    if json {
+        output::json(&value);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let views: Vec<Value> = value["views"].as_array().cloned().unwrap_or_default();
+    output::table(&views, &["participant", "rows", "debit_fen", "credit_fen", "root"]);
+    for (class, n) in &computed.breaks {
+        println!("{class}: {n}");
+    }
+    if computed.rejected_rows > 0 || !computed.totals_agree {
+        println!("rows set aside: {}; control totals agree: {}", computed.rejected_rows, computed.totals_agree);
+    }
+    if let Some(root) = &computed.root {
+        println!("run root: {root}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the rows that the caller may see; as a region, its own and those of its institutions.
+pub async fn export(session: &Session, args: &ExportArgs) -> anyhow::Result<Value> {
+    let run = session.call("ReconciliationService/GetRun", json!({"name": args.run})).await?;
+    let mut export = Export {
+        session,
+        channel: text(&run["channel"]).to_owned(),
+        date: text(&run["clearing_date"]).parse().map_err(|_| anyhow::anyhow!("the run has no date"))?,
+        payments: BTreeMap::new(),
+        breaks: Vec::new(),
+        files: BTreeMap::new(),
+        lines: BTreeMap::new(),
+    };
+    let mut files = Vec::new();
+    for file in run["expected_files"].as_array().into_iter().flatten().filter(|f| !text(&f["file"]).is_empty()) {
+        let (file, sha256) = (text(&file["file"]).to_owned(), text(&file["sha256"]).to_owned());
+        export.files.insert(file.clone(), true);
+        files.push(KnownFile { file, sha256 });
+    }
+    std::fs::create_dir_all(&args.out).with_context(|| format!("creating {}", args.out.display()))?;
+    let create = |name: &str| {
+        let path = args.out.join(name);
+        File::create_new(&path).with_context(|| format!("creating {}", path.display()))
+    };
+    let mut ledger = csv::Writer::from_writer(BufWriter::new(create("ledger.csv")?));
+    ledger.write_record(LEDGER_HEADER)?;
+    let rows = export.ledger(&args.run, &mut ledger).await?;
+    ledger.flush()?;
+    let day = DayFile {
+        channel: export.channel.parse().map_err(|_| anyhow::anyhow!("the run has no channel"))?,
+        clearing_date: export.date,
+        run: Some(args.run.clone()),
+        terms: serde_json::from_str(text(&run["terms"])).context("the run's terms")?,
+        files,
+        lines: export.lines.into_values().collect(),
+    };
+    let mut into = BufWriter::new(create("day.json")?);
+    serde_json::to_writer_pretty(&mut into, &day)?;
+    into.flush()?;
+    Ok(json!({"run": args.run, "rows": rows, "lines": day.lines.len()}))
+}
+
+struct Export<'a> {
+    session: &'a Session,
+    channel: String,
+    date: Date,
+    /// By name, those of the dates exported: refunds say little of their own.
+    payments: BTreeMap<String, Value>,
+    /// Differences of the dates exported, and of rows beyond them.
+    breaks: Vec<Value>,
+    /// Whether a file is one of the run's date.
+    files: BTreeMap<String, bool>,
+    lines: BTreeMap<String, KnownLine>,
+}
+
+impl Export<'_> {
+    async fn ledger(&mut self, run: &str, into: &mut csv::Writer<BufWriter<File>>) -> anyhow::Result<u64> {
+        let dates = [-1, 0, 1].map(|days| self.date.plus_days(days).to_string());
+        let mut records: BTreeMap<String, Value> = BTreeMap::new();
+        for date in &dates {
+            let of_date = format!("channel = \"{}\" AND clearing_date = \"{date}\"", self.channel);
+            self.breaks.extend(self.list("ReconciliationService/ListBreaks", &of_date, "breaks").await?);
+            for (method, field) in [
+                ("PaymentService/ListPayments", "payments"),
+                ("PaymentService/ListRefunds", "refunds"),
+                ("OperatingSubsidyService/ListClaims", "claims"),
+            ] {
+                let found = self.list(method, &of_date, field).await?;
+                records.extend(found.into_iter().map(|record| (text(&record["name"]).to_owned(), record)));
+            }
+        }
+        let claims = format!("channel = \"{}\" AND state = \"APPROVED\"", self.channel);
+        let undated = self.list("OperatingSubsidyService/ListClaims", &claims, "claims").await?;
+        let undated = undated.into_iter().filter(|claim| !text(&claim["order_id"]).is_empty());
+        records.extend(undated.map(|claim| (text(&claim["name"]).to_owned(), claim)));
+        let joined_otherwise = self.beyond(run, &dates, &mut records).await?;
+        self.breaks.retain(|b| text(&b["category"]).ends_with("DIFFERENCE"));
+        self.payments = records.iter().filter(|(name, _)| name.starts_with("payments/")).map(clone).collect();
+        for (name, record) in &records {
+            let row = self.row(name, record).await?;
+            into.write_record(row)?;
+            if joined_otherwise.contains(name) {
+                self.know(text(&record["matched_by"]));
+            }
+        }
+        self.know_lines_of_breaks();
+        Ok(records.len() as u64)
+    }
+
+    /// Records in the view that are of none of the dates; the names of all that were not joined
+    /// by their end-to-end key.
+    async fn beyond(
+        &mut self,
+        run: &str,
+        dates: &[String],
+        records: &mut BTreeMap<String, Value>,
+    ) -> anyhow::Result<std::collections::BTreeSet<String>> {
+        let view = format!("{run}/views/{}", self.session.client.participant().rsplit('/').next().unwrap_or_default());
+        let mut token = String::new();
+        let mut joined_otherwise = std::collections::BTreeSet::new();
+        loop {
+            let request = json!({"name": view, "page_size": 1_000, "page_token": token});
+            let page = self.session.call("ReconciliationService/GetView", request).await?;
+            for row in page["page_rows"].as_array().into_iter().flatten() {
+                let body: Value = serde_json::from_str(text(&row["body"])).context("a row of the view")?;
+                for side in body["ledger"].as_array().into_iter().flatten() {
+                    let name = text(&side["record"]).to_owned();
+                    if body["rule"] != "END_TO_END" {
+                        joined_otherwise.insert(name.clone());
+                    }
+                    if !dates.contains(&text(&side["clearing_date"]).to_owned()) && !records.contains_key(&name) {
+                        let of_record = format!("subject = \"{name}\"");
+                        self.breaks.extend(self.list("ReconciliationService/ListBreaks", &of_record, "breaks").await?);
+                        let record = self.get(&name).await?;
+                        records.insert(name, record);
+                    }
+                }
+            }
+            token = text(&page["next_page_token"]).to_owned();
+            if token.is_empty() {
+                return Ok(joined_otherwise);
+            }
+        }
+    }
+
+    async fn list(&self, method: &str, filter: &str, field: &str) -> anyhow::Result<Vec<Value>> {
+        Ok(self.session.list(method, filter, field).await?)
+    }
+
+    async fn get(&self, name: &str) -> anyhow::Result<Value> {
+        let method = match name.split_once('/') {
+            Some(("payments", _)) => "PaymentService/GetPayment",
+            Some(("refunds", _)) => "PaymentService/GetRefund",
+            Some(("claims", _)) => "OperatingSubsidyService/GetClaim",
+            _ => bail!("{name} is no record of the ledger"),
+        };
+        Ok(self.session.call(method, json!({"name": name})).await?)
+    }
+
+    /// A record in the columns of [`LEDGER_HEADER`].
+    async fn row(&mut self, name: &str, record: &Value) -> anyhow::Result<[String; 14]> {
+        let payment = match name.starts_with("refunds/") {
+            true => self.payment_of(text(&record["payment"])).await?,
+            false => record.clone(),
+        };
+        let state = text(&record["state"]).rsplit("_STATE_").next().unwrap_or_default();
+        let (kind, standing, matched) = match name.split_once('/') {
+            Some(("payments", _)) => {
+                let standing = match state {
+                    "CONFIRMED" | "LATE" => "POSTED",
+                    "RESERVED" => "HELD",
+                    _ => "GONE",
+                };
+                ("PAYMENT", standing, self.matched(text(&record["matched_by"])).await?)
+            }
+            Some(("refunds", _)) => {
+                let standing = if matches!(state, "CONFIRMED" | "MATCHED") { "POSTED" } else { "GONE" };
+                ("REFUND", standing, self.matched(text(&record["matched_by"])).await?)
+            }
+            _ => {
+                let standing = match state {
+                    "PAID" | "ON_STATEMENT" => "POSTED",
+                    "APPROVED" => "HELD",
+                    _ => "GONE",
+                };
+                ("OPERATING_SUBSIDY", standing, if state == "ON_STATEMENT" { "HERE" } else { "" })
+            }
+        };
+        let is_claim = kind == "OPERATING_SUBSIDY";
+        let time = if is_claim { String::new() } else { beijing_text(Timestamp(int(&record["transaction_time_us"])?)) };
+        let institution = text(&payment["institution"]);
+        let dated = text(&record["clearing_date"]);
+        let date = if dated.is_empty() { self.date.to_string() } else { dated.to_owned() };
+        let known = self.known(name, &date, matched == "ELSEWHERE");
+        let (region, institution_region) = match is_claim {
+            true => (&record["payer"], &record["region"]),
+            false => (&payment["region"], &payment["institution_region"]),
+        };
+        Ok([
+            kind.to_owned(),
+            name.to_owned(),
+            if is_claim { String::new() } else { text(&record["merchant_id"]).to_owned() },
+            text(&record["order_id"]).to_owned(),
+            time,
+            int(&record["amount_fen"])?.to_string(),
+            institution.strip_prefix("institutions/").unwrap_or(institution).to_owned(),
+            standing.to_owned(),
+            date,
+            text(region).to_owned(),
+            text(&payment["programme"]).to_owned(),
+            text(institution_region).to_owned(),
+            matched.to_owned(),
+            known,
+        ])
+    }
+
+    async fn payment_of(&mut self, name: &str) -> anyhow::Result<Value> {
+        if let Some(known) = self.payments.get(name) {
+            return Ok(known.clone());
+        }
+        let payment = self.get(name).await?;
+        self.payments.insert(name.to_owned(), payment.clone());
+        Ok(payment)
+    }
+
+    /// By a file of this date, or by another's.
+    async fn matched(&mut self, row: &str) -> anyhow::Result<&'static str> {
+        let Some((file, _)) = row.split_once('#') else { return Ok("") };
+        if !self.files.contains_key(file) {
+            // A region does not see files. What it calls one of this date's then is either so, or the
+            // row's break says what has become of it.
+            let known = self.session.call("ChannelService/GetSettlementFile", json!({"name": file})).await;
+            let here = known.map_or(true, |known| text(&known["clearing_date"]) == self.date.to_string());
+            self.files.insert(file.to_owned(), here);
+        }
+        Ok(if self.files[file] { "HERE" } else { "ELSEWHERE" })
+    }
+
+    /// What has become of a record's break. It is kept under the record's own date, but under the
+    /// run's when the file repeats what another date's has.
+    fn known(&self, record: &str, date: &str, elsewhere: bool) -> String {
+        let run_date = self.date.to_string();
+        let first = if elsewhere { run_date.as_str() } else { date };
+        let of = |date: &str| {
+            let mut found = self.breaks.iter().filter(|b| b["subject"] == record);
+            found.find(|b| b["clearing_date"] == date)
+        };
+        of(first).or_else(|| of(&run_date)).map(state_of).unwrap_or_default()
+    }
+
+    fn know(&mut self, row: &str) {
+        if !row.is_empty() {
+            let line = KnownLine {
+                row: row.to_owned(),
+                region: None,
+                programme: None,
+                institution_region: None,
+                known: String::new(),
+            };
+            self.lines.entry(row.to_owned()).or_insert(line);
+        }
+    }
+
+    fn know_lines_of_breaks(&mut self) {
+        let run_date = self.date.to_string();
+        for row in std::mem::take(&mut self.breaks) {
+            let (subject, is_of_date) = (text(&row["subject"]), row["clearing_date"] == run_date.as_str());
+            if subject.starts_with("files/") && is_of_date {
+                let named = |field: &str| Some(text(&row[field]).to_owned()).filter(|text| !text.is_empty());
+                let line = KnownLine {
+                    row: subject.to_owned(),
+                    region: named("region").and_then(|region| region.parse().ok()),
+                    programme: named("programme"),
+                    institution_region: named("institution_region").and_then(|region| region.parse().ok()),
+                    known: state_of(&row),
+                };
+                self.lines.insert(subject.to_owned(), line);
+            }
+            let rows: Vec<String> =
+                row["rows"].as_array().into_iter().flatten().map(|row| text(row).to_owned()).collect();
+            rows.iter().for_each(|row| self.know(row));
+        }
+    }
+}
+
+fn clone((name, record): (&String, &Value)) -> (String, Value) {
+    (name.clone(), record.clone())
+}
+
+/// `RESOLVED`, or the class of an open break.
+fn state_of(row: &Value) -> String {
+    let part = |field: &str, prefix: &str| text(&row[field]).trim_start_matches(prefix).to_owned();
+    match part("state", "BREAK_STATE_").as_str() {
+        "RESOLVED" => "RESOLVED".to_owned(),
+        _ => part("break_class", "BREAK_CLASS_"),
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// Integers of 64 bits are texts in JSON; zero is left out.
+fn int(value: &Value) -> anyhow::Result<i64> {
+    match value {
+        Value::Null => Ok(0),
+        Value::String(text) => text.parse().with_context(|| format!("{text:?} is no integer")),
+        other => {
+            ensure!(other.is_i64(), "{other} is no integer");
+            Ok(other.as_i64().unwrap_or_default())
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Two computations of one view: the gateway's, on either database, and `jjj recon compute`'s, offline
+//! from what `jjj recon export` wrote. The same bytes, the same roots; a single fen, and others.
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use jjj_domain::recon::file::LineKind;
+use jjj_domain::recon::file::{ControlTotals, HEADER, LineStatus, SettlementLine, render_line, render_trailer};
+use jjj_domain::time::Timestamp;
+use jjj_tests::both_databases;
+use jjj_tests::campaign::{seed, sized};
+use jjj_tests::gateway::{Gateway, Site, jjj};
+use jjj_tests::postgres::TestDatabase;
+use jjj_tests::world::{BOOK, CHEN, Systems, UNIONPAY, World, authorise, digest, done, int, names};
+use serde_json::{Value, json};
+
+both_databases!(a_view_is_the_same_from_an_export, killed_in_a_run);
+
+/// Who looks at the whole, and a region each.
+const VIEWERS: [(&str, &str); 3] =
+    [("gateway/admins/li", "gateway"), ("regions/110000/admins/sun", "110000"), ("regions/130000/admins/ma", "130000")];
+
+async fn a_view_is_the_same_from_an_export(db: TestDatabase) {
+    let site = Site::init(db.url());
+    let gateway = site.serve();
+    let systems = Systems::of(&gateway);
+    let world = World::build(&systems, 2, 4).await;
+    let mut lines = Vec::new();
+    for (n, bill) in world.bills.iter().enumerate() {
+        let ask = authorise(bill, 10_000, &format!("COMPUTE{n:04}"), systems.unionpay.client.now_us());
+        let payment = done(&systems.unionpay, "PaymentService/AuthorizePayment", ask).await["payment"].clone();
+        let confirm = json!({"payment": payment["name"], "amount_fen": "10000", "clearing_date": world.yesterday});
+        done(&systems.unionpay, "PaymentService/ConfirmPayment", confirm).await;
+        lines.push(line(n, &payment));
+    }
+    // Matched; the channel alone; another amount; not in the file; twice.
+    lines[1].order_id = "UNKNOWN00001".to_owned();
+    lines[2].amount_fen += 5;
+    let twice = lines[0].clone();
+    lines.push(SettlementLine { line: lines.len() as i64 + 2, ..twice });
+    let content = settlement_file(&lines);
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("day.csv");
+    std::fs::write(&file, &content).expect("a file");
+    let run = reconciled(&systems, &world, &content).await;
+    for round in ["first", "again"] {
+        let name = run["name"].as_str().expect("a name");
+        for (viewer, code) in VIEWERS {
+            let out = folder.path().join(format!("{round}-{code}"));
+            let exported = at(&site, &gateway, &["recon", "export", name, "--out", text(&out), "--as", viewer]);
+            assert!(exported.status.success(), "{}", String::from_utf8_lossy(&exported.stderr));
+            let rows = out.join("rows.jsonl");
+            let computed = compute(&out, &file, code, Some(&rows)).expect("computed");
+            let (stated, bodies) = view(&gateway, viewer, &format!("{name}/views/{code}")).await;
+            assert_eq!(std::fs::read_to_string(&rows).expect("rows"), bodies, "{round} {code}");
+            assert_eq!(root_of(&computed, code), stated, "{round} {code}");
+            if code == "gateway" {
+                assert_eq!(computed["root"], hex_of(&run["root_hash"]), "{round}");
+            }
+        }
+        if round == "first" {
+            // The same file: nothing new, the same rows.
+            let start = json!({"channel": UNIONPAY, "clearing_date": world.yesterday});
+            let again = done(&systems.chen, "ReconciliationService/StartRun", start).await["run"].clone();
+            assert_eq!(again["root_hash"], run["root_hash"]);
+        }
+    }
+
+    // One fen in the ledger's row: another root. One in the file: not the run's file.
+    let out = folder.path().join("first-130000");
+    let ledger = out.join("ledger.csv");
+    let before = root_of(&compute(&out, &file, "130000", None).expect("computed"), "130000");
+    let rows = std::fs::read_to_string(&ledger).expect("rows");
+    std::fs::write(&ledger, rows.replacen(",10000,", ",10001,", 1)).expect("rows");
+    assert_ne!(root_of(&compute(&out, &file, "130000", None).expect("computed"), "130000"), before);
+    std::fs::write(&file, content.replacen(",10000,", ",10001,", 1)).expect("a file");
+    let refused = compute(&out, &file, "130000", None).expect_err("another file");
+    assert!(refused.contains("is none of the run's files"), "{refused}");
+
+    assert!(gateway.stop().success());
+    site.verify();
+}
+
+/// The gateway dies at random moments of a run, again and again; what the last run books and finds is what
+/// one run alone would have.
+async fn killed_in_a_run(db: TestDatabase) {
+    const EACH: usize = 8;
+    let (kills, seed) = (sized(8, 200), seed());
+    let mut draw = fastrand::Rng::with_seed(seed);
+    let site = Site::init(db.url());
+    let mut gateway = site.serve();
+    let systems = Systems::of(&gateway);
+    let world = World::build(&systems, 2, 12).await;
+    let at = systems.unionpay.client.now_us();
+    let order = |n: usize| format!("KILLED{n:06}");
+    let ask = |n: usize| authorise(&world.bills[n % world.bills.len()], 1_000, &order(n), at);
+    let asked = (0..world.bills.len() * EACH).map(ask).collect();
+    let payments = names(&systems.unionpay, "PaymentService/AuthorizePayment", asked, "payment").await;
+    let confirm = |name: &String| json!({"payment": name, "amount_fen": "1000", "clearing_date": world.yesterday});
+    let confirms = payments.iter().map(confirm).collect();
+    names(&systems.unionpay, "PaymentService/ConfirmPayment", confirms, "payment").await;
+    let listed = systems.unionpay.list("PaymentService/ListPayments", "", "payments").await.expect("payments");
+    let mut lines: Vec<SettlementLine> = listed.iter().enumerate().map(|(n, payment)| line(n, payment)).collect();
+    lines.iter_mut().for_each(|line| (line.amount_fen, line.fee_fen) = (1_000, 2));
+    let mut unknown = lines[0].clone();
+    (unknown.order_id, unknown.line) = ("UNKNOWN00001".to_owned(), lines.len() as i64 + 2);
+    lines.push(unknown);
+    let content = settlement_file(&lines);
+    delivered(&systems, &world, &content).await;
+
+    let start = json!({"channel": UNIONPAY, "clearing_date": world.yesterday});
+    let mut cut_short = 0;
+    for _ in 0..kills {
+        let (session, request) = (gateway.session(CHEN), start.clone());
+        let run = tokio::spawn(async move { session.call("ReconciliationService/StartRun", request).await });
+        tokio::time::sleep(Duration::from_millis(draw.u64(..250))).await;
+        gateway.kill();
+        cut_short += usize::from(run.await.expect("a call").is_err());
+        gateway = site.serve();
+    }
+    println!("{cut_short} of {kills} runs were cut short");
+    assert!(cut_short > 0, "no kill hit a run");
+    let systems = Systems::of(&gateway);
+    let run = done(&systems.chen, "ReconciliationService/StartRun", start.clone()).await["run"].take();
+    let again = done(&systems.chen, "ReconciliationService/StartRun", start).await["run"].take();
+    assert_eq!(run["root_hash"], again["root_hash"]);
+    assert_eq!(run["breaks_open"], "1", "{run:#}");
+    let trial = done(&systems.beijing, "LedgerService/GetTrialBalance", json!({"book": BOOK})).await;
+    let balance = |kind: &str| -> i64 {
+        let lines = trial["lines"].as_array().expect("lines").iter();
+        lines.filter(|line| line["kind"] == kind).map(|line| int(&line["balance_fen"]).abs()).sum()
+    };
+    let fen = payments.len() as i64 * 1_000;
+    assert_eq!(balance("clearing"), 0, "{trial:#}");
+    assert_eq!(balance("payable") + balance("fee_payable"), fen + 1_000, "{trial:#}");
+    assert_eq!(balance("suspense"), 1_000, "{trial:#}");
+    assert!(gateway.stop().success());
+    site.verify();
+}
+
+fn line(n: usize, payment: &Value) -> SettlementLine {
+    let field = |name: &str| payment[name].as_str().unwrap_or_default().to_owned();
+    SettlementLine {
+        line: n as i64 + 2,
+        byte_offset: 0,
+        kind: LineKind::Payment,
+        merchant_id: field("merchant_id"),
+        order_id: field("order_id"),
+        transaction_time: Timestamp(int(&payment["transaction_time_us"])),
+        amount_fen: 10_000,
+        fee_fen: 20,
+        status: LineStatus::Success,
+        institution: field("institution").replace("institutions/", ""),
+        original_order_id: None,
+    }
+}
+
+/// Lines and trailer.
+fn settlement_file(lines: &[SettlementLine]) -> String {
+    let (mut totals, mut text) = (ControlTotals::default(), format!("{}\n", HEADER.join(",")));
+    for line in lines {
+        totals.rows += 1;
+        totals.amount_fen += line.amount_fen;
+        totals.fee_fen += line.fee_fen;
+        text += &(render_line(line).join(",") + "\n");
+    }
+    text + &render_trailer(totals).join(",") + "\n"
+}
+
+async fn reconciled(systems: &Systems, world: &World, content: &str) -> Value {
+    delivered(systems, world, content).await;
+    let start = json!({"channel": UNIONPAY, "clearing_date": world.yesterday});
+    done(&systems.chen, "ReconciliationService/StartRun", start).await["run"].take()
+}
+
+async fn delivered(systems: &Systems, world: &World, content: &str) {
+    let begin = json!({"clearing_date": world.yesterday, "format": "FILE_FORMAT_CSV",
+                       "content": "FILE_CONTENT_SETTLEMENT", "file_name": "day.csv",
+                       "size_bytes": content.len().to_string(), "sha256": digest(content)});
+    let file = done(&systems.unionpay, "ChannelService/BeginUpload", begin).await["file"]["name"].take();
+    let chunk = json!({"file": file, "offset": "0", "data": BASE64_STANDARD.encode(content)});
+    done(&systems.unionpay, "ChannelService/UploadChunk", chunk).await;
+    done(&systems.unionpay, "ChannelService/CompleteUpload", json!({"file": file})).await;
+}
+
+fn at(site: &Site, gateway: &Gateway, args: &[&str]) -> Output {
+    let sandbox = site.dir().display().to_string();
+    jjj(&[args, &["--sandbox", &sandbox, "--gateway", &gateway.address]].concat())
+}
+
+fn compute(export: &Path, file: &Path, code: &str, rows: Option<&PathBuf>) -> Result<Value, String> {
+    let ledger = export.join("ledger.csv");
+    let mut args = vec!["recon", "compute", "--json", "--ledger", text(&ledger), "--file", text(file)];
+    let region = format!("regions/{code}");
+    if code != "gateway" {
+        args.extend(["--region", &region]);
+    }
+    args.extend(rows.iter().flat_map(|rows| ["--rows", text(rows)]));
+    let output = jjj(&args);
+    match output.status.success() {
+        true => Ok(serde_json::from_slice(&output.stdout).expect("JSON")),
+        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+    }
+}
+
+fn root_of(computed: &Value, code: &str) -> String {
+    let participant = if code == "gateway" { code.to_owned() } else { format!("regions/{code}") };
+    let views = computed["views"].as_array().expect("views");
+    let view = views.iter().find(|view| view["participant"] == participant).expect("the view");
+    view["root"].as_str().expect("a root").to_owned()
+}
+
+/// The root that the gateway states, and the rows it covers, one a line.
+async fn view(gateway: &Gateway, viewer: &str, name: &str) -> (String, String) {
+    let request = json!({"name": name, "page_size": 1_000});
+    let view = done(&gateway.session(viewer), "ReconciliationService/GetView", request).await;
+    let rows = view["page_rows"].as_array().expect("rows");
+    let bodies = rows.iter().map(|row| format!("{}\n", row["body"].as_str().expect("a body")));
+    (hex_of(&view["root_hash"]), bodies.collect())
+}
+
+fn hex_of(base64: &Value) -> String {
+    hex::encode(BASE64_STANDARD.decode(base64.as_str().expect("bytes")).expect("base64"))
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path of text")
+}
