@@ -63,7 +63,7 @@ CREATE INDEX administrators_by_participant ON administrators (participant, admin
 -- Policy bodies by kind, scope and effective date; the newest version of the newest date not after the day asked for is in force.
 CREATE TABLE policies (
     kind TEXT NOT NULL CHECK (kind IN ('gate', 'programme', 'agreement', 'record_kind', 'contract_caps', 'channel',
-        'operating_subsidy', 'settlement_account', 'calendar', 'accounting', 'breaks')),
+        'operating_subsidy', 'settlement_account', 'calendar', 'breaks', 'accounting')),
     scope TEXT NOT NULL,
     effective_from TEXT NOT NULL,
     version INTEGER NOT NULL,
@@ -880,7 +880,8 @@ CREATE TABLE alerts (
         'AMOUNT_MISMATCH', 'FEE_MISMATCH', 'PAID_AFTER_REVOCATION',
         'PAID_WITHOUT_CONTRACT', 'CONDITION_UNMET', 'LATE_CONFIRMATION', 'OVERSPENT',
         'BILL_EXCEEDED', 'GRANT_WITHOUT_BASIS', 'CREDIT_FAILED', 'CONTRADICTION',
-        'FILE_MISSING', 'CONTROL_TOTAL', 'BALANCE_MISMATCH', 'MISSING_FIELD')),
+        'FILE_MISSING', 'CONTROL_TOTAL', 'BALANCE_MISMATCH', 'MISSING_FIELD',
+        'PAYOUT_MISMATCH', 'PAYOUT_MISSING')),
     cause TEXT NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('OPEN', 'OVER')),
     members INTEGER NOT NULL,

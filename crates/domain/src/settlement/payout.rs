@@ -11,6 +11,7 @@ use crate::key;
 use crate::ledger::{Account, AccountKind, EntryKind, Transfer};
 use crate::names::{Collection, Name};
 use crate::policy::{self, ChannelPolicy};
+use crate::recon::breaks::Terms;
 use crate::recon::run::Gather;
 use crate::recon::{BreakClass, BreakRow, FieldDifference, breaks};
 use crate::rejection::Reason;
@@ -175,7 +176,10 @@ fn settle(snapshot: &Snapshot, call: &Call, row: PayoutRow, kind: &'static str) 
         cleared.tell(leaf);
     }
     let change = match known {
-        None if opens => Some(opened(&row, &found, differences, name, call)),
+        None if opens => {
+            let terms = Terms::load(snapshot, &row.channel, call.now.date())?;
+            Some(opened(&terms, &row, &found, differences, name, call))
+        }
         Some(known) if !opens && known.is_open() => Some(breaks::clear(&known, &run, call.now)),
         _ => None,
     };
@@ -255,20 +259,27 @@ fn differences(payout: &PayoutRow, found: &Found) -> Vec<FieldDifference> {
     differences
 }
 
-fn opened(payout: &PayoutRow, found: &Found, fields: Vec<FieldDifference>, name: String, call: &Call) -> BreakRow {
+fn opened(
+    terms: &Terms,
+    payout: &PayoutRow,
+    found: &Found,
+    fields: Vec<FieldDifference>,
+    name: String,
+    call: &Call,
+) -> BreakRow {
     let class = BreakClass::PayoutMismatch;
     let due_fen: i64 = found.statements.iter().map(|s| s.net_fen).sum();
     let is_of_amount = !found.statements.is_empty() && fields.iter().all(|f| f.field == "amount_fen");
     let amount_fen = if is_of_amount { (payout.amount_fen - due_fen).abs() } else { payout.amount_fen.abs() };
     let row = match found.statements.first() {
-        Some(statement) => about(statement, name, class, amount_fen, call),
-        None => BreakRow {
+        Some(statement) => about(terms, statement, name, class, amount_fen, call),
+        None => terms.judged(BreakRow {
             channel: Some(payout.channel.clone()),
             amount_fen,
-            priority: breaks::priority(class, amount_fen),
             rule: class.to_string(),
             ..breaks::open(name, class, "", payout.paid_on, call.now)
-        },
+        }),
     };
-    BreakRow { subject: payout.payout.clone(), fields: Json(fields), ..row }
+    let (subject, cause, due_on) = (payout.payout.clone(), breaks::cause_of(&fields), row.due_on);
+    BreakRow { due_on, ..terms.judged(BreakRow { subject, cause, fields: Json(fields), ..row }) }
 }

@@ -11,6 +11,7 @@ use crate::ledger::{Account, AccountKind, AccountRow, EntryKind};
 use crate::names::Participant;
 use crate::participant::ParticipantRow;
 use crate::policy::{self, CalendarPolicy, ChannelPolicy, WorkingDays};
+use crate::recon::breaks::Terms;
 use crate::recon::run::Gather;
 use crate::recon::stake::StakeKind;
 use crate::recon::{BreakClass, BreakRow, BreakState, RunRow, RunState, breaks};
@@ -385,12 +386,13 @@ fn withheld(snapshot: &Snapshot, channel: &Participant) -> Result<BTreeMap<Accou
 fn missing(snapshot: &Snapshot, call: &Call, channel: &Participant) -> Result<Vec<BreakRow>, Stop> {
     let today = call.now.date();
     let open = snapshot.list::<StatementRow>(&["channel", "state"], key![channel.clone(), StatementState::Open])?;
+    let terms = Terms::load(snapshot, channel, today)?;
     let mut gather = Gather::default();
     let mut missing = Vec::new();
     for row in open.iter().filter(|row| row.due_on < today) {
         let name = breaks::finding_name(BreakClass::PayoutMissing, None, &row.statement);
         if let Some(None) = gather.ask(snapshot.get::<BreakRow>(key![name.clone()]))? {
-            missing.push(about(row, name, BreakClass::PayoutMissing, row.net_fen, call));
+            missing.push(about(&terms, row, name, BreakClass::PayoutMissing, row.net_fen, call));
         }
     }
     gather.end()?;
@@ -398,16 +400,22 @@ fn missing(snapshot: &Snapshot, call: &Call, channel: &Participant) -> Result<Ve
 }
 
 /// A new break about a statement.
-pub(super) fn about(row: &StatementRow, name: String, class: BreakClass, amount_fen: i64, call: &Call) -> BreakRow {
-    BreakRow {
+pub(super) fn about(
+    terms: &Terms,
+    row: &StatementRow,
+    name: String,
+    class: BreakClass,
+    amount_fen: i64,
+    call: &Call,
+) -> BreakRow {
+    let new = BreakRow {
         channel: Some(row.channel.clone()),
         region: Some(row.region.clone()),
         programme: Some(row.programme.clone()),
         institution_region: row.institution_region.clone(),
         amount_fen,
-        priority: breaks::priority(class, amount_fen),
         rule: class.to_string(),
-        due_on: row.due_on,
         ..breaks::open(name, class, &row.statement, row.clearing_date, call.now)
-    }
+    };
+    BreakRow { due_on: row.due_on, ..terms.judged(new) }
 }

@@ -26930,8 +26930,12 @@ pub struct Run {
     /// Version, from 1.
     #[prost(int64, tag = "18")]
     pub version: i64,
+    /// What its rows were matched under, canonical JSON: `in_grace`, `fee`, `fallbacks`, `tolerances`.
+    /// With the rows and the files, all that its views rest on; `jjj recon compute` reads it.
+    #[prost(string, tag = "19")]
+    pub terms: ::prost::alloc::string::String,
     /// Output: where the signatures under its views stand now.
-    #[prost(message, repeated, tag = "19")]
+    #[prost(message, repeated, tag = "20")]
     pub signatures: ::prost::alloc::vec::Vec<ViewSignature>,
 }
 /// A channel's clearing date as it stands.
