@@ -111,7 +111,7 @@ pub struct Context {
     pub codes: TransactionCodes,
 }
 
-/// The rows of a file.
+/// The rows of a file; evidence has none.
 pub fn rows<'a>(format: FileFormat, source: impl Read + 'a, context: Context) -> Box<dyn Iterator<Item = Row> + 'a> {
     match format {
         FileFormat::Csv => Box::new(csv::Reader::new(source)),
@@ -120,6 +120,7 @@ pub fn rows<'a>(format: FileFormat, source: impl Read + 'a, context: Context) ->
         FileFormat::UnionpayZme => Box::new(unionpay::Reader::new(unionpay::Kind::Zme, source, context)),
         FileFormat::Camt053 => Box::new(camt::Reader::new(camt::Message::Statement, source)),
         FileFormat::Camt054 => Box::new(camt::Reader::new(camt::Message::Notification, source)),
+        FileFormat::Other => Box::new(std::iter::empty()),
     }
 }
 

@@ -90,7 +90,7 @@ fn check(format: FileFormat, bytes: &[u8], outcome: &Outcome, records: Vec<Recor
                 }
             }
         }
-        FileFormat::UnionpayZip => {}
+        FileFormat::UnionpayZip | FileFormat::Other => {}
         FileFormat::Camt053 | FileFormat::Camt054 => {
             let is_whole = records.iter().any(|record| matches!(record, Record::Statement(_)));
             let has_faults = outcome.iter().any(|text| text.starts_with("Ntry"));

@@ -325,6 +325,18 @@ text_enum! {
     }
 }
 
+impl ChannelPolicy {
+    /// How many files of a clearing date are still to come, given the merchants of those that are here, and
+    /// of which expected merchants.
+    pub fn lacking<'a>(&self, here: impl Iterator<Item = &'a str>) -> (i64, Vec<String>) {
+        let mut files = self.expected_files;
+        let here: BTreeSet<&str> = here.inspect(|_| files -= 1).collect();
+        let lacks = |merchant: &&String| !here.contains(merchant.as_str());
+        let merchants: Vec<String> = self.expected_merchants.iter().filter(lacks).cloned().collect();
+        (files.max(merchants.len() as i64).max(0), merchants)
+    }
+}
+
 impl SettlementCycle {
     pub fn ends_on(self, date: Date) -> bool {
         match self {

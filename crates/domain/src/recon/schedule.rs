@@ -41,7 +41,7 @@ impl Day {
     }
 
     pub fn lacks_files(&self) -> bool {
-        (self.files.len() as i64) < self.policy.expected_files
+        self.policy.lacking(self.files.iter().map(|f| f.merchant_id.as_str())).0 > 0
     }
 
     /// When the gateway runs it, with the files there are now; `None` when they have been run, or
@@ -126,7 +126,7 @@ impl Command for ScheduledRun {
 mod tests {
     use super::*;
     use crate::policy::SchedulePolicy;
-    use crate::recon::{ExpectedFile, FileContent, FileFormat, FileState, LegCounts, RunState};
+    use crate::recon::{ExpectedFile, FileContent, FileFormat, FileState, LegCounts, RunState, RunTerms};
     use crate::time::HOUR_US;
     use crate::value::Json;
 
@@ -155,6 +155,7 @@ mod tests {
             rejected_rows: 0,
             rejections: Json(vec![]),
             refusal: None,
+            refusal_detail: String::new(),
             superseded_by: None,
             recorded_at_us: arrived,
             version: 2,
@@ -162,16 +163,18 @@ mod tests {
     }
 
     fn run_of(files: &[&str]) -> Arc<RunRow> {
-        let seen = |f: &&str| ExpectedFile { file: Some((*f).to_owned()), sha256: None };
+        let seen = |f: &&str| ExpectedFile { merchant_id: String::new(), file: Some((*f).to_owned()), sha256: None };
+        let absent = ExpectedFile { merchant_id: String::new(), file: None, sha256: None };
         Arc::new(RunRow {
             run: "runs/unionpay-20261116-1".into(),
             channel: "channels/unionpay".parse().unwrap(),
             clearing_date: DATE.parse().unwrap(),
             number: 1,
             state: RunState::Incomplete,
-            expected_files: Json(files.iter().map(seen).chain([ExpectedFile { file: None, sha256: None }]).collect()),
+            expected_files: Json(files.iter().map(seen).chain([absent]).collect()),
             files_complete: false,
             cut: 0,
+            terms: Json(RunTerms { in_grace: true, fee: None, fallbacks: vec![], tolerances: vec![] }),
             ledger_leg: Json(LegCounts::default()),
             channel_leg: Json(LegCounts::default()),
             identities: Json(vec![]),

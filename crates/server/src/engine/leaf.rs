@@ -237,7 +237,7 @@ impl LeafView {
     /// The leaf's row of a table with this key, as stored.
     pub fn values(&self, spec: &TableSpec, key: &[Value]) -> Option<&[Value]> {
         let mut of_table = self.rows.iter().filter(|(own, _)| own.name == spec.name);
-        of_table.find(|(spec, values)| spec.key_of(values) == key).map(|(_, values)| values.as_slice())
+        of_table.find(|(spec, values)| spec.key_of(values) == key).map(|(_, values)| &**values)
     }
 }
 

@@ -13,7 +13,7 @@ use jjj_domain::names::{Collection, Name, Participant};
 use jjj_domain::payment::{PaymentQueryRow, PaymentRow};
 use jjj_domain::recon::refusal::{FileRefusal, RefusalReason};
 use jjj_domain::recon::upload::{BeginUpload, CompleteUpload};
-use jjj_domain::recon::{FileRow, FileState};
+use jjj_domain::recon::{FileContent, FileRow, FileState};
 use jjj_domain::rejection::{Reason, Rejection};
 use jjj_domain::row::{Row, StoredFault};
 use jjj_domain::subsidy::ClaimRow;

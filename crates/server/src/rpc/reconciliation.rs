@@ -238,7 +238,7 @@ impl ReconciliationService for ReconciliationApi {
         drop(session);
         let attached = attached.ok_or_else(|| refuse(Reason::RecordNotFound.field("file").var("name", file)))?;
         let data = files::chunk(&self.0, &attached, q.chunk).await?;
-        Ok(Response::new(pb::ReadAttachmentResponse { data: data.into() }))
+        Ok(Response::new(pb::ReadAttachmentResponse { data }))
     }
 
     async fn withdraw_proposal(

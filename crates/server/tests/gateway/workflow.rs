@@ -110,8 +110,9 @@ async fn a_break_is_worked_on(database: TestDatabase) {
     }
     assert_eq!(whole, bytes);
     for (file, chunk, expected) in [(&same.name, 0, "RECORD_NOT_FOUND"), (&stored.name, -1, "FIELD_OUT_OF_RANGE")] {
-        let refused = ask::<pb::ReadAttachmentResponse>(&world, &guo, service!("ReadAttachment"), &read(file, chunk));
-        assert_eq!(reason(&refused.await.unwrap_err()), expected);
+        let request = read(file, chunk);
+        let refused = ask::<pb::ReadAttachmentResponse>(&world, &guo, service!("ReadAttachment"), &request).await;
+        assert_eq!(reason(&refused.unwrap_err()), expected);
     }
 
     let propose = pb::ProposeResolutionRequest {

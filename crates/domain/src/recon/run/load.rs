@@ -114,10 +114,7 @@ impl Day {
         let policy = policy.expect("gathered");
         let calendar = calendar.expect("gathered");
         let faultless = run.files.iter().all(|f| f.parsed.rejected.is_empty() && f.parsed.totals_agree());
-        let here: BTreeSet<&str> = run.files.iter().map(|f| f.merchant_id.as_str()).collect();
-        let lacks = |merchant: &&String| !here.contains(merchant.as_str());
-        let missing_merchants: Vec<String> = policy.expected_merchants.iter().filter(lacks).cloned().collect();
-        let missing_files = (policy.expected_files - run.files.len() as i64).max(missing_merchants.len() as i64);
+        let (missing_files, missing_merchants) = policy.lacking(run.files.iter().map(|f| f.merchant_id.as_str()));
         let own = run.files.iter().flat_map(|f| std::iter::once(&f.file).chain(&f.supersedes)).cloned();
         let mut day = Self {
             due_on: breaks::due_on(&*calendar, date, policy.grace_working_days),

@@ -37,7 +37,7 @@ impl World {
         let leaves = self.sim.decisions.iter().flat_map(|d| &d.leaves).filter(|leaf| leaf.record == name);
         let row = |leaf: &crate::decision::Leaf| {
             let write = leaf.writes.iter().find(|w| w.spec.name == "breaks").expect("a version of the break");
-            <BreakRow as crate::row::Row>::from_values(write.values.clone()).unwrap()
+            <BreakRow as crate::row::Row>::from_values(write.values.to_vec()).unwrap()
         };
         leaves.map(|leaf| row(leaf).step).collect()
     }
@@ -61,6 +61,7 @@ impl World {
             rejected_rows: 0,
             rejections: Json(vec![]),
             refusal: None,
+            refusal_detail: String::new(),
             superseded_by: None,
             recorded_at_us: self.now,
             version: 2,
