@@ -10,6 +10,8 @@ mod receipt;
 mod recognition;
 mod request;
 mod request_forged;
+mod sd_jwt;
+mod sd_recognition;
 mod seal;
 mod status_list;
 mod suite;
