@@ -11,6 +11,7 @@ mod month;
 mod output;
 mod policy;
 mod receipt;
+mod recognition;
 mod recon;
 mod serve;
 mod verify;
@@ -52,6 +53,8 @@ enum Command {
     Keys(keys::Args),
     /// Everything that proves a version of a record, in one file: `jjj verify receipt` checks it offline.
     Receipt(receipt::Args),
+    /// A recognition as an SD-JWT: fetch it, show what its holder chooses of it, verify what is shown.
+    Recognition(recognition::Args),
     /// Check every identity, leaf and piece of evidence of a database.
     Verify(verify::Args),
     /// Witness the log for a region: cosign its heads, remember them, refuse what does not extend them.
@@ -86,6 +89,7 @@ fn main() -> ExitCode {
             Command::Policy(args) => policy::run(args).await,
             Command::Keys(args) => keys::run(args).await,
             Command::Receipt(args) => receipt::run(args).await,
+            Command::Recognition(args) => recognition::run(args).await,
             Command::Verify(args) => verify::run(args).await,
             Command::Witness(args) => witness::run(args).await,
             Command::Call(args) => call::run(args).await,

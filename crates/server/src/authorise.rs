@@ -265,6 +265,7 @@ pub const TABLE: &[Rule] = &[
     rule("RecognitionService/ListRecognitions", REGIONS | GA, Concerned),
     rule("RecognitionService/ListRecognitionVersions", REGIONS | GA, Concerned),
     rule("RecognitionService/GetRecognitionToken", REGIONS, Concerned),
+    rule("RecognitionService/GetSdRecognition", REGIONS, Concerned),
     rule("RecognitionService/GetStatusList", ALL, Any),
     // People reconcile, never systems: who proposes does not approve, who signs did neither.
     rule("ReconciliationService/StartRun", RA | GA, Any),

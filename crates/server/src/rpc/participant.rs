@@ -18,7 +18,6 @@ use jjj_domain::snapshot::{Snapshot, Stop};
 use jjj_domain::time::Timestamp;
 use jjj_token::confirmation::{decode_unverified_kid, verify_confirmation};
 use jjj_token::thumbprint::certificate_sha256;
-use jjj_token::{Jwk, VerifyingKey};
 use jjj_wire::parse::who;
 use jjj_wire::participant::{ADMINISTRATOR, PARTICIPANT, administrator, key_name};
 use jjj_wire::pb;
@@ -40,7 +39,6 @@ use crate::gateway::Gateway;
 pub struct ParticipantApi(pub Arc<Gateway>);
 
 const MAX_PEM_LEN: usize = 16 * 1024;
-const MAX_JWK_LEN: usize = 1_000;
 const MAX_CONFIRMATIONS: usize = 10;
 
 const PARTICIPANTS: &[Field] = &[("kind", Some("kind")), ("standing", Some("standing"))];
@@ -284,18 +282,9 @@ fn check_holder(name: &str, asked: &Asked<'_>) -> Result<(), Rejection> {
 }
 
 fn new_key(jwk_field: &str, jwk: &str, fingerprint_field: &str, fingerprint: &str) -> Result<NewKey, Rejection> {
-    let jwk = fields::required(jwk_field, jwk)?;
-    if jwk.len() > MAX_JWK_LEN {
-        return Err(Reason::FieldTooLong.field(jwk_field).var("limit", MAX_JWK_LEN));
-    }
-    let malformed = |error: &dyn std::fmt::Display| {
-        let expected = format!("a public key OKP/Ed25519 or EC/P-256 as JSON Web Key ({error})");
-        Reason::FieldMalformed.field(jwk_field).var("expected", expected)
-    };
-    let jwk = Jwk::from_json(jwk.as_bytes()).map_err(|e| malformed(&e))?;
-    let key = VerifyingKey::from_jwk(&jwk).map_err(|e| malformed(&e))?;
+    let key = fields::key(jwk_field, fields::required(jwk_field, jwk)?)?;
     let fingerprint = fields::required_text(fingerprint_field, fingerprint, 43)?;
-    Ok(NewKey { kid: key.kid().to_owned(), jwk: jwk.to_json(), fingerprint })
+    Ok(NewKey { kid: key.kid().to_owned(), jwk: key.jwk().to_json(), fingerprint })
 }
 
 /// A CA certificate, stored as nothing but itself: what stands around it in the text is dropped.
