@@ -75,7 +75,8 @@ async fn issued_presented_verified() {
     assert!(!rec.contains_key("subject") && !said.contains(&world.elders[0]), "{said}");
     let (ended_well, said) = verify(&shown, &asked);
     assert!(ended_well, "{said}");
-    for told in ["regions/130000 recognizes the ASSESSMENT", "About whom is not shown.", "mobility: ", "Status: VALID."] {
+    for told in ["regions/130000 recognizes the ASSESSMENT", "About whom is not shown.", "mobility: ", "Status: VALID."]
+    {
         assert!(said.contains(told), "{told}: {said}");
     }
     let (ended_well, said) = verify(&issued, &[]);

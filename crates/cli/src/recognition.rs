@@ -13,9 +13,7 @@ use jjj_token::sd_jwt::{Challenge, bind};
 use jjj_token::sd_recognition::{
     SdRecognitionError, decode_unverified, decode_unverified_kid, present_sd_recognition, verify_sd_recognition,
 };
-use jjj_token::status_list::{
-    self, StatusListError, TokenStatus, status_of, verify_status_list,
-};
+use jjj_token::status_list::{self, StatusListError, TokenStatus, status_of, verify_status_list};
 use jjj_token::{Jwk, SigningKey, VerifyingKey, recognition};
 use jjj_wire::pb;
 use serde_json::{Value, json};
@@ -246,8 +244,12 @@ fn told(claims: &Value, status: Option<TokenStatus>, args: &Verify) -> String {
     let (level, native, quality) = (text("recognized"), text("native"), text("quality"));
     let gateway = &args.issuer;
     say(
-        format!("网关 {gateway} 签名：{recognizer} 认可 {issuer} 的 {kind}（{scheme}），等级 {level}（原等级 {native}，{quality}）。"),
-        format!("Signed by the gateway {gateway}: {recognizer} recognizes the {kind} ({scheme}) of {issuer} as level {level} (natively {native}, {quality})."),
+        format!(
+            "网关 {gateway} 签名：{recognizer} 认可 {issuer} 的 {kind}（{scheme}），等级 {level}（原等级 {native}，{quality}）。"
+        ),
+        format!(
+            "Signed by the gateway {gateway}: {recognizer} recognizes the {kind} ({scheme}) of {issuer} as level {level} (natively {native}, {quality})."
+        ),
     );
     let (from, until) = (day("nbf"), day("exp"));
     say(format!("有效期自 {from} 至 {until}（不含）。"), format!("Valid from {from} until {until}, exclusive."));
@@ -266,10 +268,9 @@ fn told(claims: &Value, status: Option<TokenStatus>, args: &Verify) -> String {
         ),
     }
     match &args.challenge.aud {
-        Some(aud) => say(
-            format!("由持有人的密钥为 {aud} 签名出示。"),
-            format!("Shown by the holder of its key, for {aud}."),
-        ),
+        Some(aud) => {
+            say(format!("由持有人的密钥为 {aud} 签名出示。"), format!("Shown by the holder of its key, for {aud}."))
+        }
         None => say("未核对出示人。".to_owned(), "Who shows it was not checked.".to_owned()),
     }
     lines.join("\n") + "\n"

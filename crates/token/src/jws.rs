@@ -201,11 +201,7 @@ pub(crate) fn sign<T: Serialize>(key: &SigningKey, typ: &'static str, claims: &T
 }
 
 /// As [`sign`], of tokens that name no key.
-pub(crate) fn sign_unnamed<T: Serialize>(
-    key: &SigningKey,
-    typ: &'static str,
-    claims: &T,
-) -> Result<String, SignError> {
+pub(crate) fn sign_unnamed<T: Serialize>(key: &SigningKey, typ: &'static str, claims: &T) -> Result<String, SignError> {
     sign_under(&format!(r#"{{"typ":"{typ}","alg":"{}"}}"#, key.algorithm().jose_name()), key, claims)
 }
 

@@ -155,7 +155,8 @@ pub fn sign_sd_recognition(
     let rec = payload["rec"].as_object_mut().ok_or(SignError)?;
     let mut disclosures = vec![conceal(rec, "subject", salt()).ok_or(SignError)?];
     if !scores.is_empty() {
-        let mut concealed: Map<_, _> = scores.iter().map(|(name, score)| ((*name).to_owned(), (*score).into())).collect();
+        let mut concealed: Map<_, _> =
+            scores.iter().map(|(name, score)| ((*name).to_owned(), (*score).into())).collect();
         for (name, _) in scores {
             disclosures.push(conceal(&mut concealed, name, salt()).ok_or(SignError)?);
         }
@@ -235,8 +236,9 @@ fn unverified(text: &str) -> Result<(SdJwt<'_>, Revealed), SdRecognitionError> {
 }
 
 fn read(revealed: Revealed) -> Result<SdRecognitionClaims, SdRecognitionError> {
-    let is_disclosable =
-        |pointer: &str| pointer == SUBJECT || pointer.strip_prefix(SCORES_AT).is_some_and(|name| SCORES.contains(&name));
+    let is_disclosable = |pointer: &str| {
+        pointer == SUBJECT || pointer.strip_prefix(SCORES_AT).is_some_and(|name| SCORES.contains(&name))
+    };
     if let Some(other) = revealed.disclosed.iter().find(|disclosed| !is_disclosable(&disclosed.pointer)) {
         return Err(SdRecognitionError::NotDisclosable { pointer: other.pointer.chars().take(64).collect() });
     }

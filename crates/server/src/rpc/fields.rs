@@ -59,9 +59,9 @@ pub fn key(field: &str, jwk: &str) -> Result<VerifyingKey, Rejection> {
     if jwk.len() > MAX_JWK_LEN {
         return Err(Reason::FieldTooLong.field(field).var("limit", MAX_JWK_LEN));
     }
-    Jwk::from_json(jwk.as_bytes()).and_then(|jwk| VerifyingKey::from_jwk(&jwk)).map_err(|error| {
-        malformed(field, &format!("a public key OKP/Ed25519 or EC/P-256 as JSON Web Key ({error})"))
-    })
+    Jwk::from_json(jwk.as_bytes())
+        .and_then(|jwk| VerifyingKey::from_jwk(&jwk))
+        .map_err(|error| malformed(field, &format!("a public key OKP/Ed25519 or EC/P-256 as JSON Web Key ({error})")))
 }
 
 /// An integer within bounds, both inclusive.

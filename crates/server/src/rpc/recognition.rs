@@ -10,10 +10,10 @@ use jjj_domain::record::{DecideRecognition, RecognitionRow, RecordKind, RecordRo
 use jjj_domain::rejection::Reason;
 use jjj_domain::row::{Row, StoredFault};
 use jjj_domain::rules::assessment::Measured;
-use jjj_token::{Jwk, VerifyingKey};
 use jjj_token::recognition::{RecognitionClaims, Recognized, Status as StatusClaim, sign_recognition};
 use jjj_token::sd_recognition::sign_sd_recognition;
 use jjj_token::status_list::status_place;
+use jjj_token::{Jwk, VerifyingKey};
 use jjj_wire::pb;
 use jjj_wire::pb::recognition_service_server::RecognitionService;
 use jjj_wire::recognition::recognition;

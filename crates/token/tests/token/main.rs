@@ -13,6 +13,7 @@ mod request_forged;
 mod sd_jwt;
 mod sd_recognition;
 mod seal;
+mod sm2;
 mod status_list;
 mod suite;
 mod witness;

@@ -107,12 +107,7 @@ fn disclosures_refused() {
             vec![&within, &member],
             "SD_JWT_DIGEST_REPEATED",
         ),
-        (
-            "decoy twice",
-            json!({"_sd": [digest("x")], "a": [{"...": digest("x")}]}),
-            vec![],
-            "SD_JWT_DIGEST_REPEATED",
-        ),
+        ("decoy twice", json!({"_sd": [digest("x")], "a": [{"...": digest("x")}]}), vec![], "SD_JWT_DIGEST_REPEATED"),
         ("a member's for an element", json!({"a": [{"...": of_member}]}), vec![&member], "SD_JWT_DISCLOSURE_MISPLACED"),
         ("an element's for a member", json!({"_sd": [of_element]}), vec![&element], "SD_JWT_DISCLOSURE_MISPLACED"),
         ("names _sd", json!({"_sd": [digest(&digests)]}), vec![&digests], "SD_JWT_NAME_RESERVED"),
@@ -121,12 +116,7 @@ fn disclosures_refused() {
         ("_sd_alg within", json!({"a": {"_sd_alg": "sha-256"}}), vec![], "SD_JWT_NAME_RESERVED"),
         ("... as a member", json!({"a": {"...": of_member}}), vec![], "SD_JWT_NAME_RESERVED"),
         ("there already", json!({"_sd": [of_member], "name": 1}), vec![&member], "SD_JWT_NAME_TAKEN"),
-        (
-            "disclosed twice",
-            json!({"_sd": [of_member, digest(&again)]}),
-            vec![&member, &again],
-            "SD_JWT_NAME_TAKEN",
-        ),
+        ("disclosed twice", json!({"_sd": [of_member, digest(&again)]}), vec![&member, &again], "SD_JWT_NAME_TAKEN"),
         ("digests no array", json!({"_sd": of_member}), vec![], "SD_JWT_DIGESTS_MALFORMED"),
         ("digest no text", json!({"_sd": [1]}), vec![], "SD_JWT_DIGESTS_MALFORMED"),
         ("digest too short", json!({"_sd": [&of_member[..42]]}), vec![], "SD_JWT_DIGESTS_MALFORMED"),
@@ -144,8 +134,17 @@ fn disclosures_refused() {
 #[test]
 fn malformed_disclosures_refused() {
     let contents = [
-        "1", "{}", "[]", r#"["salt"]"#, r#"["salt","name",1,2]"#, r#"[1,"name",1]"#, r#"["salt",1,1]"#,
-        r#"["salt","name",{"a":1,"a":2}]"#, r#"["salt","name",1] x"#, r#"["salt","name",1"#, "\u{ff}",
+        "1",
+        "{}",
+        "[]",
+        r#"["salt"]"#,
+        r#"["salt","name",1,2]"#,
+        r#"[1,"name",1]"#,
+        r#"["salt",1,1]"#,
+        r#"["salt","name",{"a":1,"a":2}]"#,
+        r#"["salt","name",1] x"#,
+        r#"["salt","name",1"#,
+        "\u{ff}",
     ];
     for contents in contents {
         assert_eq!(refused(json!({}), &[&base64url(contents)]), "SD_JWT_DISCLOSURE_MALFORMED", "{contents}");

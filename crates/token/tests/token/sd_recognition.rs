@@ -10,13 +10,12 @@ use jjj_token::sd_recognition::{
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::support::{base64url, ed25519, forge, keys, p256, stranger};
+use crate::support::{base64url, ed25519, forge, keys, p256, sm2, stranger};
 
 const FROM_S: i64 = 1_767_225_600;
 const UNTIL_S: i64 = FROM_S + 365 * 86_400;
 const GATEWAY: &str = "gateway.example";
-const SCORES: [(&str, i64); 4] =
-    [("self_care", 12), ("mobility", 7), ("mental_state", 9), ("perception_social", 3)];
+const SCORES: [(&str, i64); 4] = [("self_care", 12), ("mobility", 7), ("mental_state", 9), ("perception_social", 3)];
 const ASKED: Challenge<'static> = Challenge { aud: "https://canteen.example", nonce: "n-1" };
 
 fn claims() -> RecognitionClaims {
@@ -128,7 +127,7 @@ fn a_recognition_without_scores() {
 /// By a holder who has a key; the verifier decides whether it matters.
 #[test]
 fn key_binding() {
-    for (key, holder) in [(ed25519(), p256()), (p256(), ed25519())] {
+    for (key, holder) in [(ed25519(), p256()), (p256(), ed25519()), (sm2(), sm2())] {
         let text = issued(&key, Some(&holder));
         let shown = present_sd_recognition(&text, |pointer| pointer == "/rec/subject").unwrap();
         let bound = bind(&shown, &holder, &ASKED, FROM_S).unwrap();
@@ -192,7 +191,11 @@ fn refused() {
             forge(&stranger(), &header, &serde_json::to_string(&claims()).unwrap()) + "~",
             "TOKEN_SIGNATURE_INVALID",
         ),
-        ("none", good.replacen(&base64url(&header), &base64url(header.replace("EdDSA", "none")), 1), "TOKEN_ALGORITHM_MISMATCH"),
+        (
+            "none",
+            good.replacen(&base64url(&header), &base64url(header.replace("EdDSA", "none")), 1),
+            "TOKEN_ALGORITHM_MISMATCH",
+        ),
         ("another gateway", with(&|payload| payload["iss"] = "x".into()) + "~", "TOKEN_ISSUER_MISMATCH"),
         ("over", with(&|payload| payload["exp"] = FROM_S.into()) + "~", "TOKEN_LIFETIME_INVALID"),
         ("a claim more", with(&|payload| payload["name"] = "Wang".into()) + "~", "TOKEN_CLAIM_UNEXPECTED"),
@@ -218,7 +221,8 @@ fn refused() {
     for (name, text, expected) in table {
         assert_eq!(reason(&text, &key, None), expected, "{name}");
     }
-    let weak = with(&|payload| payload["cnf"] = json!({"jwk": {"kty": "OKP", "crv": "Ed25519", "x": base64url([0; 32])}}));
+    let weak =
+        with(&|payload| payload["cnf"] = json!({"jwk": {"kty": "OKP", "crv": "Ed25519", "x": base64url([0; 32])}}));
     assert_eq!(reason(&format!("{weak}~"), &key, Some(&ASKED)), "KEY_WEAK_POINT");
     let late = verify_sd_recognition(&good, key.verifying_key(), GATEWAY, UNTIL_S, None);
     assert_eq!(late.unwrap_err().reason(), "TOKEN_EXPIRED");
