@@ -16,6 +16,7 @@ use jjj_domain::rejection::{Reason, Rejection};
 use jjj_domain::row::{Row, StoredFault};
 use jjj_domain::snapshot::{Snapshot, Stop};
 use jjj_domain::time::Timestamp;
+use jjj_token::Algorithm;
 use jjj_token::confirmation::{decode_unverified_kid, verify_confirmation};
 use jjj_token::thumbprint::certificate_sha256;
 use jjj_wire::parse::who;
@@ -237,7 +238,8 @@ impl ParticipantService for ParticipantApi {
 
 fn parse_create(q: &pb::CreateParticipantRequest, asked: &Asked<'_>) -> Parsed {
     let name: Participant = who("name", &q.name, "regions/{6 digits} | channels/{id}")?;
-    let first_key = new_key("first_key_jwk", &q.first_key_jwk, "first_key_fingerprint", &q.first_key_fingerprint)?;
+    let first_key =
+        new_key(asked, "first_key_jwk", &q.first_key_jwk, "first_key_fingerprint", &q.first_key_fingerprint)?;
     let holder = Actor::system(name.clone());
     Ok(Mutation::new(CreateParticipant {
         display_name: fields::text("display_name", &q.display_name, 100)?,
@@ -258,16 +260,22 @@ fn parse_authority(q: &pb::AddAuthorityRequest, _: &Asked<'_>) -> Parsed {
 
 fn parse_key(q: &pb::AddKeyRequest, asked: &Asked<'_>) -> Parsed {
     let owner: Actor = who("owner", &q.owner, "{participant} | {participant}/admins/{id}")?;
-    let key = new_key("jwk", &q.jwk, "fingerprint", &q.fingerprint)?;
+    let key = new_key(asked, "jwk", &q.jwk, "fingerprint", &q.fingerprint)?;
     let confirmations = confirmations(&q.confirmations, &owner, &key, asked)?;
     Ok(Mutation::new(AddKey { owner, key, confirmations }))
 }
 
-fn parse_administrator(q: &pb::AddAdministratorRequest, _: &Asked<'_>) -> Parsed {
+fn parse_administrator(q: &pb::AddAdministratorRequest, asked: &Asked<'_>) -> Parsed {
     Ok(Mutation::new(AddAdministrator {
         name: who("name", &q.name, ADMINISTRATOR)?,
         display_name: fields::text("display_name", &q.display_name, 100)?,
-        first_key: new_key("first_key_jwk", &q.first_key_jwk, "first_key_fingerprint", &q.first_key_fingerprint)?,
+        first_key: new_key(
+            asked,
+            "first_key_jwk",
+            &q.first_key_jwk,
+            "first_key_fingerprint",
+            &q.first_key_fingerprint,
+        )?,
     }))
 }
 
@@ -281,8 +289,17 @@ fn check_holder(name: &str, asked: &Asked<'_>) -> Result<(), Rejection> {
     }
 }
 
-fn new_key(jwk_field: &str, jwk: &str, fingerprint_field: &str, fingerprint: &str) -> Result<NewKey, Rejection> {
+fn new_key(
+    asked: &Asked<'_>,
+    jwk_field: &str,
+    jwk: &str,
+    fingerprint_field: &str,
+    fingerprint: &str,
+) -> Result<NewKey, Rejection> {
     let key = fields::key(jwk_field, fields::required(jwk_field, jwk)?)?;
+    if key.algorithm() == Algorithm::Sm2 && !asked.gateway.takes_sm2_keys {
+        return Err(Reason::KeyAlgorithmNotAllowed.field(jwk_field).var("algorithm", "SM2"));
+    }
     let fingerprint = fields::required_text(fingerprint_field, fingerprint, 43)?;
     Ok(NewKey { kid: key.kid().to_owned(), jwk: key.jwk().to_json(), fingerprint })
 }
