@@ -2,6 +2,8 @@
 //! holder, shown by the holder as far as they choose, verified by anybody. Only fetching needs a gateway.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -292,12 +294,15 @@ fn read(path: &Path) -> anyhow::Result<String> {
     Ok(text.trim().to_owned())
 }
 
+/// What is shown may be personal: a new file is its owner's to read.
 fn write(out: Option<&Path>, text: &str) -> anyhow::Result<()> {
-    match out {
-        Some(path) => std::fs::write(path, format!("{text}\n")).with_context(|| path.display().to_string())?,
-        None => println!("{text}"),
-    }
-    Ok(())
+    let Some(path) = out else {
+        println!("{text}");
+        return Ok(());
+    };
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
+    file.and_then(|mut file| writeln!(file, "{text}")).with_context(|| path.display().to_string())
 }
 
 fn now_s() -> i64 {

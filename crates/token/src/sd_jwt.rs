@@ -335,7 +335,7 @@ pub fn bind(presentation: &str, key: &SigningKey, asked: &Challenge<'_>, now_s: 
 /// it back (RFC 9901 §4.2). `None`, and nothing is changed, when there is no such member or its name
 /// is the format's.
 pub fn conceal(object: &mut Map<String, Value>, name: &str, salt: [u8; SALT_LEN]) -> Option<String> {
-    if reserved(name).is_some() {
+    if reserved(name).is_some() || object.get(DIGESTS).is_some_and(|digests| !digests.is_array()) {
         return None;
     }
     let value = object.remove(name)?;

@@ -198,6 +198,9 @@ fn concealed_and_revealed() {
     let outer = conceal(&mut payload, "a/b~", [2; 16]).unwrap();
     assert_eq!(conceal(&mut payload, "a/b~", [3; 16]), None);
     assert_eq!(conceal(&mut payload, "_sd", [3; 16]), None);
+    let mut damaged = json!({"_sd": 1, "a": 2}).as_object().unwrap().clone();
+    assert_eq!(conceal(&mut damaged, "a", [3; 16]), None);
+    assert_eq!(damaged, *json!({"_sd": 1, "a": 2}).as_object().unwrap());
     assert_eq!(payload, *json!({"_sd": [digest(&outer)], "f": "g"}).as_object().unwrap());
     let text = format!("jwt~{inner}~{outer}~");
     let sd_jwt = SdJwt::parse(&text).unwrap();

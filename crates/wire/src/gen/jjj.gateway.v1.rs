@@ -17169,7 +17169,8 @@ pub struct Key {
     /// RFC 7638 thumbprint, base64url without padding, 43 characters.
     #[prost(string, tag = "2")]
     pub kid: ::prost::alloc::string::String,
-    /// The public key as a JSON Web Key; `OKP`/`Ed25519` or `EC`/`P-256`.
+    /// The public key as a JSON Web Key; `OKP`/`Ed25519`, `EC`/`P-256` or, where the gateway is configured
+    /// for it, SM2 (docs/tokens.md).
     #[prost(string, tag = "3")]
     pub jwk: ::prost::alloc::string::String,
     /// State.
