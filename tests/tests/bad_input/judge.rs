@@ -39,6 +39,7 @@ const HARMLESS: &[(&str, &[&str], &str)] = &[
     ("version", &["0"], "the current one"),
     ("list", &["0"], "the first list"),
     ("from_time_us", &["0", "largest"], "everything, or what is to come"),
+    ("holder_jwk", &["empty"], "a holder may have no key"),
     ("leaf_hash", &["empty"], "the record says which leaf"),
     // Amounts and counts of nothing.
     ("amount_fen", &["0"], "only asked whether anything may be paid"),
