@@ -1,7 +1,7 @@
 //! Harness of the black-box tests.
 //!
 //! - [`campaign`]: how often, and from which seed. [`postgres`]: databases, `both_databases!`.
-//!   [`proxy`]: a wire to PostgreSQL that can be cut. [`python`]: what runs the foreign scripts.
+//!   [`proxy`]: a wire to PostgreSQL that can be cut. [`python`]: the interpreter of the foreign libraries.
 //! - [`gateway`]: the real `jjj` binary, as sandboxes and servers that die with the test.
 //! - [`events`], the subscribers.
 //! - [`world`]: institutions, elders, contracts, bills and money, set up in bulk through the API.

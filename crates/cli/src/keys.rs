@@ -34,7 +34,7 @@ enum What {
     New {
         /// A file that does not exist.
         file: PathBuf,
-        /// EdDSA or ES256.
+        /// EdDSA, ES256 or SM2. The gateway takes keys of SM2 where `keys.sm2` is configured.
         #[arg(long, default_value = "EdDSA")]
         algorithm: String,
     },
@@ -114,7 +114,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             let filter = r#"owner = "gateway" AND state != "WITHDRAWN""#;
             for key in session.list("ParticipantService/ListKeys", filter, "keys").await? {
                 let jwk = Jwk::from_json(key["jwk"].as_str().unwrap_or_default().as_bytes())?;
-                // Only Ed25519 keys sign notes.
+                // Ed25519 keys sign notes, and SM2 keys a second line.
                 if let Ok(note) = NoteVerifier::new(session.client.audience(), &VerifyingKey::from_jwk(&jwk)?) {
                     println!("{}", note.vkey());
                 }
@@ -173,8 +173,11 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 /// Writes both halves; the fingerprint.
 fn new(file: &Path, algorithm: &str) -> anyhow::Result<String> {
-    let known = Algorithm::ALL.into_iter().find(|known| known.jose_name() == algorithm);
-    let pem = SigningKey::generate_pkcs8_pem(known.context("--algorithm EdDSA or ES256")?)?;
+    let known = match algorithm {
+        "SM2" => Some(Algorithm::Sm2),
+        _ => Algorithm::JOSE.into_iter().find(|known| known.jose_name() == algorithm),
+    };
+    let pem = SigningKey::generate_pkcs8_pem(known.context("--algorithm EdDSA, ES256 or SM2")?)?;
     let key = SigningKey::from_pkcs8_pem(&pem)?;
     let write = |path: &Path, mode: u32, text: &str| -> anyhow::Result<()> {
         use std::io::Write as _;

@@ -12,6 +12,7 @@ mod month;
 mod output;
 mod policy;
 mod receipt;
+mod recognition;
 mod recon;
 mod recon_offline;
 mod records;
@@ -66,6 +67,8 @@ enum Command {
     Records(records::Args),
     /// Reports as text, JSON, CSV, workbook or printable page: a run, ageing, breaks, trial balance, a month.
     Report(report::Args),
+    /// A recognition as an SD-JWT: fetch it, show what its holder chooses of it, verify what is shown.
+    Recognition(recognition::Args),
     /// Check every identity, leaf and piece of evidence of a database.
     Verify(verify::Args),
     /// Witness the log for a region: cosign its heads, remember them, refuse what does not extend them.
@@ -104,6 +107,7 @@ fn main() -> ExitCode {
             Command::Receipt(args) => receipt::run(args).await,
             Command::Report(args) => report::run(args).await,
             Command::Records(args) => records::run(args).await,
+            Command::Recognition(args) => recognition::run(args).await,
             Command::Verify(args) => verify::run(args).await,
             Command::Witness(args) => witness::run(args).await,
             Command::Call(args) => call::run(args).await,

@@ -38,7 +38,7 @@ pub struct Args {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Lang {
+pub enum Lang {
     Zh,
     En,
 }
@@ -160,7 +160,7 @@ fn told(proven: &Proven, pins: &Pins, lang: Lang) -> String {
 }
 
 /// In Beijing's time, to the second.
-fn moment(us: i64) -> String {
+pub fn moment(us: i64) -> String {
     let at = jiff::Timestamp::from_microsecond(us).unwrap_or(jiff::Timestamp::MAX);
     let beijing = at.to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(8)));
     beijing.strftime("%Y-%m-%d %H:%M:%S +08:00").to_string()

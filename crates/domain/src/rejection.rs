@@ -142,6 +142,7 @@ reasons! {
     // Participants, keys, administrators
     ParticipantNotActive "PARTICIPANT_NOT_ACTIVE" Precondition "{name} is not an active participant" "{name} 不是有效参与方"
     KeyKnown "KEY_KNOWN" AlreadyExists "the key {kid} is already registered" "密钥 {kid} 已登记"
+    KeyAlgorithmNotAllowed "KEY_ALGORITHM_NOT_ALLOWED" Precondition "{field} is a key of {algorithm}, which this gateway is not configured to take" "字段 {field} 为 {algorithm} 密钥，本网关未配置接受"
     LastKey "LAST_KEY" Precondition "{name} would be left without a key in force" "{name} 将没有有效密钥"
     FingerprintMismatch "FINGERPRINT_MISMATCH" Invalid "the fingerprint confirmed out of band is not that of {field}" "带外确认的指纹与 {field} 不符"
     LastAuthority "LAST_AUTHORITY" Precondition "{name} would be left without an authority in force" "{name} 将没有有效证书颁发机构"

@@ -271,6 +271,7 @@ pub const TABLE: &[Rule] = &[
     rule("RecognitionService/ListRecognitions", REGIONS | GA, Concerned),
     rule("RecognitionService/ListRecognitionVersions", REGIONS | GA, Concerned),
     rule("RecognitionService/GetRecognitionToken", REGIONS, Concerned),
+    rule("RecognitionService/GetSdRecognition", REGIONS, Concerned),
     rule("RecognitionService/GetStatusList", ALL, Any),
     // A region compares what it has with what it may read.
     rule("RecordService/CompareRecords", REGIONS | GA, Concerned),

@@ -96,6 +96,12 @@ pub struct Keys {
     pub signing: PathBuf,
     /// The master key, 64 hexadecimal digits; mode 0600.
     pub master: PathBuf,
+    /// Whether keys of SM2 with SM3 may be enrolled. Those enrolled before stay good. Default false.
+    #[serde(default)]
+    pub sm2: bool,
+    /// The gateway's SM2 key, PKCS#8 in PEM; mode 0600. With it, each head of the log has a second signature
+    /// line. Absent: it has not.
+    pub sm2_signing: Option<PathBuf>,
 }
 
 /// Bounds of the write path, and of streams.
@@ -165,6 +171,7 @@ impl Config {
         }
         self.keys.signing = dir.join(&self.keys.signing);
         self.keys.master = dir.join(&self.keys.master);
+        self.keys.sm2_signing = self.keys.sm2_signing.as_ref().map(|file| dir.join(file));
         if let Some(file) = self.database.url.strip_prefix("sqlite:").filter(|f| !f.starts_with('/')) {
             self.database.url = format!("sqlite:{}", dir.join(file.trim_start_matches("./")).display());
         }

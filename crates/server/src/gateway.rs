@@ -30,6 +30,8 @@ pub struct Gateway {
     pub registry: Arc<Registry>,
     pub clock: Clock,
     pub keys: GatewayKeys,
+    /// Whether keys of SM2 may be enrolled.
+    pub takes_sm2_keys: bool,
     /// The gateway's name: audience of tokens, origin of receipts and of the log.
     pub origin: String,
     /// URL of the public listener, without a slash at the end.
@@ -67,8 +69,8 @@ pub enum StartError {
     #[error("{member}: cannot listen on {address}")]
     Listen { member: &'static str, address: SocketAddr, source: std::io::Error },
     /// Nobody would believe what it signs (docs/keys.md).
-    #[error("keys.signing: the key {kid} is not registered as one of the gateway's in force")]
-    SigningKey { kid: String },
+    #[error("{member}: the key {kid} is not registered as one of the gateway's in force")]
+    SigningKey { member: &'static str, kid: String },
     #[error("the reflection service's descriptors cannot be read")]
     Reflection(#[from] tonic_reflection::server::Error),
 }
@@ -105,16 +107,18 @@ pub async fn run(
     let store = Store::open(&config.database.url).await?;
     store.check_schema().await?;
     let registry = Registry::load(&store).await?;
-    let is_registered =
-        registry.view().own_keys().any(|own| own.key.kid() == keys.signing.kid() && own.state == KeyState::Active);
-    if !is_registered {
-        return Err(StartError::SigningKey { kid: keys.signing.kid().to_owned() });
+    for (member, key) in [("keys.signing", Some(&keys.signing)), ("keys.sm2_signing", keys.sm2.as_ref())] {
+        let Some(kid) = key.map(|key| key.kid()) else { continue };
+        if !registry.view().own_keys().any(|own| own.key.kid() == kid && own.state == KeyState::Active) {
+            return Err(StartError::SigningKey { member, kid: kid.to_owned() });
+        }
     }
 
     let (stop_sender, stop) = watch::channel(false);
     let committed = Arc::new(Notify::new());
     let sealer =
-        Sealer::new(store.clone(), clock.clone(), keys.signing.clone(), config.origin.clone(), committed.clone());
+        Sealer::new(store.clone(), clock.clone(), keys.signing.clone(), config.origin.clone(), committed.clone())
+            .also_by(keys.sm2.clone());
     let log = sealer.watch();
     let (engine, workers) = Engine::start(Parts {
         store: store.clone(),
@@ -131,6 +135,7 @@ pub async fn run(
         registry: registry.clone(),
         clock: clock.clone(),
         keys,
+        takes_sm2_keys: config.keys.sm2,
         origin: config.origin.clone(),
         public_base: config.public_url.clone().unwrap_or_else(|| format!("https://{}", config.origin)),
         stream_life: std::time::Duration::from_secs(config.limits.stream_s),

@@ -5,29 +5,38 @@ use std::path::Path;
 use std::sync::Arc;
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
-use jjj_token::SigningKey;
 use jjj_token::seal::MasterKey;
+use jjj_token::{Algorithm, SigningKey};
 use zeroize::Zeroizing;
 
 use crate::config::{ConfigError, Keys, fault};
 
-/// The signing key and the master key. Clones share them.
+/// The signing keys and the master key. Clones share them.
 #[derive(Clone, Debug)]
 pub struct GatewayKeys {
     pub signing: Arc<SigningKey>,
+    /// Signs a second line under the log's heads.
+    pub sm2: Option<Arc<SigningKey>>,
     pub master: Arc<MasterKey>,
 }
 
 impl GatewayKeys {
     pub fn load(files: &Keys) -> Result<Self, ConfigError> {
-        let pem = read_secret("keys.signing", &files.signing)?;
-        let signing = SigningKey::from_pkcs8_pem(&pem).map_err(|e| fault("keys.signing", e))?;
+        let signing = signing_key("keys.signing", &files.signing)?;
+        let sm2 = files.sm2_signing.as_deref().map(|file| signing_key("keys.sm2_signing", file)).transpose()?;
+        if sm2.as_ref().is_some_and(|key| key.algorithm() != Algorithm::Sm2) {
+            return Err(fault("keys.sm2_signing", "must be a key of SM2"));
+        }
         let text = read_secret("keys.master", &files.master)?;
         let mut secret = Zeroizing::new([0; 32]);
         hex::decode_to_slice(text.trim(), secret.as_mut())
             .map_err(|_| fault("keys.master", "must be 64 hexadecimal digits"))?;
-        Ok(Self { signing: Arc::new(signing), master: Arc::new(MasterKey::new(&secret)) })
+        Ok(Self { signing: Arc::new(signing), sm2: sm2.map(Arc::new), master: Arc::new(MasterKey::new(&secret)) })
     }
+}
+
+fn signing_key(member: &'static str, file: &Path) -> Result<SigningKey, ConfigError> {
+    SigningKey::from_pkcs8_pem(&read_secret(member, file)?).map_err(|e| fault(member, e))
 }
 
 /// Reads a file that nobody but its owner may read.

@@ -46,6 +46,7 @@ pub struct Sealer {
     store: Store,
     clock: Clock,
     key: Arc<SigningKey>,
+    second: Option<Arc<SigningKey>>,
     origin: String,
     committed: Arc<Notify>,
     grown: watch::Sender<u64>,
@@ -53,7 +54,12 @@ pub struct Sealer {
 
 impl Sealer {
     pub fn new(store: Store, clock: Clock, key: Arc<SigningKey>, origin: String, committed: Arc<Notify>) -> Self {
-        Self { store, clock, key, origin, committed, grown: watch::channel(0).0 }
+        Self { store, clock, key, second: None, origin, committed, grown: watch::channel(0).0 }
+    }
+
+    /// With a second signature line under each head, by a key of another algorithm.
+    pub fn also_by(self, second: Option<Arc<SigningKey>>) -> Self {
+        Self { second, ..self }
     }
 
     pub fn watch(&self) -> LogWatch {
@@ -120,11 +126,11 @@ impl Sealer {
         let root = frontier.root();
         let checkpoint =
             Checkpoint { origin: self.origin.clone(), size: frontier.size(), root, extensions: Vec::new() };
-        let note = sign_checkpoint(&self.key, &checkpoint).map_err(|e| StoredFault {
-            table: "checkpoints",
-            column: "note",
-            problem: e.to_string(),
-        })?;
+        let unsigned = |problem: String| StoredFault { table: "checkpoints", column: "note", problem };
+        let mut note = sign_checkpoint(&self.key, &checkpoint).map_err(|e| unsigned(e.to_string()))?;
+        if let Some(second) = &self.second {
+            note.sign(&self.origin, second).map_err(|e| unsigned(e.to_string()))?;
+        }
         let sealed_at_us: Timestamp = self.clock.shift(state.now);
         Ok(CheckpointRow {
             tree_size: state.log.tree_size,

@@ -140,6 +140,22 @@ impl<'a> Unverified<'a> {
 
     /// As [`Self::parse`], of tokens that are longer by their nature.
     pub(crate) fn parse_up_to(max_len: usize, token: &'a str, typ: &'static str) -> Result<Self, JwsError> {
+        Self::split(max_len, token, |header| read_header(header, typ, &["typ", "alg", "kid"]))
+    }
+
+    /// As [`Self::parse`], of tokens that name no key, because what they belong to names it.
+    pub(crate) fn parse_unnamed(token: &'a str, typ: &'static str, kid: &str) -> Result<Self, JwsError> {
+        Self::split(MAX_TOKEN_LEN, token, |header| {
+            let (algorithm, _) = read_header(header, typ, &["typ", "alg"])?;
+            Ok((algorithm, kid.to_owned()))
+        })
+    }
+
+    fn split(
+        max_len: usize,
+        token: &'a str,
+        read_header: impl FnOnce(&[u8]) -> Result<(String, String), JwsError>,
+    ) -> Result<Self, JwsError> {
         if token.len() > max_len {
             return Err(JwsError::TooLong);
         }
@@ -149,7 +165,7 @@ impl<'a> Unverified<'a> {
             return Err(JwsError::NotCompact);
         }
         let bytes = |part, text| from_base64url(text).ok_or(JwsError::Base64(part));
-        let (algorithm, kid) = read_header(&bytes(Part::Header, header)?, typ)?;
+        let (algorithm, kid) = read_header(&bytes(Part::Header, header)?)?;
         let claims = bytes(Part::Claims, claims)?;
         bytes(Part::Signature, signature)?;
         Ok(Self { kid, algorithm, signing_input, claims, signature })
@@ -180,9 +196,16 @@ impl<'a> Unverified<'a> {
 
 /// Signs claims as a compact JWS. The same claims always make the same signing input.
 pub(crate) fn sign<T: Serialize>(key: &SigningKey, typ: &'static str, claims: &T) -> Result<String, SignError> {
-    let algorithm = key.algorithm().jose_name();
-    let kid = key.kid();
-    let header = format!(r#"{{"typ":"{typ}","alg":"{algorithm}","kid":"{kid}"}}"#);
+    let (algorithm, kid) = (key.algorithm().jose_name(), key.kid());
+    sign_under(&format!(r#"{{"typ":"{typ}","alg":"{algorithm}","kid":"{kid}"}}"#), key, claims)
+}
+
+/// As [`sign`], of tokens that name no key.
+pub(crate) fn sign_unnamed<T: Serialize>(key: &SigningKey, typ: &'static str, claims: &T) -> Result<String, SignError> {
+    sign_under(&format!(r#"{{"typ":"{typ}","alg":"{}"}}"#, key.algorithm().jose_name()), key, claims)
+}
+
+fn sign_under<T: Serialize>(header: &str, key: &SigningKey, claims: &T) -> Result<String, SignError> {
     let claims = serde_json::to_vec(claims).map_err(|_| SignError)?;
     let mut token = format!("{}.{}", base64url(header), base64url(claims));
     let signature = key.sign_jws(&token)?;
@@ -191,8 +214,8 @@ pub(crate) fn sign<T: Serialize>(key: &SigningKey, typ: &'static str, claims: &T
     Ok(token)
 }
 
-/// `alg` and `kid` of a header that has `typ` and nothing else beside them.
-fn read_header(json: &[u8], typ: &'static str) -> Result<(String, String), JwsError> {
+/// `alg` and `kid` of a header that has these members and no others; `kid` is empty where it is none of them.
+fn read_header(json: &[u8], typ: &'static str, known: &[&str]) -> Result<(String, String), JwsError> {
     #[derive(serde::Deserialize)]
     struct Header {
         typ: Option<serde_json::Value>,
@@ -201,7 +224,7 @@ fn read_header(json: &[u8], typ: &'static str) -> Result<(String, String), JwsEr
     }
 
     let names = members(Part::Header, json)?;
-    if let Some(name) = names.iter().find(|name| !["typ", "alg", "kid"].contains(&name.as_str())) {
+    if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
         return Err(JwsError::UnexpectedHeader { name: cut(name) });
     }
     let header: Header = serde_json::from_slice(json).map_err(|_| JwsError::Json(Part::Header))?;
@@ -213,6 +236,9 @@ fn read_header(json: &[u8], typ: &'static str) -> Result<(String, String), JwsEr
         return Err(JwsError::WrongType { expected: typ });
     }
     let algorithm = text("alg", header.alg)?;
+    if !known.contains(&"kid") {
+        return Ok((algorithm, String::new()));
+    }
     let kid = text("kid", header.kid)?;
     if hash_from_base64url(&kid).is_none() {
         return Err(JwsError::KeyIdMalformed);

@@ -5,6 +5,8 @@
 //! - [`request`]: the token that authenticates one call and binds its content.
 //! - [`receipt`]: the gateway's promise, one signature for a whole batch of answers.
 //! - [`recognition`]: a recognition as a JWT.
+//! - [`sd_recognition`]: the same as an SD-JWT, of which the holder shows as much as they choose.
+//! - [`sd_jwt`]: what SD-JWTs have in common, whatever they state (RFC 9901).
 //! - [`status_list`]: which of them still hold, as one compressed list that anyone may keep for a while.
 //! - [`confirmation`]: an administrator's word that a key's fingerprint was confirmed out of band.
 //! - [`merkle`]: the RFC 6962 tree: hashes, proofs, append, tiles.
@@ -29,6 +31,8 @@ pub mod offline;
 pub mod receipt;
 pub mod recognition;
 pub mod request;
+pub mod sd_jwt;
+pub mod sd_recognition;
 pub mod seal;
 pub mod status_list;
 mod strict;

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 pub use checkpoint::{Checkpoint, CheckpointError, open_checkpoint, sign_checkpoint};
 pub use cosignature::CosignatureVerifier;
 
-use crate::encoding::{base64_std, base64url, from_base64_std};
+use crate::encoding::{base64_std, from_base64_std};
 use crate::suite::{Algorithm, Jwk, KeyError, SignError, SigningKey, VerifyingKey};
 
 /// The longest note that is read, in bytes.
@@ -23,7 +23,9 @@ pub const MAX_NOTE_LEN: usize = 256 * 1024;
 pub const MAX_SIGNATURES: usize = 64;
 
 /// The signature type of plain Ed25519 notes.
-const ED25519: u8 = 0x01;
+const ED25519: &[u8] = &[0x01];
+/// That of SM2 with SM3: C2SP assigns none, so `ff` and a name that does not collide, its object identifier.
+const SM2: &[u8] = b"\xff1.2.156.10197.1.501";
 const SIGNATURE_START: &str = "\u{2014} ";
 
 /// What is wrong with a note, its key, or its signatures.
@@ -41,10 +43,10 @@ pub enum NoteError {
     /// A key name is empty or has a space or a plus.
     #[error("the key name is empty or has a space or a plus")]
     KeyName,
-    /// A verifier key is not `name+id+base64` of an Ed25519 key, or its id is not its own.
+    /// A verifier key is not `name+id+base64` of an Ed25519 or SM2 key, or its id is not its own.
     #[error("the verifier key is malformed")]
     VerifierKey,
-    /// Notes are signed with Ed25519 keys only.
+    /// Heads and cosignatures are signed with Ed25519 keys; beside them a note may have lines of SM2 keys.
     #[error("the key is not an Ed25519 key")]
     NotEd25519,
     /// The key was not accepted.
@@ -94,22 +96,24 @@ impl NoteVerifier {
     /// [`NoteError::KeyName`], [`NoteError::NotEd25519`].
     pub fn new(name: &str, key: &VerifyingKey) -> Result<Self, NoteError> {
         check_name(name)?;
-        let id = typed_key_id(ED25519, name, key)?;
+        let id = typed_key_id(signature_type(key)?, name, key);
         Ok(Self { name: name.into(), id, key: key.clone() })
     }
 
-    /// Reads a verifier key: `name+hex(id)+base64(01 ‖ public key)`.
+    /// Reads a verifier key: `name+hex(id)+base64(01 ‖ public key)`; for SM2, instead of `01`, `ff` and its
+    /// object identifier.
     ///
     /// # Errors
     /// [`NoteError::VerifierKey`], [`NoteError::KeyName`], [`NoteError::Key`].
     pub fn from_vkey(vkey: &str) -> Result<Self, NoteError> {
-        let (name, key) = parse_vkey(ED25519, vkey)?;
+        let (name, key) = parse_vkey(&[ED25519, SM2], vkey)?;
         Self::new(name, &key)
     }
 
     /// The verifier key as text, as [`Self::from_vkey`] reads it.
     pub fn vkey(&self) -> String {
-        public_vkey(ED25519, &self.name, self.id, &self.key)
+        let kind = if self.key.algorithm() == Algorithm::Sm2 { SM2 } else { ED25519 };
+        public_vkey(kind, &self.name, self.id, &self.key)
     }
 
     /// The key's name.
@@ -122,7 +126,7 @@ impl NoteVerifier {
         &self.key
     }
 
-    /// The key id: the first 4 bytes of SHA-256(name ‖ newline ‖ 01 ‖ public key).
+    /// The key id: the first 4 bytes of SHA-256(name ‖ newline ‖ type ‖ public key).
     pub fn id(&self) -> [u8; 4] {
         self.id
     }
@@ -135,7 +139,7 @@ pub struct NoteSignature {
     pub name: String,
     /// The id of the key.
     pub id: [u8; 4],
-    /// What follows the id: for Ed25519, 64 bytes.
+    /// What follows the id: for Ed25519 and SM2, 64 bytes.
     pub signature: Vec<u8>,
 }
 
@@ -193,7 +197,7 @@ impl SignedNote {
     /// [`NoteError::KeyName`], [`NoteError::NotEd25519`], [`NoteError::Sign`].
     pub fn sign(&mut self, name: &str, key: &SigningKey) -> Result<(), NoteError> {
         check_name(name)?;
-        let id = typed_key_id(ED25519, name, key.verifying_key())?;
+        let id = typed_key_id(signature_type(key.verifying_key())?, name, key.verifying_key());
         let signature = key.sign(self.text.as_bytes())?;
         self.add(NoteSignature { name: name.into(), id, signature })
     }
@@ -264,35 +268,46 @@ fn parse_line(line: &str) -> Option<NoteSignature> {
     (!signature.is_empty()).then(|| NoteSignature { name: name.into(), id, signature })
 }
 
-/// The first 4 bytes of SHA-256(name ‖ newline ‖ type ‖ public key).
-fn typed_key_id(kind: u8, name: &str, key: &VerifyingKey) -> Result<[u8; 4], NoteError> {
-    if key.algorithm() != Algorithm::EdDsa {
-        return Err(NoteError::NotEd25519);
+fn signature_type(key: &VerifyingKey) -> Result<&'static [u8], NoteError> {
+    match key.algorithm() {
+        Algorithm::EdDsa => Ok(ED25519),
+        Algorithm::Sm2 => Ok(SM2),
+        Algorithm::Es256 => Err(NoteError::NotEd25519),
     }
-    let digest =
-        Sha256::new().chain_update(name).chain_update([b'\n', kind]).chain_update(key.public_bytes()).finalize();
-    Ok([digest[0], digest[1], digest[2], digest[3]])
+}
+
+fn check_ed25519(key: &VerifyingKey) -> Result<(), NoteError> {
+    if key.algorithm() == Algorithm::EdDsa { Ok(()) } else { Err(NoteError::NotEd25519) }
+}
+
+/// The first 4 bytes of SHA-256(name ‖ newline ‖ type ‖ public key).
+fn typed_key_id(kind: &[u8], name: &str, key: &VerifyingKey) -> [u8; 4] {
+    let hash = Sha256::new().chain_update(name).chain_update(b"\n").chain_update(kind);
+    let digest = hash.chain_update(key.public_bytes()).finalize();
+    [digest[0], digest[1], digest[2], digest[3]]
 }
 
 /// Name and key of `name+hex(id)+base64(type ‖ public key)`; the id must be its own.
-fn parse_vkey(kind: u8, vkey: &str) -> Result<(&str, VerifyingKey), NoteError> {
+fn parse_vkey<'a>(kinds: &[&[u8]], vkey: &'a str) -> Result<(&'a str, VerifyingKey), NoteError> {
     let mut parts = vkey.splitn(3, '+');
     let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
         return Err(NoteError::VerifierKey);
     };
     check_name(name)?;
     let key = from_base64_std(key).ok_or(NoteError::VerifierKey)?;
-    let public = match key.split_first() {
-        Some((found, public)) if *found == kind && public.len() == 32 => public,
+    let found = kinds.iter().find_map(|kind| Some((*kind, key.strip_prefix(*kind)?)));
+    let (kind, public) = found.ok_or(NoteError::VerifierKey)?;
+    let jwk = match <&[u8; 65]>::try_from(public) {
+        Ok(point) if kind == SM2 && point[0] == 4 => Jwk::sm2(point),
+        _ if kind != SM2 && public.len() == 32 => Jwk::ed25519(public),
         _ => return Err(NoteError::VerifierKey),
     };
-    let jwk = Jwk { kty: "OKP".into(), crv: "Ed25519".into(), x: base64url(public), y: None };
     let key = VerifyingKey::from_jwk(&jwk)?;
-    if id == hex::encode(typed_key_id(kind, name, &key)?) { Ok((name, key)) } else { Err(NoteError::VerifierKey) }
+    if id == hex::encode(typed_key_id(kind, name, &key)) { Ok((name, key)) } else { Err(NoteError::VerifierKey) }
 }
 
-fn public_vkey(kind: u8, name: &str, id: [u8; 4], key: &VerifyingKey) -> String {
-    let key = [&[kind], key.public_bytes()].concat();
+fn public_vkey(kind: &[u8], name: &str, id: [u8; 4], key: &VerifyingKey) -> String {
+    let key = [kind, key.public_bytes()].concat();
     format!("{name}+{}+{}", hex::encode(id), base64_std(key))
 }
 

@@ -160,10 +160,20 @@ pub fn verify_recognition(
 ) -> Result<RecognitionClaims, RecognitionTokenError> {
     let unverified = Unverified::parse(token, RECOGNITION_TYP)?;
     let claims: RecognitionClaims = unverified.verify(key, CLAIMS)?;
-    if claims.iss != issuer {
+    check_stated(&claims.iss, [claims.iat, claims.nbf, claims.exp], issuer, now_s)?;
+    Ok(claims)
+}
+
+/// Whether the gateway `issuer` states it, and of `now_s`. The times are `iat`, `nbf` and `exp`.
+pub(crate) fn check_stated(
+    iss: &str,
+    [iat, nbf, exp]: [i64; 3],
+    issuer: &str,
+    now_s: i64,
+) -> Result<(), RecognitionTokenError> {
+    if iss != issuer {
         return Err(RecognitionTokenError::IssuerMismatch);
     }
-    let RecognitionClaims { iat, nbf, exp, .. } = claims;
     if exp <= nbf {
         return Err(RecognitionTokenError::LifetimeInvalid);
     }
@@ -173,5 +183,5 @@ pub fn verify_recognition(
     if now_s >= exp {
         return Err(RecognitionTokenError::Expired { exp, now_s });
     }
-    Ok(claims)
+    Ok(())
 }

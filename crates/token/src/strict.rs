@@ -38,6 +38,14 @@ pub(crate) fn from_object<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
     serde_json::from_slice(json).ok()
 }
 
+/// The elements of an array, once the whole text has proven strict. `None`: not one strict JSON array.
+pub(crate) fn elements(json: &[u8]) -> Option<Vec<serde_json::Value>> {
+    let state = State::default();
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    Nested(&state).deserialize(&mut deserializer).and_then(|()| deserializer.end()).ok()?;
+    serde_json::from_slice(json).ok()
+}
+
 /// serde: a nested struct, from an object only (serde would also accept an array).
 pub(crate) fn object<'de, D: Deserializer<'de>, T: serde::Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     struct ObjectOnly<T>(std::marker::PhantomData<T>);

@@ -2,9 +2,8 @@
 //!
 //! Every signature in the gateway is made by a [`SigningKey`] and checked by a [`VerifyingKey`]:
 //! those of JWTs through jsonwebtoken (`jwt`), those of notes and receipts by aws-lc-rs, which is
-//! also what jsonwebtoken runs on. The algorithm is a property of the key and never read from what is
-//! being verified (RFC 8725 §3.1). A further algorithm (SM2 with SM3) is one more variant of
-//! [`Algorithm`] and one more arm in each `match` of this module.
+//! also what jsonwebtoken runs on; SM2's by RustCrypto's `sm2` (`sm2.rs` beside). The algorithm is a
+//! property of the key and never read from what is being verified (RFC 8725 §3.1).
 //!
 //! Absent on purpose: RSA, HMAC, `none`; batch verification (it accepts what single verification
 //! refuses, and evidence must mean the same to everybody).
@@ -12,6 +11,7 @@
 mod jwk;
 mod jwt;
 mod signing;
+mod sm2;
 mod verifying;
 
 pub use jwk::Jwk;
@@ -25,17 +25,23 @@ pub enum Algorithm {
     EdDsa,
     /// ECDSA over P-256 with SHA-256, in JOSE `ES256` (RFC 7518 §3.4). 64-byte signatures `R ‖ S`.
     Es256,
+    /// SM2 with SM3 (GB/T 32918.2, GM/T 0003.2) and the default ID `1234567812345678`. 64-byte deterministic
+    /// signatures `R ‖ S`. No JOSE name is registered: ours is the object identifier (docs/tokens.md).
+    Sm2,
 }
 
 impl Algorithm {
     /// All algorithms, in a stable order.
-    pub const ALL: [Self; 2] = [Self::EdDsa, Self::Es256];
+    pub const ALL: [Self; 3] = [Self::EdDsa, Self::Es256, Self::Sm2];
+    /// Those registered for JOSE, which standard libraries know.
+    pub const JOSE: [Self; 2] = [Self::EdDsa, Self::Es256];
 
     /// The value of the `alg` header of a JWS.
     pub fn jose_name(self) -> &'static str {
         match self {
             Self::EdDsa => "EdDSA",
             Self::Es256 => "ES256",
+            Self::Sm2 => sm2::JOSE_NAME,
         }
     }
 }

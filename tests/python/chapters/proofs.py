@@ -11,6 +11,8 @@ import urllib.request
 import zlib
 
 import jwt
+from jwcrypto.jwk import JWK
+from sd_jwt.verifier import SDJWTVerifier
 
 import merkle
 from jjj_client import PACKAGE, Refused, b64
@@ -164,6 +166,12 @@ def recognition_token(day, keys):
     assert claims["iss"] == day.gateway.origin and claims["sub"] == day.recognition, claims
     assert claims["rec"]["record"] == day.rating and claims["rec"]["recognized"] == "4", claims
     assert claims["status"]["status_list"] == {"uri": token.status_list_uri, "idx": token.status_list_index}, claims
+    # The same as an SD-JWT, with all that its holder may keep back.
+    issuer = lambda _, header: JWK(**keys[header["kid"]]["jwk"])
+    shown = SDJWTVerifier(day.sd_recognition.sd_jwt, issuer).get_verified_payload()
+    assert {name: shown[name] for name in ("iss", "sub", "exp", "rec", "status")} == {
+        name: claims[name] for name in ("iss", "sub", "exp", "rec", "status")
+    }, shown
     # The same with nothing but standards: the key out of the JWKS, the status out of the list.
     jwks = jwt.PyJWKSet.from_dict(json.loads(read_public(day, "/.well-known/jwks.json")))
     assert jwt.decode(token.token, jwks[header["kid"]].key, algorithms=["EdDSA"], options=past) == claims

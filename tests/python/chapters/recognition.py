@@ -97,6 +97,7 @@ def decisions(day):
     assert len(day.beijing.list("RecognitionService/ListRecognitionVersions", name=day.recognition)) >= 3
     found = day.beijing.list("RecognitionService/ListRecognitions", filter=f'record = "{day.rating}"')
     assert BEIJING in {r.recognizer for r in found}, found
+    day.sd_recognition = day.beijing.call("RecognitionService/GetSdRecognition", name=day.recognition)
     day.recognition_token = day.beijing.call("RecognitionService/GetRecognitionToken", name=day.recognition)
 
 

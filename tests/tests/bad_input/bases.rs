@@ -161,6 +161,10 @@ fn record(s: &Scene, method: &str) -> Found {
             let accept = json!({"record": w.assessments[1], "verdict": "RECOGNITION_VERDICT_ACCEPT", "reason": "互认"});
             (HEBEI, accept)
         }
+        "GetSdRecognition" => {
+            let (holder_jwk, _) = s.foreign_key(CHEN);
+            (HEBEI, json!({"name": s.name("recognition"), "holder_jwk": holder_jwk}))
+        }
         "GetStatusList" => (BEIJING, json!({"list": "0"})),
         "GetRecognition" | "ListRecognitionVersions" | "GetRecognitionToken" => (HEBEI, named(s.name("recognition"))),
         _ => return None,

@@ -42,6 +42,7 @@ const HARMLESS: &[(&str, &[&str], &str)] = &[
     ("version", &["0"], "the current one"),
     ("list", &["0"], "the first list"),
     ("from_time_us", &["0", "largest"], "everything, or what is to come"),
+    ("holder_jwk", &["empty"], "a holder may have no key"),
     ("leaf_hash", &["empty"], "the record says which leaf"),
     ("after", &["empty", "\"?\"", "of nobody"], "no name has to be there for a range to begin"),
     ("upto", &["empty", "of nobody", "of another kind"], "no name has to be there for a range to end"),

@@ -4,10 +4,14 @@
 use jjj_domain::names::{Collection, Name, Participant, RequestId};
 use jjj_domain::rejection::{Reason, Rejection};
 use jjj_domain::time::Date;
+use jjj_token::{Jwk, VerifyingKey};
 use jjj_wire::enums::{EnumText, enum_text};
 use jjj_wire::parse;
 
 pub use jjj_wire::parse::{choice as enumerated, date, month, parsed as parse};
+
+/// The longest public key that is read, in bytes.
+const MAX_JWK_LEN: usize = 1_000;
 
 /// A text that must be there.
 pub fn required<'a>(field: &str, text: &'a str) -> Result<&'a str, Rejection> {
@@ -48,6 +52,16 @@ pub fn participant(field: &str, text: &str) -> Result<Participant, Rejection> {
 
 pub fn request_id(text: &str) -> Result<RequestId, Rejection> {
     parse("request_id", text, "a UUIDv7 in lower case with hyphens")
+}
+
+/// A public key, as JSON Web Key.
+pub fn key(field: &str, jwk: &str) -> Result<VerifyingKey, Rejection> {
+    if jwk.len() > MAX_JWK_LEN {
+        return Err(Reason::FieldTooLong.field(field).var("limit", MAX_JWK_LEN));
+    }
+    Jwk::from_json(jwk.as_bytes())
+        .and_then(|jwk| VerifyingKey::from_jwk(&jwk))
+        .map_err(|error| malformed(field, &format!("a public key OKP/Ed25519 or EC/P-256 as JSON Web Key ({error})")))
 }
 
 /// An integer within bounds, both inclusive.

@@ -16,9 +16,9 @@ use jjj_domain::rejection::{Reason, Rejection};
 use jjj_domain::row::{Row, StoredFault};
 use jjj_domain::snapshot::{Snapshot, Stop};
 use jjj_domain::time::Timestamp;
+use jjj_token::Algorithm;
 use jjj_token::confirmation::{decode_unverified_kid, verify_confirmation};
 use jjj_token::thumbprint::certificate_sha256;
-use jjj_token::{Jwk, VerifyingKey};
 use jjj_wire::parse::who;
 use jjj_wire::participant::{ADMINISTRATOR, PARTICIPANT, administrator, key_name};
 use jjj_wire::pb;
@@ -40,7 +40,6 @@ use crate::gateway::Gateway;
 pub struct ParticipantApi(pub Arc<Gateway>);
 
 const MAX_PEM_LEN: usize = 16 * 1024;
-const MAX_JWK_LEN: usize = 1_000;
 const MAX_CONFIRMATIONS: usize = 10;
 
 const PARTICIPANTS: &[Field] = &[("kind", Some("kind")), ("standing", Some("standing"))];
@@ -239,7 +238,8 @@ impl ParticipantService for ParticipantApi {
 
 fn parse_create(q: &pb::CreateParticipantRequest, asked: &Asked<'_>) -> Parsed {
     let name: Participant = who("name", &q.name, "regions/{6 digits} | channels/{id}")?;
-    let first_key = new_key("first_key_jwk", &q.first_key_jwk, "first_key_fingerprint", &q.first_key_fingerprint)?;
+    let first_key =
+        new_key(asked, "first_key_jwk", &q.first_key_jwk, "first_key_fingerprint", &q.first_key_fingerprint)?;
     let holder = Actor::system(name.clone());
     Ok(Mutation::new(CreateParticipant {
         display_name: fields::text("display_name", &q.display_name, 100)?,
@@ -260,16 +260,22 @@ fn parse_authority(q: &pb::AddAuthorityRequest, _: &Asked<'_>) -> Parsed {
 
 fn parse_key(q: &pb::AddKeyRequest, asked: &Asked<'_>) -> Parsed {
     let owner: Actor = who("owner", &q.owner, "{participant} | {participant}/admins/{id}")?;
-    let key = new_key("jwk", &q.jwk, "fingerprint", &q.fingerprint)?;
+    let key = new_key(asked, "jwk", &q.jwk, "fingerprint", &q.fingerprint)?;
     let confirmations = confirmations(&q.confirmations, &owner, &key, asked)?;
     Ok(Mutation::new(AddKey { owner, key, confirmations }))
 }
 
-fn parse_administrator(q: &pb::AddAdministratorRequest, _: &Asked<'_>) -> Parsed {
+fn parse_administrator(q: &pb::AddAdministratorRequest, asked: &Asked<'_>) -> Parsed {
     Ok(Mutation::new(AddAdministrator {
         name: who("name", &q.name, ADMINISTRATOR)?,
         display_name: fields::text("display_name", &q.display_name, 100)?,
-        first_key: new_key("first_key_jwk", &q.first_key_jwk, "first_key_fingerprint", &q.first_key_fingerprint)?,
+        first_key: new_key(
+            asked,
+            "first_key_jwk",
+            &q.first_key_jwk,
+            "first_key_fingerprint",
+            &q.first_key_fingerprint,
+        )?,
     }))
 }
 
@@ -283,19 +289,19 @@ fn check_holder(name: &str, asked: &Asked<'_>) -> Result<(), Rejection> {
     }
 }
 
-fn new_key(jwk_field: &str, jwk: &str, fingerprint_field: &str, fingerprint: &str) -> Result<NewKey, Rejection> {
-    let jwk = fields::required(jwk_field, jwk)?;
-    if jwk.len() > MAX_JWK_LEN {
-        return Err(Reason::FieldTooLong.field(jwk_field).var("limit", MAX_JWK_LEN));
+fn new_key(
+    asked: &Asked<'_>,
+    jwk_field: &str,
+    jwk: &str,
+    fingerprint_field: &str,
+    fingerprint: &str,
+) -> Result<NewKey, Rejection> {
+    let key = fields::key(jwk_field, fields::required(jwk_field, jwk)?)?;
+    if key.algorithm() == Algorithm::Sm2 && !asked.gateway.takes_sm2_keys {
+        return Err(Reason::KeyAlgorithmNotAllowed.field(jwk_field).var("algorithm", "SM2"));
     }
-    let malformed = |error: &dyn std::fmt::Display| {
-        let expected = format!("a public key OKP/Ed25519 or EC/P-256 as JSON Web Key ({error})");
-        Reason::FieldMalformed.field(jwk_field).var("expected", expected)
-    };
-    let jwk = Jwk::from_json(jwk.as_bytes()).map_err(|e| malformed(&e))?;
-    let key = VerifyingKey::from_jwk(&jwk).map_err(|e| malformed(&e))?;
     let fingerprint = fields::required_text(fingerprint_field, fingerprint, 43)?;
-    Ok(NewKey { kid: key.kid().to_owned(), jwk: jwk.to_json(), fingerprint })
+    Ok(NewKey { kid: key.kid().to_owned(), jwk: key.jwk().to_json(), fingerprint })
 }
 
 /// A CA certificate, stored as nothing but itself: what stands around it in the text is dropped.

@@ -6,11 +6,14 @@ use std::time::Duration;
 use jjj_domain::guard;
 use jjj_domain::key;
 use jjj_domain::names::{Collection, Name};
-use jjj_domain::record::{DecideRecognition, RecognitionRow};
+use jjj_domain::record::{DecideRecognition, RecognitionRow, RecordKind, RecordRow};
 use jjj_domain::rejection::Reason;
 use jjj_domain::row::{Row, StoredFault};
+use jjj_domain::rules::assessment::Measured;
 use jjj_token::recognition::{RecognitionClaims, Recognized, Status as StatusClaim, sign_recognition};
+use jjj_token::sd_recognition::sign_sd_recognition;
 use jjj_token::status_list::status_place;
+use jjj_token::{Jwk, VerifyingKey};
 use jjj_wire::pb;
 use jjj_wire::pb::recognition_service_server::RecognitionService;
 use jjj_wire::recognition::recognition;
@@ -24,6 +27,7 @@ use super::support::{batch, caller, command, mutate};
 use crate::engine::LeafView;
 use crate::gateway::Gateway;
 use crate::identity::Caller;
+use crate::keys::random;
 use crate::status::Refused;
 use crate::status_list;
 
@@ -107,13 +111,23 @@ impl RecognitionService for RecognitionApi {
         &self,
         request: Request<pb::GetRecognitionTokenRequest>,
     ) -> Result<Response<pb::RecognitionToken>, Status> {
-        let row = self.find(&caller(&request)?, &request.get_ref().name).await?;
-        if !row.holds_on(self.0.clock.now().date()) {
-            let refusal = Reason::NotRecognized.field("name").var("name", &row.record);
-            return Err(refuse(refusal.var("region", &row.recognizer)));
-        }
+        let row = self.in_force(&caller(&request)?, &request.get_ref().name).await?;
         let leaf_index = self.place(&row).await?;
         self.token(&row, leaf_index).map(Response::new)
+    }
+
+    async fn get_sd_recognition(
+        &self,
+        request: Request<pb::GetSdRecognitionRequest>,
+    ) -> Result<Response<pb::SdRecognition>, Status> {
+        let holder = match &request.get_ref().holder_jwk[..] {
+            "" => None,
+            jwk => Some(fields::key("holder_jwk", jwk).map_err(refuse)?),
+        };
+        let row = self.in_force(&caller(&request)?, &request.get_ref().name).await?;
+        let scores = self.scores(&row).await?;
+        let leaf_index = self.place(&row).await?;
+        self.sd_jwt(&row, leaf_index, &scores, holder.as_ref().map(VerifyingKey::jwk)).map(Response::new)
     }
 
     async fn get_status_list(
@@ -141,6 +155,40 @@ impl RecognitionApi {
         get(&self.0, caller, key![name.to_string()], name.as_str(), Sees::Readers).await
     }
 
+    async fn in_force(&self, caller: &Caller, name: &str) -> Result<RecognitionRow, Status> {
+        let row = self.find(caller, name).await?;
+        if row.holds_on(self.0.clock.now().date()) {
+            return Ok(row);
+        }
+        let refusal = Reason::NotRecognized.field("name").var("name", &row.record);
+        Err(refuse(refusal.var("region", &row.recognizer)))
+    }
+
+    /// The dimension scores of the version of the record that is recognized: of an assessment only.
+    async fn scores(&self, row: &RecognitionRow) -> Result<Vec<(&'static str, i64)>, Status> {
+        if row.kind != RecordKind::Assessment {
+            return Ok(Vec::new());
+        }
+        let mut session = self.0.store.read().await.map_err(failed)?;
+        let found = session.versions(&row.record, row.record_version, 1).await.map_err(failed)?;
+        let leaf = found.into_iter().next().ok_or(Refused::Internal)?;
+        let record: RecordRow = LeafView::stored(&leaf).and_then(|view| view.row()).map_err(inconsistent)?;
+        Ok(match record.assessed().map_err(inconsistent)?.measured() {
+            Measured::Scores(scores) => vec![
+                ("self_care", scores.self_care()),
+                ("mobility", scores.mobility()),
+                ("mental_state", scores.mental_state()),
+                ("perception_social", scores.perception_social()),
+            ],
+            Measured::Ratings(ratings) => vec![
+                ("daily_living", ratings.daily_living()),
+                ("mental_state", ratings.mental_state()),
+                ("perception_communication", ratings.perception_communication()),
+                ("social_participation", ratings.social_participation()),
+            ],
+        })
+    }
+
     /// Where the log has the version since which a token states the same: unique, for ever, and
     /// nobody allots it.
     async fn place(&self, row: &RecognitionRow) -> Result<u64, Status> {
@@ -156,15 +204,14 @@ impl RecognitionApi {
         Err(Refused::Unavailable.into())
     }
 
-    fn token(&self, row: &RecognitionRow, leaf_index: u64) -> Result<pb::RecognitionToken, Status> {
-        let issued_time_us = self.0.clock.now().0;
+    /// What a token of now states.
+    fn claims(&self, row: &RecognitionRow, leaf_index: u64, issued_time_us: i64) -> RecognitionClaims {
         let expires = row.valid_until.plus_days(1).starts_at();
-        let place = status_place(&self.0.public_base, leaf_index);
         let recognized = match (row.recognized_min, row.recognized_max) {
             (min, max) if min == max => min.to_string(),
             (min, max) => format!("{min}..{max}"),
         };
-        let claims = RecognitionClaims {
+        RecognitionClaims {
             iss: self.0.origin.clone(),
             sub: row.recognition.clone(),
             iat: issued_time_us.div_euclid(1_000_000),
@@ -182,8 +229,13 @@ impl RecognitionApi {
                 recognized,
                 quality: row.quality.to_string(),
             },
-            status: StatusClaim { status_list: place.clone() },
-        };
+            status: StatusClaim { status_list: status_place(&self.0.public_base, leaf_index) },
+        }
+    }
+
+    fn token(&self, row: &RecognitionRow, leaf_index: u64) -> Result<pb::RecognitionToken, Status> {
+        let issued_time_us = self.0.clock.now().0;
+        let claims = self.claims(row, leaf_index, issued_time_us);
         let key = &self.0.keys.signing;
         let token = sign_recognition(key, &claims).map_err(|e| Refused::internal("signing a recognition token", &e))?;
         Ok(pb::RecognitionToken {
@@ -192,9 +244,33 @@ impl RecognitionApi {
             token,
             kid: key.kid().to_owned(),
             issued_time_us,
-            expire_time_us: expires.0,
-            status_list_uri: place.uri,
-            status_list_index: i64::try_from(place.idx).map_err(|_| Refused::Internal)?,
+            expire_time_us: claims.exp * 1_000_000,
+            status_list_index: i64::try_from(claims.status.status_list.idx).map_err(|_| Refused::Internal)?,
+            status_list_uri: claims.status.status_list.uri,
+        })
+    }
+
+    fn sd_jwt(
+        &self,
+        row: &RecognitionRow,
+        leaf_index: u64,
+        scores: &[(&'static str, i64)],
+        holder: Option<&Jwk>,
+    ) -> Result<pb::SdRecognition, Status> {
+        let issued_time_us = self.0.clock.now().0;
+        let claims = self.claims(row, leaf_index, issued_time_us);
+        let key = &self.0.keys.signing;
+        let sd_jwt = sign_sd_recognition(key, &claims, scores, holder, random)
+            .map_err(|e| Refused::internal("signing a recognition as an SD-JWT", &e))?;
+        Ok(pb::SdRecognition {
+            name: row.recognition.clone(),
+            version: row.version,
+            sd_jwt,
+            kid: key.kid().to_owned(),
+            issued_time_us,
+            expire_time_us: claims.exp * 1_000_000,
+            status_list_index: i64::try_from(claims.status.status_list.idx).map_err(|_| Refused::Internal)?,
+            status_list_uri: claims.status.status_list.uri,
         })
     }
 }

@@ -73,8 +73,17 @@ impl Keys {
 
     /// The gateway's keys as verifiers of notes by this name.
     pub fn note_verifiers(&self, origin: &str) -> Vec<NoteVerifier> {
+        self.verifiers(origin, Algorithm::EdDsa)
+    }
+
+    /// Those that sign a second line under a head, never the only one.
+    pub fn second_verifiers(&self, origin: &str) -> Vec<NoteVerifier> {
+        self.verifiers(origin, Algorithm::Sm2)
+    }
+
+    fn verifiers(&self, origin: &str, algorithm: Algorithm) -> Vec<NoteVerifier> {
         let own = self.by_kid.keys().filter_map(|kid| self.gateway(kid));
-        let signs_notes = own.filter(|key| key.key.algorithm() == Algorithm::EdDsa);
+        let signs_notes = own.filter(|key| key.key.algorithm() == algorithm);
         signs_notes.filter_map(|key| NoteVerifier::new(origin, &key.key).ok()).collect()
     }
 }

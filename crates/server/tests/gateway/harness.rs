@@ -131,7 +131,7 @@ impl World {
             public_url: None,
             metrics: None,
             witnesses: Default::default(),
-            keys: Keys { signing: at("gateway.key"), master: at("master.key") },
+            keys: Keys { signing: at("gateway.key"), master: at("master.key"), sm2: false, sm2_signing: None },
             limits: Limits::default(),
         };
 
@@ -255,6 +255,15 @@ impl World {
         let signing = self._dir.path().join("another.key");
         secret(&signing, pem);
         let keys = Keys { signing, ..self.config.keys.clone() };
+        let config = Config { keys, ..self.config.clone() };
+        jjj_server::run(config, self.clock.clone(), async { drop(shutdown.await) }).await
+    }
+
+    /// One that takes SM2 keys, and signs heads with this one too.
+    pub async fn with_sm2(&self, pem: &str, shutdown: oneshot::Receiver<()>) -> Result<Handle, StartError> {
+        let second = self._dir.path().join("sm2.key");
+        secret(&second, pem);
+        let keys = Keys { sm2: true, sm2_signing: Some(second), ..self.config.keys.clone() };
         let config = Config { keys, ..self.config.clone() };
         jjj_server::run(config, self.clock.clone(), async { drop(shutdown.await) }).await
     }

@@ -4,6 +4,8 @@ use jjj_domain::person::{IdentifierKind, NewIdentifier, NewPerson, RegisterElder
 use jjj_tests::both_databases;
 use jjj_tests::postgres::TestDatabase;
 use jjj_token::recognition::{RecognitionClaims, verify_recognition};
+use jjj_token::sd_jwt::{Challenge, bind};
+use jjj_token::sd_recognition::{present_sd_recognition, verify_sd_recognition};
 use jjj_token::status_list::{TokenStatus, status_of, verify_status_list};
 use jjj_wire::pb;
 use prost::Message;
@@ -25,6 +27,7 @@ const GET: &str = "/jjj.gateway.v1.RecognitionService/GetRecognition";
 const LIST: &str = "/jjj.gateway.v1.RecognitionService/ListRecognitions";
 const VERSIONS: &str = "/jjj.gateway.v1.RecognitionService/ListRecognitionVersions";
 const STATUS_LIST: &str = "/jjj.gateway.v1.RecognitionService/GetStatusList";
+const SD_JWT: &str = "/jjj.gateway.v1.RecognitionService/GetSdRecognition";
 const TOKEN: &str = "/jjj.gateway.v1.RecognitionService/GetRecognitionToken";
 
 both_databases!(
@@ -33,6 +36,7 @@ both_databases!(
     certificates_are_filtered_by_category,
     a_recognition_is_decided_listed_and_proven,
     a_status_list_says_what_became_of_a_token,
+    a_recognition_is_shown_without_its_scores,
 );
 
 fn fresh(world: &World) -> String {
@@ -360,4 +364,62 @@ async fn a_status_list_says_what_became_of_a_token(database: TestDatabase) {
     }
     world.stop().await;
     world.verify().await;
+}
+
+/// As an SD-JWT: the scores of the version that is recognized, each shown or not; the token's own place in
+/// the status list; bound by the holder's key where it was given.
+async fn a_recognition_is_shown_without_its_scores(database: TestDatabase) {
+    let mut world = World::start(database).await;
+    let elder = elder(&world).await;
+    let wanted = assessment(&world, &elder);
+    let _: pb::PublishAssessmentResponse = call(&world, &world.hebei, PUBLISH_ASSESSMENT, &wanted).await.unwrap();
+    let key = world.gateway().keys.signing.verifying_key().clone();
+    let name = format!("recognitions/{}-110000", wanted.request_id);
+    let ask = |jwk: &str| pb::GetSdRecognitionRequest { name: name.clone(), holder_jwk: jwk.into() };
+
+    let issued: pb::SdRecognition = call(&world, &world.beijing, SD_JWT, &ask("")).await.unwrap();
+    let verify = |text: &str, asked: Option<&Challenge<'_>>| {
+        verify_sd_recognition(text, &key, ORIGIN, world.now_s(), asked).map_err(|error| error.reason())
+    };
+    let whole = verify(&issued.sd_jwt, None).unwrap();
+    let scores = [("mental_state", 10), ("mobility", 5), ("perception_social", 6), ("self_care", 10)];
+    assert_eq!(whole.rec.scores, scores.map(|(name, score)| (name.to_owned(), score)).into());
+    assert_eq!((whole.rec.subject.as_deref(), whole.cnf), (Some(elder.as_str()), None));
+    let token: pb::RecognitionToken =
+        call(&world, &world.beijing, TOKEN, &pb::GetRecognitionTokenRequest { name: name.clone() }).await.unwrap();
+    let token_claims = verify_recognition(&token.token, &key, ORIGIN, world.now_s()).unwrap();
+    assert_eq!((&whole.status, whole.exp), (&token_claims.status, token_claims.exp));
+    assert_eq!((issued.status_list_index, &issued.kid), (token.status_list_index, &token.kid));
+    let nothing = present_sd_recognition(&issued.sd_jwt, |_| false).unwrap();
+    let shown = verify(&nothing, None).unwrap();
+    assert_eq!((shown.rec.recognized.as_str(), shown.rec.scores.len(), shown.rec.subject), ("3", 0, None));
+    // Salts are fresh: two holders' digests cannot be compared.
+    let again: pb::SdRecognition = call(&world, &world.beijing, SD_JWT, &ask("")).await.unwrap();
+    let disclosures = |text: &str| text.split('~').skip(1).map(str::to_owned).collect::<Vec<_>>();
+    let (first, second) = (disclosures(&issued.sd_jwt), disclosures(&again.sd_jwt));
+    assert!(first.len() == 6 && first.iter().all(|one| one.is_empty() || !second.contains(one)));
+
+    let holder = jjj_token::SigningKey::from_ed25519_seed(&[3; 32]).unwrap();
+    let bound: pb::SdRecognition =
+        call(&world, &world.hebei, SD_JWT, &ask(&holder.public_jwk().to_json())).await.unwrap();
+    let asked = Challenge { aud: "https://canteen.example", nonce: "n-1" };
+    let presentation = bind(&bound.sd_jwt, &holder, &asked, world.now_s()).unwrap();
+    assert_eq!(verify(&presentation, Some(&asked)).unwrap().cnf.unwrap().jwk, *holder.public_jwk());
+    assert_eq!(verify(&bound.sd_jwt, Some(&asked)), Err("SD_JWT_BINDING_MISSING"));
+
+    let private = r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","d":"AA"}"#;
+    let refused = call::<pb::SdRecognition>(&world, &world.hebei, SD_JWT, &ask(private)).await.unwrap_err();
+    assert_eq!(reason(&refused), "FIELD_MALFORMED");
+    let refused = call::<pb::SdRecognition>(&world, &world.unionpay, SD_JWT, &ask("")).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    let decline = pb::DecideRecognitionRequest {
+        request_id: fresh(&world),
+        record: format!("assessments/{}", wanted.request_id),
+        verdict: pb::RecognitionVerdict::Decline.into(),
+        reason: "复核".into(),
+    };
+    let _: pb::DecideRecognitionResponse = call(&world, &world.beijing, DECIDE, &decline).await.unwrap();
+    let refused = call::<pb::SdRecognition>(&world, &world.hebei, SD_JWT, &ask("")).await.unwrap_err();
+    assert_eq!(reason(&refused), "NOT_RECOGNIZED");
+    world.stop().await;
 }

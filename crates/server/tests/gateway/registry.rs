@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use jjj_domain::participant::{AddKey, KeyState, WithdrawKey};
 use jjj_server::gateway::StartError;
+use jjj_server::verify::{VerifyOptions, verify};
 use jjj_tests::both_databases;
 use jjj_tests::postgres::TestDatabase;
 use jjj_token::confirmation::{ConfirmationClaims, sign_confirmation};
+use jjj_token::note::{NoteVerifier, open_checkpoint};
 use jjj_token::{Algorithm, SigningKey};
 use jjj_wire::pb;
 use tokio::sync::oneshot;
@@ -19,6 +21,7 @@ both_databases!(
     authorities_come_and_go,
     keys_and_administrators_come_and_go,
     the_gateway_signs_with_a_registered_key_only,
+    sm2_keys_where_configured,
 );
 
 const CREATE: &str = method!("ParticipantService/CreateParticipant");
@@ -306,7 +309,7 @@ async fn the_gateway_signs_with_a_registered_key_only(database: TestDatabase) {
     let pem = SigningKey::generate_pkcs8_pem(Algorithm::EdDsa).unwrap();
     let next = SigningKey::from_pkcs8_pem(&pem).unwrap();
     let refused = world.signing_with(&pem, oneshot::channel().1).await.err();
-    assert!(matches!(refused, Some(StartError::SigningKey { kid }) if kid == next.kid()));
+    assert!(matches!(refused, Some(StartError::SigningKey { kid, .. }) if kid == next.kid()));
 
     let li = "gateway/admins/li";
     let owner = "gateway".parse().unwrap();
@@ -328,4 +331,64 @@ async fn the_gateway_signs_with_a_registered_key_only(database: TestDatabase) {
     assert_eq!(states(&world)[1], (true, KeyState::Withdrawn));
     assert!(world.signing_with(&pem, oneshot::channel().1).await.is_err());
     world.stop().await;
+}
+
+/// Refused by default. Where configured, a region enrols an SM2 key and signs its requests with it, and
+/// heads have a second line; which is checked with the log, and counts for nothing alone.
+async fn sm2_keys_where_configured(database: TestDatabase) {
+    let mut world = World::start(database).await;
+    let new = || SigningKey::generate_pkcs8_pem(Algorithm::Sm2).unwrap();
+    let key = Arc::new(SigningKey::from_pkcs8_pem(&new()).unwrap());
+    let add = pb::AddKeyRequest {
+        request_id: world.id(),
+        owner: "regions/130000".into(),
+        jwk: key.public_jwk().to_json(),
+        fingerprint: key.kid().into(),
+        ..Default::default()
+    };
+    assert_eq!(world.refusal(&world.hebei, ADD_KEY, &add).await, "KEY_ALGORITHM_NOT_ALLOWED jwk");
+
+    let pem = new();
+    let second = SigningKey::from_pkcs8_pem(&pem).unwrap();
+    let refused = world.with_sm2(&pem, oneshot::channel().1).await.err();
+    assert!(matches!(refused, Some(StartError::SigningKey { member: "keys.sm2_signing", .. })));
+    let p256 = SigningKey::generate_pkcs8_pem(Algorithm::Es256).unwrap();
+    let refused = world.with_sm2(&p256, oneshot::channel().1).await.err();
+    assert!(matches!(refused, Some(StartError::Config(_))));
+    let owner = "gateway".parse().unwrap();
+    let register = AddKey { owner, key: harness::new_key(&second), confirmations: Vec::new() };
+    world.decide("gateway/admins/li", register).await;
+    let (stop, stopped) = oneshot::channel();
+    let handle = world.with_sm2(&pem, stopped).await.unwrap();
+    let mut hebei = world.reconnect(&world.hebei, &world.hebei_ca, &handle);
+    let added: pb::AddKeyResponse = world.twice(&hebei, ADD_KEY, &add).await;
+    assert_eq!(added.key.unwrap().state(), pb::KeyState::Active);
+
+    // From now on only the one that signs twice.
+    world.stop().await;
+    hebei.key = key.clone();
+    let request = crate::rating::request(&world);
+    let published: pb::PublishRatingResponse = world.ask(&hebei, crate::rating::PUBLISH, &request).await;
+    assert_eq!(published.rating.unwrap().native_grade, 4);
+    let by_second = NoteVerifier::new(ORIGIN, second.verifying_key()).unwrap();
+    let mut note = String::new();
+    for _ in 0..100 {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        let mut session = handle.gateway.store.read().await.unwrap();
+        note = session.latest_checkpoint().await.unwrap().unwrap().note;
+        if open_checkpoint(&note, &by_second).is_ok() {
+            break;
+        }
+    }
+    let by_first = NoteVerifier::new(ORIGIN, handle.gateway.keys.signing.verifying_key()).unwrap();
+    let (head, note) = open_checkpoint(&note, &by_first).unwrap();
+    assert_eq!(open_checkpoint(&note.to_string(), &by_second).unwrap().0, head);
+    assert_eq!(note.signatures().len(), 2);
+    let report = verify(&handle.gateway.store, &VerifyOptions::default()).await.unwrap();
+    // What the test's harness put in place has no evidence; all that is signed is good, heads and all.
+    let others = report.faults.iter().find(|fault| !fault.problem.starts_with("has no evidence"));
+    assert!(others.is_none(), "{others:?}");
+    assert!(report.sealed > 0 && report.evidence > 0);
+    drop(stop);
+    handle.join().await;
 }

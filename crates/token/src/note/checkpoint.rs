@@ -1,6 +1,6 @@
 //! The head of the log as a note.
 
-use super::{NoteError, NoteVerifier, SignedNote};
+use super::{NoteError, NoteVerifier, SignedNote, check_ed25519};
 use crate::encoding::{base64_std, from_base64_std};
 use crate::merkle::Hash;
 use crate::suite::SigningKey;
@@ -94,6 +94,7 @@ impl Checkpoint {
 /// [`CheckpointError::Lines`]; [`CheckpointError::Note`] when the origin is no key name or the
 /// key no Ed25519 key.
 pub fn sign_checkpoint(key: &SigningKey, checkpoint: &Checkpoint) -> Result<SignedNote, CheckpointError> {
+    check_ed25519(key.verifying_key())?;
     let mut note = SignedNote::new(checkpoint.to_text()?)?;
     note.sign(&checkpoint.origin, key)?;
     Ok(note)

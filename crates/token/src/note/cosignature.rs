@@ -4,11 +4,11 @@
 //! A line like any other of a note: key id of type 4, then the time as 8 bytes big-endian and the
 //! signature over `cosignature/v1`, `time <seconds>` and the note's text, each a line.
 
-use super::{NoteError, NoteSignature, SignedNote, check_name, parse_vkey, public_vkey, typed_key_id};
+use super::{NoteError, NoteSignature, SignedNote, check_ed25519, check_name, parse_vkey, public_vkey, typed_key_id};
 use crate::suite::{SigningKey, VerifyingKey};
 
 /// The signature type of timestamped Ed25519 cosignatures.
-const COSIGNATURE: u8 = 0x04;
+const COSIGNATURE: &[u8] = &[0x04];
 /// Time and signature.
 const LEN: usize = 8 + 64;
 
@@ -27,7 +27,8 @@ impl CosignatureVerifier {
     /// [`NoteError::KeyName`], [`NoteError::NotEd25519`].
     pub fn new(name: &str, key: &VerifyingKey) -> Result<Self, NoteError> {
         check_name(name)?;
-        Ok(Self { name: name.into(), id: typed_key_id(COSIGNATURE, name, key)?, key: key.clone() })
+        check_ed25519(key)?;
+        Ok(Self { name: name.into(), id: typed_key_id(COSIGNATURE, name, key), key: key.clone() })
     }
 
     /// Reads a verifier key: `name+hex(id)+base64(04 ‖ public key)`.
@@ -35,7 +36,7 @@ impl CosignatureVerifier {
     /// # Errors
     /// [`NoteError::VerifierKey`], [`NoteError::KeyName`], [`NoteError::Key`].
     pub fn from_vkey(vkey: &str) -> Result<Self, NoteError> {
-        let (name, key) = parse_vkey(COSIGNATURE, vkey)?;
+        let (name, key) = parse_vkey(&[COSIGNATURE], vkey)?;
         Self::new(name, &key)
     }
 
@@ -62,7 +63,8 @@ impl SignedNote {
     /// [`NoteError::KeyName`], [`NoteError::NotEd25519`], [`NoteError::Sign`].
     pub fn cosign(&mut self, name: &str, key: &SigningKey, time_s: u64) -> Result<NoteSignature, NoteError> {
         check_name(name)?;
-        let id = typed_key_id(COSIGNATURE, name, key.verifying_key())?;
+        check_ed25519(key.verifying_key())?;
+        let id = typed_key_id(COSIGNATURE, name, key.verifying_key());
         let signature = [&time_s.to_be_bytes()[..], &key.sign(&message(time_s, self.text()))?].concat();
         let line = NoteSignature { name: name.into(), id, signature };
         self.add(line.clone())?;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Algorithm, KeyError};
+use super::{Algorithm, KeyError, sm2};
 use crate::encoding::{base64url, from_base64url};
 use crate::strict;
 
@@ -17,7 +17,7 @@ use crate::strict;
 pub struct Jwk {
     /// `OKP` or `EC`.
     pub kty: String,
-    /// `Ed25519` or `P-256`.
+    /// `Ed25519`, `P-256`, or SM2's curve by its object identifier, `urn:oid:1.2.156.10197.1.301`.
     pub crv: String,
     /// 32 bytes, base64url without padding.
     pub x: String,
@@ -53,13 +53,22 @@ impl Jwk {
         base64url(Sha256::digest(self.to_json()))
     }
 
-    pub(super) fn ed25519(public: &[u8]) -> Self {
+    pub(crate) fn ed25519(public: &[u8]) -> Self {
         Self { kty: "OKP".into(), crv: "Ed25519".into(), x: base64url(public), y: None }
     }
 
     /// From an uncompressed SEC1 point, `04 ‖ x ‖ y`.
     pub(super) fn p256(point: &[u8; 65]) -> Self {
-        Self { kty: "EC".into(), crv: "P-256".into(), x: base64url(&point[1..33]), y: Some(base64url(&point[33..])) }
+        Self::ec("P-256", point)
+    }
+
+    /// From an uncompressed SEC1 point of SM2's curve.
+    pub(crate) fn sm2(point: &[u8; 65]) -> Self {
+        Self::ec(sm2::CURVE, point)
+    }
+
+    fn ec(crv: &str, point: &[u8; 65]) -> Self {
+        Self { kty: "EC".into(), crv: crv.into(), x: base64url(&point[1..33]), y: Some(base64url(&point[33..])) }
     }
 
     /// The algorithm, and the public key as the crypto library takes it: 32 bytes of Ed25519, or
@@ -76,11 +85,12 @@ impl Jwk {
                 }
                 Ok((Algorithm::EdDsa, public.to_vec()))
             }
-            ("EC", "P-256") => {
+            ("EC", crv @ ("P-256" | sm2::CURVE)) => {
                 let x = coordinate("x", &self.x)?;
                 let y = self.y.as_deref().ok_or(KeyError::Coordinate { name: "y" })?;
                 let y = coordinate("y", y)?;
-                Ok((Algorithm::Es256, [&[4][..], &x, &y].concat()))
+                let algorithm = if crv == sm2::CURVE { Algorithm::Sm2 } else { Algorithm::Es256 };
+                Ok((algorithm, [&[4][..], &x, &y].concat()))
             }
             _ => Err(KeyError::Unsupported {
                 kty: self.kty.chars().take(16).collect(),

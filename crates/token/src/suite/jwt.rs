@@ -13,13 +13,13 @@
 use std::sync::Once;
 
 use jsonwebtoken::crypto::{self, aws_lc};
-use jsonwebtoken::{DecodingKey, EncodingKey};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 
-use super::{Algorithm, BadSignature, SignError};
+use super::{BadSignature, SignError};
 
 pub(super) fn sign(algorithm: Algorithm, key: &EncodingKey, signing_input: &str) -> Result<String, SignError> {
     install_provider();
-    crypto::sign(signing_input.as_bytes(), key, name(algorithm)).map_err(|_| SignError)
+    crypto::sign(signing_input.as_bytes(), key, algorithm).map_err(|_| SignError)
 }
 
 /// `false` and an error of jsonwebtoken are the same to us: the signature does not verify.
@@ -30,24 +30,9 @@ pub(super) fn verify(
     signature: &str,
 ) -> Result<(), BadSignature> {
     install_provider();
-    match crypto::verify(signature, signing_input.as_bytes(), key, name(algorithm)) {
+    match crypto::verify(signature, signing_input.as_bytes(), key, algorithm) {
         Ok(true) => Ok(()),
         Ok(false) | Err(_) => Err(BadSignature),
-    }
-}
-
-/// From the bytes that `Jwk::parse` has checked.
-pub(super) fn decoding_key(algorithm: Algorithm, public: &[u8]) -> DecodingKey {
-    match algorithm {
-        Algorithm::EdDsa => DecodingKey::from_ed_der(public),
-        Algorithm::Es256 => DecodingKey::from_ec_der(public),
-    }
-}
-
-fn name(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
-    match algorithm {
-        Algorithm::EdDsa => jsonwebtoken::Algorithm::EdDSA,
-        Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
     }
 }
 

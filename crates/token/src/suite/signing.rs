@@ -8,21 +8,21 @@ use rustls_pki_types::PrivatePkcs8KeyDer;
 use rustls_pki_types::pem::PemObject;
 use zeroize::Zeroizing;
 
-use super::{Algorithm, Jwk, KeyError, SignError, VerifyingKey, jwt};
-use crate::encoding::base64_std;
+use super::{Algorithm, Jwk, KeyError, SignError, VerifyingKey, jwt, sm2};
+use crate::encoding::{base64_std, base64url};
 
 /// A private key that signs. Its `Debug` shows the name and the algorithm only.
 pub struct SigningKey {
     secret: Secret,
-    /// The same secret as jsonwebtoken takes it; wiped when dropped.
-    jwt: jsonwebtoken::EncodingKey,
     public: VerifyingKey,
 }
 
-/// Where the secret is. A key in a hardware module will be one more variant.
+/// Where the secret is; with it, as jsonwebtoken takes it (wiped when dropped). A key in a hardware module
+/// will be one more variant.
 enum Secret {
-    Ed25519(Ed25519KeyPair),
-    P256(EcdsaKeyPair),
+    Ed25519(Ed25519KeyPair, jsonwebtoken::EncodingKey),
+    P256(EcdsaKeyPair, jsonwebtoken::EncodingKey),
+    Sm2(Box<::sm2::dsa::SigningKey>),
 }
 
 impl SigningKey {
@@ -37,6 +37,7 @@ impl SigningKey {
             // Version 1 has no public key inside; OpenSSL before 3 reads nothing else.
             Algorithm::EdDsa => Ed25519KeyPair::generate_pkcs8v1(&rng),
             Algorithm::Es256 => EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &rng),
+            Algorithm::Sm2 => return sm2::generate_pkcs8().map(|document| private_pem(&document)),
         }
         .map_err(|_| KeyError::Generation)?;
         Ok(private_pem(document.as_ref()))
@@ -46,7 +47,7 @@ impl SigningKey {
     ///
     /// # Errors
     /// [`KeyError::Pem`] when there is no such block, [`KeyError::PrivateKey`] when it holds no
-    /// Ed25519 or P-256 key.
+    /// Ed25519, P-256 or SM2 key.
     pub fn from_pkcs8_pem(pem: &str) -> Result<Self, KeyError> {
         let der = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| KeyError::Pem)?;
         Self::from_pkcs8_der(der.secret_pkcs8_der())
@@ -60,11 +61,16 @@ impl SigningKey {
         if let Ok(pair) = Ed25519KeyPair::from_pkcs8(der) {
             return Self::ed25519(pair);
         }
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der).map_err(|_| KeyError::PrivateKey)?;
+        // The document names its curve: it is a key of one of them only.
+        let Ok(pair) = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der) else {
+            let (key, point) = sm2::from_pkcs8(der)?;
+            let public = VerifyingKey::from_jwk(&Jwk::sm2(&point))?;
+            return Ok(Self { secret: Secret::Sm2(Box::new(key)), public });
+        };
         let point: &[u8; 65] = pair.public_key().as_ref().try_into().map_err(|_| KeyError::PrivateKey)?;
         let public = VerifyingKey::from_jwk(&Jwk::p256(point))?;
         let jwt = jsonwebtoken::EncodingKey::from_ec_der(der);
-        Ok(Self { secret: Secret::P256(pair), jwt, public })
+        Ok(Self { secret: Secret::P256(pair, jwt), public })
     }
 
     /// The Ed25519 key of a 32-byte seed (RFC 8032 §5.1.5): for keys that must be the same in
@@ -97,7 +103,7 @@ impl SigningKey {
         &self.public
     }
 
-    /// Signs a message that is no JWS (a note, a receipt): 64 bytes for either algorithm.
+    /// Signs a message that is no JWS (a note, a receipt): 64 bytes for each algorithm.
     ///
     /// Callers separate their purposes by what they sign: a JWS signing input is all base64url
     /// and dots, a note has no control character but the newline, and a receipt's message starts
@@ -107,22 +113,27 @@ impl SigningKey {
     /// [`SignError`].
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
         let signature = match &self.secret {
-            Secret::Ed25519(pair) => pair.try_sign(message),
-            Secret::P256(pair) => pair.sign(&SystemRandom::new(), message),
+            Secret::Ed25519(pair, _) => pair.try_sign(message),
+            Secret::P256(pair, _) => pair.sign(&SystemRandom::new(), message),
+            Secret::Sm2(key) => return sm2::sign(key, message),
         };
         Ok(signature.map_err(|_| SignError)?.as_ref().to_vec())
     }
 
-    /// Signs a JWS signing input, through jsonwebtoken; the signature as base64url.
+    /// Signs a JWS signing input, through jsonwebtoken where it can; the signature as base64url.
     pub(crate) fn sign_jws(&self, signing_input: &str) -> Result<String, SignError> {
-        jwt::sign(self.algorithm(), &self.jwt, signing_input)
+        match &self.secret {
+            Secret::Ed25519(_, jwt) => jwt::sign(jsonwebtoken::Algorithm::EdDSA, jwt, signing_input),
+            Secret::P256(_, jwt) => jwt::sign(jsonwebtoken::Algorithm::ES256, jwt, signing_input),
+            Secret::Sm2(key) => Ok(base64url(sm2::sign(key, signing_input.as_bytes())?)),
+        }
     }
 
     fn ed25519(pair: Ed25519KeyPair) -> Result<Self, KeyError> {
         let public = VerifyingKey::from_jwk(&Jwk::ed25519(pair.public_key().as_ref()))?;
         let der = pair.to_pkcs8v1().map_err(|_| KeyError::PrivateKey)?;
         let jwt = jsonwebtoken::EncodingKey::from_ed_der(der.as_ref());
-        Ok(Self { secret: Secret::Ed25519(pair), jwt, public })
+        Ok(Self { secret: Secret::Ed25519(pair, jwt), public })
     }
 }
 

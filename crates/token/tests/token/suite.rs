@@ -1,6 +1,6 @@
 use jjj_token::{Algorithm, Jwk, KeyError, SigningKey, VerifyingKey};
 
-use crate::support::{base64url, ed25519, keys, p256};
+use crate::support::{base64url, ed25519, p256};
 
 fn jwk(json: &str) -> Jwk {
     Jwk::from_json(json.as_bytes()).unwrap()
@@ -44,7 +44,7 @@ fn rfc_7515_es256() {
 /// RFC 7638 §3.1 spells the computation out for RSA; another implementation does it for ours.
 #[test]
 fn thumbprints_agree_with_jsonwebtoken() {
-    for key in keys() {
+    for key in [ed25519(), p256()] {
         let foreign: jsonwebtoken::jwk::Jwk = serde_json::from_str(&key.public_jwk().to_json()).unwrap();
         let thumbprint = foreign.thumbprint(jsonwebtoken::jwk::ThumbprintHash::SHA256);
         assert_eq!(thumbprint.unwrap(), key.kid());

@@ -15,9 +15,14 @@ pub fn p256() -> SigningKey {
     SigningKey::from_pkcs8_pem(include_str!("keys/p256.pem")).unwrap()
 }
 
+/// Made by `openssl genpkey -algorithm SM2`.
+pub fn sm2() -> SigningKey {
+    SigningKey::from_pkcs8_pem(include_str!("keys/sm2.pem")).unwrap()
+}
+
 /// One key of each algorithm.
-pub fn keys() -> [SigningKey; 2] {
-    [ed25519(), p256()]
+pub fn keys() -> [SigningKey; 3] {
+    [ed25519(), p256(), sm2()]
 }
 
 /// Another Ed25519 key than [`ed25519`].

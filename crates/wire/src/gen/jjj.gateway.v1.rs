@@ -18002,7 +18002,8 @@ pub struct Key {
     /// RFC 7638 thumbprint, base64url without padding, 43 characters.
     #[prost(string, tag = "2")]
     pub kid: ::prost::alloc::string::String,
-    /// The public key as a JSON Web Key; `OKP`/`Ed25519` or `EC`/`P-256`.
+    /// The public key as a JSON Web Key; `OKP`/`Ed25519`, `EC`/`P-256` or, where the gateway is configured
+    /// for it, SM2 (docs/tokens.md).
     #[prost(string, tag = "3")]
     pub jwk: ::prost::alloc::string::String,
     /// State.
@@ -25154,6 +25155,39 @@ pub struct RecognitionToken {
     #[prost(int64, tag = "8")]
     pub status_list_index: i64,
 }
+/// A recognition as an SD-JWT (RFC 9901) that anyone can check offline, with all its disclosures: for its
+/// holder, who passes on what they choose of them.
+///
+/// Header: `typ` `jjj-recognition+sd-jwt`, `alg`, `kid`. Claims: those of RecognitionToken, `_sd_alg`
+/// (`sha-256`) and, where the holder's key was given, `cnf` with `jwk`. Disclosable are `rec.subject`
+/// and, of an assessment, the members of `rec.scores`. Claim by claim: docs/tokens.md.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SdRecognition {
+    /// `recognitions/{record uuid}-{recognizing region code}`.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Version of the recognition it states.
+    #[prost(int64, tag = "2")]
+    pub version: i64,
+    /// The issuer's JWT and the disclosures, each followed by a tilde.
+    #[prost(string, tag = "3")]
+    pub sd_jwt: ::prost::alloc::string::String,
+    /// RFC 7638 thumbprint of the signing key.
+    #[prost(string, tag = "4")]
+    pub kid: ::prost::alloc::string::String,
+    /// When it was issued, UTC microseconds since 1970.
+    #[prost(int64, tag = "5")]
+    pub issued_time_us: i64,
+    /// When it ends, UTC microseconds since 1970.
+    #[prost(int64, tag = "6")]
+    pub expire_time_us: i64,
+    /// Where the status list is that tells of revocation.
+    #[prost(string, tag = "7")]
+    pub status_list_uri: ::prost::alloc::string::String,
+    /// Position in that list, from 0; that of the recognition token.
+    #[prost(int64, tag = "8")]
+    pub status_list_index: i64,
+}
 /// A signed list that says which recognition tokens still hold (IETF Token Status List, profile
 /// `jjj-status-1` of docs/tokens.md). The public listener serves the same at `uri`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -25436,6 +25470,18 @@ pub struct GetRecognitionTokenRequest {
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
 }
+/// Request for a recognition as an SD-JWT.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetSdRecognitionRequest {
+    /// Required. `recognitions/{record uuid}-{recognizing region code}`; the recognizing or the
+    /// issuing region may ask.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Optional. The holder's public key, where they have one: OKP/Ed25519 or EC/P-256 as JSON Web Key, at
+    /// most 1,000 characters. A verifier can then ask for a presentation bound by it (key binding).
+    #[prost(string, tag = "2")]
+    pub holder_jwk: ::prost::alloc::string::String,
+}
 /// Request for a status list.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetStatusListRequest {
@@ -25716,6 +25762,34 @@ pub mod recognition_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// The same as an SD-JWT (RFC 9901), with an assessment's dimension scores: its holder shows level and
+        /// validity, and of the rest what they choose. NOT_RECOGNIZED when it is not in force.
+        pub async fn get_sd_recognition(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetSdRecognitionRequest>,
+        ) -> std::result::Result<tonic::Response<super::SdRecognition>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/jjj.gateway.v1.RecognitionService/GetSdRecognition",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "jjj.gateway.v1.RecognitionService",
+                        "GetSdRecognition",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// A status list: which recognition tokens still hold. FIELD_OUT_OF_RANGE when no leaf of the log
         /// has a place in it.
         pub async fn get_status_list(
@@ -25804,6 +25878,12 @@ pub mod recognition_service_server {
             tonic::Response<super::RecognitionToken>,
             tonic::Status,
         >;
+        /// The same as an SD-JWT (RFC 9901), with an assessment's dimension scores: its holder shows level and
+        /// validity, and of the rest what they choose. NOT_RECOGNIZED when it is not in force.
+        async fn get_sd_recognition(
+            &self,
+            request: tonic::Request<super::GetSdRecognitionRequest>,
+        ) -> std::result::Result<tonic::Response<super::SdRecognition>, tonic::Status>;
         /// A status list: which recognition tokens still hold. FIELD_OUT_OF_RANGE when no leaf of the log
         /// has a place in it.
         async fn get_status_list(
@@ -26167,6 +26247,55 @@ pub mod recognition_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetRecognitionTokenSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/jjj.gateway.v1.RecognitionService/GetSdRecognition" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetSdRecognitionSvc<T: RecognitionService>(pub Arc<T>);
+                    impl<
+                        T: RecognitionService,
+                    > tonic::server::UnaryService<super::GetSdRecognitionRequest>
+                    for GetSdRecognitionSvc<T> {
+                        type Response = super::SdRecognition;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetSdRecognitionRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RecognitionService>::get_sd_recognition(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetSdRecognitionSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
