@@ -202,8 +202,11 @@ pub enum OfflineError {
         index: i64,
     },
     /// The receipt is for something else, or of another gateway.
-    #[error("the receipt is for another leaf or of another gateway")]
-    ReceiptMismatch,
+    #[error("the receipt's {part} is not that of the leaf or of its log")]
+    ReceiptMismatch {
+        /// `origin`, `record`, `version` or `leaf_hash`.
+        part: &'static str,
+    },
     /// The receipt does not verify.
     #[error(transparent)]
     Receipt(#[from] ReceiptError),
@@ -214,19 +217,23 @@ pub enum OfflineError {
         index: i64,
     },
     /// Token or request are not those whose digests the leaf has.
-    #[error("the evidence of leaf {index} is not what the leaf commits to")]
+    #[error("the {part} in the evidence of leaf {index} is not the one that the leaf commits to")]
     EvidenceMismatch {
         /// Its number.
         index: i64,
+        /// `token` or `request`.
+        part: &'static str,
     },
     /// The request token does not verify.
     #[error(transparent)]
     Token(#[from] RequestTokenError),
     /// The token is another author's, for another gateway or method, or of another time.
-    #[error("the token of leaf {index} is for something else")]
+    #[error("the token of leaf {index} is for something else: its {claim} does not fit")]
     TokenMismatch {
         /// Its number.
         index: i64,
+        /// `iss`, `aud`, `path` or `iat` (with `exp`).
+        claim: &'static str,
     },
     /// No leaf in the file registers the key before its use.
     #[error("the file does not show where the key {kid} comes from")]
@@ -259,7 +266,7 @@ impl OfflineError {
             Self::Quorum { .. } => "RECEIPT_FILE_QUORUM_MISSED",
             Self::Inclusion { error, .. } => error.reason(),
             Self::Leaf { .. } => "RECEIPT_FILE_LEAF_MALFORMED",
-            Self::ReceiptMismatch => "RECEIPT_FILE_RECEIPT_MISMATCH",
+            Self::ReceiptMismatch { .. } => "RECEIPT_FILE_RECEIPT_MISMATCH",
             Self::Receipt(error) => error.reason(),
             Self::Evidence { .. } => "RECEIPT_FILE_EVIDENCE_MISSING",
             Self::EvidenceMismatch { .. } => "RECEIPT_FILE_EVIDENCE_MISMATCH",
@@ -464,7 +471,7 @@ impl<'a> Leaf<'a> {
         let index = self.entry.index;
         let evidence = self.entry.evidence.as_ref().ok_or(OfflineError::Evidence { index })?;
         if hex::encode(Sha256::digest(&evidence.token)) != said.token {
-            return Err(OfflineError::EvidenceMismatch { index });
+            return Err(OfflineError::EvidenceMismatch { index, part: "token" });
         }
         Ok(evidence)
     }
@@ -476,9 +483,15 @@ impl<'a> Leaf<'a> {
             return Err(OfflineError::Evidence { index });
         }
         let Some(receipt) = &self.entry.receipt else { return Ok(None) };
-        let promised = (receipt.origin.as_str(), receipt.record.as_str(), receipt.version, receipt.leaf_hash);
-        if promised != (origin, self.record.as_str(), self.version, self.hash) {
-            return Err(OfflineError::ReceiptMismatch);
+        for (part, fits) in [
+            ("origin", receipt.origin == origin),
+            ("record", receipt.record == self.record),
+            ("version", receipt.version == self.version),
+            ("leaf_hash", receipt.leaf_hash == self.hash),
+        ] {
+            if !fits {
+                return Err(OfflineError::ReceiptMismatch { part });
+            }
         }
         let key = gateway.iter().map(NoteVerifier::key).find(|key| key.kid() == receipt.kid);
         receipt.verify(key.ok_or(ReceiptError::UnknownKey)?)?;
@@ -491,7 +504,7 @@ impl<'a> Leaf<'a> {
         let index = self.entry.index;
         let evidence = self.evidence(said)?;
         if !evidence.request.is_empty() && leaf_hash(&evidence.request) != said.item {
-            return Err(OfflineError::EvidenceMismatch { index });
+            return Err(OfflineError::EvidenceMismatch { index, part: "request" });
         }
         let root = root_from_path(&said.item, said.index, said.count, &evidence.path)
             .map_err(|error| OfflineError::Inclusion { index, error })?;
@@ -503,8 +516,15 @@ impl<'a> Leaf<'a> {
         let recorded_s = self.recorded_at_us.div_euclid(SECOND_US);
         let slack_s = LEEWAY_S + UNDER_WAY_S;
         let then = (claims.iat.saturating_sub(slack_s)..=claims.exp.saturating_add(slack_s)).contains(&recorded_s);
-        if !then || claims.iss != self.author || claims.aud != origin || claims.path != said.path {
-            return Err(OfflineError::TokenMismatch { index });
+        for (claim, fits) in [
+            ("iat", then),
+            ("iss", claims.iss == self.author),
+            ("aud", claims.aud == origin),
+            ("path", claims.path == said.path),
+        ] {
+            if !fits {
+                return Err(OfflineError::TokenMismatch { index, claim });
+            }
         }
         let from_us = claims.iat.saturating_sub(LEEWAY_S).saturating_mul(SECOND_US);
         let in_force = |row: &&KeyRow| {

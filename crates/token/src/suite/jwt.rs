@@ -32,7 +32,7 @@ pub(super) fn verify(
     install_provider();
     match crypto::verify(signature, signing_input.as_bytes(), key, name(algorithm)) {
         Ok(true) => Ok(()),
-        Ok(false) | Err(_) => Err(BadSignature),
+        Ok(false) | Err(_) => Err(BadSignature::Mismatch),
     }
 }
 

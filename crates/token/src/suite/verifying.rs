@@ -3,6 +3,7 @@
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey};
 
 use super::{Algorithm, BadSignature, Jwk, KeyError, jwt};
+use crate::encoding::from_base64url;
 
 /// A public key, parsed once and then used any number of times, from any thread.
 ///
@@ -60,14 +61,15 @@ impl VerifyingKey {
     /// signature do not identify what was signed, its message does.
     ///
     /// # Errors
-    /// [`BadSignature`], also for a signature of the wrong length.
+    /// See [`BadSignature`].
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
-        self.parsed.verify_sig(message, signature).map_err(|_| BadSignature)
+        self.parsed.verify_sig(message, signature).map_err(|_| self.algorithm.why_bad(signature))
     }
 
     /// Checks the signature (base64url) of a JWS, through jsonwebtoken, with this key's algorithm.
     pub(crate) fn verify_jws(&self, signing_input: &str, signature: &str) -> Result<(), BadSignature> {
         jwt::verify(self.algorithm, &self.jwt, signing_input, signature)
+            .map_err(|error| from_base64url(signature).map_or(error, |bytes| self.algorithm.why_bad(&bytes)))
     }
 }
 
