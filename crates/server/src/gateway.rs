@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use jjj_domain::participant::KeyState;
 use jjj_store::{Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
@@ -15,7 +14,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::engine::{Engine, Parts, Workers};
 use crate::identity::IdentifyLayer;
-use crate::keys::GatewayKeys;
+use crate::keys::{GatewayKeys, Signer};
 use crate::registry::Registry;
 use crate::seal::{LogWatch, Sealer};
 use crate::status_list::StatusLists;
@@ -30,6 +29,8 @@ pub struct Gateway {
     pub registry: Arc<Registry>,
     pub clock: Clock,
     pub keys: GatewayKeys,
+    /// Which of them signs now.
+    pub signer: Signer,
     /// The gateway's name: audience of tokens, origin of receipts and of the log.
     pub origin: String,
     /// URL of the public listener, without a slash at the end.
@@ -66,7 +67,7 @@ pub enum StartError {
     Store(#[from] StoreError),
     #[error("{member}: cannot listen on {address}")]
     Listen { member: &'static str, address: SocketAddr, source: std::io::Error },
-    /// Nobody would believe what it signs (docs/keys.md).
+    /// Nobody would believe what it signs (docs/keys.md). Neither is `keys.next`, where there is one.
     #[error("keys.signing: the key {kid} is not registered as one of the gateway's in force")]
     SigningKey { kid: String },
     #[error("the reflection service's descriptors cannot be read")]
@@ -105,16 +106,14 @@ pub async fn run(
     let store = Store::open(&config.database.url).await?;
     store.check_schema().await?;
     let registry = Registry::load(&store).await?;
-    let is_registered =
-        registry.view().own_keys().any(|own| own.key.kid() == keys.signing.kid() && own.state == KeyState::Active);
-    if !is_registered {
+    let signer = Signer::new(keys.clone(), Some(registry.clone()));
+    if signer.current().is_none() {
         return Err(StartError::SigningKey { kid: keys.signing.kid().to_owned() });
     }
 
     let (stop_sender, stop) = watch::channel(false);
     let committed = Arc::new(Notify::new());
-    let sealer =
-        Sealer::new(store.clone(), clock.clone(), keys.signing.clone(), config.origin.clone(), committed.clone());
+    let sealer = Sealer::new(store.clone(), clock.clone(), signer.clone(), config.origin.clone(), committed.clone());
     let log = sealer.watch();
     let (engine, workers) = Engine::start(Parts {
         store: store.clone(),
@@ -131,6 +130,7 @@ pub async fn run(
         registry: registry.clone(),
         clock: clock.clone(),
         keys,
+        signer: signer.clone(),
         origin: config.origin.clone(),
         public_base: config.public_url.clone().unwrap_or_else(|| format!("https://{}", config.origin)),
         stream_life: std::time::Duration::from_secs(config.limits.stream_s),
@@ -161,6 +161,7 @@ pub async fn run(
         }
     };
     tokio::spawn(registry.clone().keep_current(stop.clone()));
+    tokio::spawn(signer.watch(stop.clone()));
     tokio::spawn(acceptor.clone().keep_current(stop.clone()));
     tokio::spawn(query::run(gateway.clone(), stop.clone()));
     cosign::run(&gateway, &config.witnesses.peers, &stop)?;

@@ -20,7 +20,7 @@ use jjj_domain::value::{Column as _, Value};
 use jjj_server::bootstrap::own_job;
 use jjj_server::config::{Limits, TlsListener};
 use jjj_server::engine::{Engine, Parts};
-use jjj_server::keys::GatewayKeys;
+use jjj_server::keys::{GatewayKeys, Signer};
 use jjj_server::seal::{Sealer, fold};
 use jjj_server::verify::{NoticeKind, VerifyOptions, verify};
 use jjj_server::witness::{Answer, Config as WitnessConfig, Witness};
@@ -296,7 +296,7 @@ impl Scene {
         }
         drop(engine);
         workers.finish().await;
-        let sealer = Sealer::new(store.clone(), clock, keys.signing, config.origin, committed);
+        let sealer = Sealer::new(store.clone(), clock, Signer::new(keys, None), config.origin, committed);
         sealer.number_all().await.unwrap();
         sealer.seal().await.unwrap();
         store.close().await;

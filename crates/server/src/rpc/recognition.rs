@@ -128,7 +128,7 @@ impl RecognitionService for RecognitionApi {
             list: number,
             uri: list.uri.clone(),
             token: list.token.clone(),
-            kid: self.0.keys.signing.kid().to_owned(),
+            kid: list.kid.clone(),
             issued_time_us: list.issued_at_s * 1_000_000,
             expire_time_us: list.expires_at_s * 1_000_000,
         }))
@@ -184,8 +184,9 @@ impl RecognitionApi {
             },
             status: StatusClaim { status_list: place.clone() },
         };
-        let key = &self.0.keys.signing;
-        let token = sign_recognition(key, &claims).map_err(|e| Refused::internal("signing a recognition token", &e))?;
+        let key = self.0.signer.current().ok_or(Refused::NoSigningKey)?;
+        let token =
+            sign_recognition(&key, &claims).map_err(|e| Refused::internal("signing a recognition token", &e))?;
         Ok(pb::RecognitionToken {
             name: row.recognition.clone(),
             version: row.version,
