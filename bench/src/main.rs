@@ -16,8 +16,10 @@ mod latency;
 mod load;
 mod machine;
 mod month;
+mod recognition;
 mod replicas;
 mod report;
+mod revocation;
 mod shared;
 mod single;
 mod site;
@@ -106,7 +108,15 @@ enum Command {
     Month,
     /// Signing and verifying alone.
     Crypto,
-    /// Everything but `grown` and `month`.
+    /// A recognition token verified offline, beside jsonwebtoken's own verification of it.
+    Recognition,
+    /// From recording a revocation to its event at a subscribed region.
+    Revocation {
+        /// Revocations in each run.
+        #[arg(long, default_value_t = 200)]
+        count: usize,
+    },
+    /// Everything but `grown`, `month`, `recognition` and `revocation`.
     All,
     /// The echo's server, run by `single`.
     #[command(hide = true)]
@@ -135,6 +145,12 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     match command {
         Command::EchoServer { sandbox } => return echo::serve(&sandbox).await,
         Command::Crypto => crypto::measure(&options, &mut report)?,
+        Command::Recognition => recognition::measure(&options, &mut report)?,
+        Command::Revocation { count } => {
+            for kind in &options.db {
+                revocation::measure(&options, *kind, count, &mut report).await?;
+            }
+        }
         Command::Single => each(&options, &mut report, single::measure).await?,
         Command::Batch => each(&options, &mut report, batch::measure).await?,
         Command::Latency => each(&options, &mut report, latency::measure).await?,
