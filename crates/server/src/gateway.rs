@@ -20,7 +20,7 @@ use crate::seal::{LogWatch, Sealer};
 use crate::status_list::StatusLists;
 use crate::stop::{Stop, stopped};
 use crate::tls::{Acceptor, ServerFiles};
-use crate::{cosign, loopback, public, query, rpc};
+use crate::{cosign, loopback, origin, public, query, rpc};
 
 /// What the services share.
 pub struct Gateway {
@@ -65,11 +65,26 @@ pub enum StartError {
     Config(#[from] ConfigError),
     #[error("the database")]
     Store(#[from] StoreError),
+    #[error("comparing with the witnesses")]
+    Compare(#[from] cosign::CompareError),
     #[error("{member}: cannot listen on {address}")]
     Listen { member: &'static str, address: SocketAddr, source: std::io::Error },
     /// Nobody would believe what it signs (docs/keys.md). Neither is `keys.next`, where there is one.
     #[error("keys.signing: the key {kid} is not registered as one of the gateway's in force")]
     SigningKey { kid: String },
+    #[error("this log is not {origin} any more, it goes on as {by}: say so in the configuration")]
+    Succeeded { origin: String, by: String },
+    /// Whoever goes on from here makes a fork (docs/witnesses.md, "After a restore").
+    #[error(
+        "the witness {witness} knows {known} leaves of {origin}, this database has {ours}: it was restored from a backup. \
+         Bring the missing leaves back, or open a new origin: jjj origin open"
+    )]
+    Behind { origin: String, witness: String, known: u64, ours: u64 },
+    #[error(
+        "the witness {witness} knows another log of the name {origin} than this database has: it was restored from a \
+         backup, and went on. Bring the missing leaves back, or open a new origin: jjj origin open"
+    )]
+    Forked { origin: String, witness: String },
     #[error("the reflection service's descriptors cannot be read")]
     Reflection(#[from] tonic_reflection::server::Error),
 }
@@ -110,6 +125,8 @@ pub async fn run(
     if signer.current().is_none() {
         return Err(StartError::SigningKey { kid: keys.signing.kid().to_owned() });
     }
+
+    origin::check(&store, &config).await?;
 
     let (stop_sender, stop) = watch::channel(false);
     let committed = Arc::new(Notify::new());

@@ -95,7 +95,8 @@ pub struct Evidence {
 /// What the verifier trusts beforehand.
 #[derive(Clone, Debug, Default)]
 pub struct Pins {
-    /// Keys of the gateway, under its origin.
+    /// Keys of the gateway, under its origin; under its former ones too, where its log was restored and goes on
+    /// under another name.
     pub gateway: Vec<NoteVerifier>,
     /// Witnesses.
     pub witnesses: Vec<CosignatureVerifier>,
@@ -317,9 +318,9 @@ impl ReceiptFile {
         let keys = self.keys.iter().map(|entry| Leaf::included(entry, &head)).collect::<Result<Vec<_>, _>>()?;
         let mut promised_by_us = None;
         for leaf in keys.iter().chain([&record]) {
-            promised_by_us = leaf.check_receipt(&head.origin, &pins.gateway)?;
+            promised_by_us = leaf.check_receipt(&pins.gateway)?;
         }
-        let links = rests_on(&record, &keys, &head.origin, &pins.first_keys)?;
+        let links = rests_on(&record, &keys, &pins.gateway, &pins.first_keys)?;
         let said = record.said.as_ref();
         Ok(Proven {
             origin: head.origin,
@@ -357,7 +358,7 @@ fn open_pinned(note: &str, gateway: &[NoteVerifier]) -> Result<(Checkpoint, Sign
 fn rests_on(
     record: &Leaf<'_>,
     keys: &[Leaf<'_>],
-    origin: &str,
+    gateway: &[NoteVerifier],
     first_keys: &[String],
 ) -> Result<Vec<KeyLink>, OfflineError> {
     let mut links = Vec::new();
@@ -380,7 +381,7 @@ fn rests_on(
             found.index < leaf.index && found.keys.iter().any(|row| row.kid == kid && row.version == 1)
         };
         let by = keys.iter().find(registering).ok_or_else(|| OfflineError::KeyUnknown { kid: kid.clone() })?;
-        let suspect = leaf.check_signature(said, &kid, keys, origin)?;
+        let suspect = leaf.check_signature(said, &kid, keys, gateway)?;
         let pinned = first_keys.contains(&kid);
         let rests_on = if pinned { RestsOn::Pinned } else { RestsOn::Registration };
         links.push(KeyLink { kid, holder: leaf.author.clone(), rests_on, suspect });
@@ -477,14 +478,14 @@ impl<'a> Leaf<'a> {
     }
 
     /// The receipt, where there is one; by when it promised the leaf.
-    fn check_receipt(&self, origin: &str, gateway: &[NoteVerifier]) -> Result<Option<i64>, OfflineError> {
+    fn check_receipt(&self, gateway: &[NoteVerifier]) -> Result<Option<i64>, OfflineError> {
         let index = self.entry.index;
         if (self.author == "gateway") != self.said.is_none() {
             return Err(OfflineError::Evidence { index });
         }
         let Some(receipt) = &self.entry.receipt else { return Ok(None) };
         for (part, fits) in [
-            ("origin", receipt.origin == origin),
+            ("origin", is_pinned(&receipt.origin, gateway)),
             ("record", receipt.record == self.record),
             ("version", receipt.version == self.version),
             ("leaf_hash", receipt.leaf_hash == self.hash),
@@ -500,7 +501,13 @@ impl<'a> Leaf<'a> {
 
     /// That the author signed this with the key of that name, in force for them then. Whether the
     /// signature is of a time at which the key was suspect.
-    fn check_signature(&self, said: &Said, kid: &str, keys: &[Leaf<'_>], origin: &str) -> Result<bool, OfflineError> {
+    fn check_signature(
+        &self,
+        said: &Said,
+        kid: &str,
+        keys: &[Leaf<'_>],
+        gateway: &[NoteVerifier],
+    ) -> Result<bool, OfflineError> {
         let index = self.entry.index;
         let evidence = self.evidence(said)?;
         if !evidence.request.is_empty() && leaf_hash(&evidence.request) != said.item {
@@ -519,7 +526,7 @@ impl<'a> Leaf<'a> {
         for (claim, fits) in [
             ("iat", then),
             ("iss", claims.iss == self.author),
-            ("aud", claims.aud == origin),
+            ("aud", is_pinned(&claims.aud, gateway)),
             ("path", claims.path == said.path),
         ] {
             if !fits {
@@ -538,6 +545,11 @@ impl<'a> Leaf<'a> {
         let signed_us = claims.iat.saturating_mul(SECOND_US);
         Ok(versions.iter().any(|row| row.suspect_from_us.is_some_and(|from| signed_us >= from)))
     }
+}
+
+/// A name of the gateway that the verifier knows: a log restored from a backup has had several.
+fn is_pinned(origin: &str, gateway: &[NoteVerifier]) -> bool {
+    gateway.iter().any(|key| key.name() == origin)
 }
 
 impl KeyRow {

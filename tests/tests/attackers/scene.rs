@@ -108,7 +108,8 @@ impl Scene {
         std::fs::write(path, serde_json::to_string(&kept).unwrap()).unwrap();
         let witness = witness(folder.path().join("witness"), &pins);
         let mut scene = Self { site, db, early, rating, institution, kept, pins, witness, seen: 0, folder };
-        assert_eq!(scene.offer(&scene.db.url().to_owned()).await, "cosigns");
+        let url = scene.db.url().to_owned();
+        assert_eq!(scene.offer(&url).await, "cosigns");
         let honest = scene.observed().await;
         assert_eq!((honest.verify.as_str(), honest.receipts.as_str()), ("clean", "kept"), "before the attack");
         scene

@@ -18,6 +18,7 @@ use super::digest::{Id, id, key_id, row_hash};
 use super::evidence::{Signed, check_evidence};
 use super::keys::Keys;
 use super::order::{NOWHERE, Order, Place};
+use super::origins::Origins;
 use super::report::{Check, Findings, quote};
 use crate::engine::effects::LOG_DEADLINE_US;
 
@@ -25,7 +26,7 @@ use crate::engine::effects::LOG_DEADLINE_US;
 pub struct Context {
     pub order: Order,
     pub keys: Keys,
-    pub origin: Option<String>,
+    pub origins: Origins,
 }
 
 /// A page of leaves with what belongs to them.
