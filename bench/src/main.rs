@@ -17,8 +17,10 @@ mod load;
 mod machine;
 mod month;
 mod recon;
+mod recognition;
 mod replicas;
 mod report;
+mod revocation;
 mod shared;
 mod single;
 mod site;
@@ -116,7 +118,15 @@ enum Command {
     },
     /// Signing and verifying alone.
     Crypto,
-    /// Everything but `grown`, `month` and `recon`.
+    /// A recognition token verified offline, beside jsonwebtoken's own verification of it.
+    Recognition,
+    /// From recording a revocation to its event at a subscribed region.
+    Revocation {
+        /// Revocations in each run.
+        #[arg(long, default_value_t = 200)]
+        count: usize,
+    },
+    /// Everything but `grown`, `month`, `recon`, `recognition` and `revocation`.
     All,
     /// The echo's server, run by `single`.
     #[command(hide = true)]
@@ -146,6 +156,12 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::EchoServer { sandbox } => return echo::serve(&sandbox).await,
         Command::Crypto => crypto::measure(&options, &mut report)?,
         Command::Recon { rows, python } => recon::measure(&options, rows, &python, &mut report)?,
+        Command::Recognition => recognition::measure(&options, &mut report)?,
+        Command::Revocation { count } => {
+            for kind in &options.db {
+                revocation::measure(&options, *kind, count, &mut report).await?;
+            }
+        }
         Command::Single => each(&options, &mut report, single::measure).await?,
         Command::Batch => each(&options, &mut report, batch::measure).await?,
         Command::Latency => each(&options, &mut report, latency::measure).await?,

@@ -67,6 +67,19 @@ CREATE TABLE administrators (
 -- Loaded and listed by participant, in the order of the key.
 CREATE INDEX administrators_by_participant ON administrators (participant, administrator);
 
+-- Names that the log took after a restore, each with what it follows; the first has no row.
+CREATE TABLE origins (
+    origin TEXT COLLATE "C" NOT NULL,
+    follows TEXT COLLATE "C" NOT NULL,
+    tree_size BIGINT NOT NULL,
+    root TEXT COLLATE "C" NOT NULL,
+    witnessed_size BIGINT NOT NULL,
+    reason TEXT COLLATE "C" NOT NULL,
+    recorded_at_us BIGINT NOT NULL,
+    version BIGINT NOT NULL,
+    PRIMARY KEY (origin)
+);
+
 -- Policy bodies by kind, scope and effective date; the newest version of the newest date not after the day asked for is in force.
 CREATE TABLE policies (
     kind TEXT COLLATE "C" NOT NULL CHECK (kind IN ('gate', 'programme', 'agreement', 'record_kind', 'contract_caps', 'channel',

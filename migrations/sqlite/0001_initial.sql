@@ -60,6 +60,19 @@ CREATE TABLE administrators (
 -- Loaded and listed by participant, in the order of the key.
 CREATE INDEX administrators_by_participant ON administrators (participant, administrator);
 
+-- Names that the log took after a restore, each with what it follows; the first has no row.
+CREATE TABLE origins (
+    origin TEXT NOT NULL,
+    follows TEXT NOT NULL,
+    tree_size INTEGER NOT NULL,
+    root TEXT NOT NULL,
+    witnessed_size INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    recorded_at_us INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    PRIMARY KEY (origin)
+) STRICT, WITHOUT ROWID;
+
 -- Policy bodies by kind, scope and effective date; the newest version of the newest date not after the day asked for is in force.
 CREATE TABLE policies (
     kind TEXT NOT NULL CHECK (kind IN ('gate', 'programme', 'agreement', 'record_kind', 'contract_caps', 'channel',

@@ -121,8 +121,8 @@ fn tampered_files_are_refused(file: &ReceiptFile, pins: &Pins, site: &Site) {
         ("another number", |f| f.record.index += 1, "PROOF_ROOT_MISMATCH"),
         ("a negative number", |f| f.record.index = -1, "PROOF_INDEX_OUT_OF_RANGE"),
         ("a number beyond the log", |f| f.record.index = i64::MAX, "PROOF_INDEX_OUT_OF_RANGE"),
-        ("a short proof", |f| f.record.path.truncate(1), "PROOF_LENGTH_WRONG"),
-        ("a long proof", |f| f.record.path.push([0; 32]), "PROOF_LENGTH_WRONG"),
+        ("a short proof", |f| f.record.path.truncate(1), "PROOF_TOO_SHORT"),
+        ("a long proof", |f| f.record.path.push([0; 32]), "PROOF_TOO_LONG"),
         ("another head", |f| f.checkpoint = f.checkpoint.replacen('\n', "\n1", 1), "NOTE_SIGNATURE_INVALID"),
         ("no head", |f| f.checkpoint.clear(), "NOTE_SIGNATURE_LINE_MALFORMED"),
         (
@@ -139,7 +139,7 @@ fn tampered_files_are_refused(file: &ReceiptFile, pins: &Pins, site: &Site) {
         ("no evidence", |f| f.record.evidence = None, "RECEIPT_FILE_EVIDENCE_MISSING"),
         ("another request", |f| f.record.evidence.as_mut().unwrap().request[3] ^= 1, "RECEIPT_FILE_EVIDENCE_MISMATCH"),
         ("another token", |f| f.record.evidence.as_mut().unwrap().token.push('A'), "RECEIPT_FILE_EVIDENCE_MISMATCH"),
-        ("a way to another root", |f| f.record.evidence.as_mut().unwrap().path.push([0; 32]), "PROOF_LENGTH_WRONG"),
+        ("a way to another root", |f| f.record.evidence.as_mut().unwrap().path.push([0; 32]), "PROOF_TOO_LONG"),
         ("no keys", |f| f.keys.clear(), "RECEIPT_FILE_KEY_UNKNOWN"),
         ("the administrator's key left out", |f| f.keys.truncate(1), "RECEIPT_FILE_KEY_UNKNOWN"),
         (

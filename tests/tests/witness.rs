@@ -12,7 +12,11 @@ use jjj_tests::world::{self, BEIJING, HEBEI, done};
 use jjj_token::note::{Checkpoint, CosignatureVerifier, NoteVerifier, SignedNote};
 use serde_json::{Value, json};
 
-both_databases!(a_head_is_public_once_its_witness_has_cosigned_it);
+both_databases!(
+    a_head_is_public_once_its_witness_has_cosigned_it,
+    a_restored_log_goes_on_under_a_new_name,
+    a_fork_does_not_start_under_the_old_name,
+);
 
 /// A witness in a folder of the sandbox, on the port that it was first given.
 struct Witness<'a> {
@@ -79,20 +83,26 @@ async fn beyond(gateway: &Gateway, size: u64) -> (Checkpoint, SignedNote) {
     }
 }
 
-async fn a_head_is_public_once_its_witness_has_cosigned_it(db: TestDatabase) {
-    let site = Site::init(db.url());
+/// A witness whose cosignature makes a head public, and its verifier key.
+fn witnessed(site: &Site) -> (Witness<'_>, CosignatureVerifier) {
     let at = |file: &str| site.dir().join(file).display().to_string();
     assert!(jjj(&["keys", "new", &at("witness.pem")]).status.success());
     let printed = jjj(&["witness", "key", "--name", NAME, "--key", &at("witness.pem")]);
     let vkey = String::from_utf8(printed.stdout).unwrap().trim().to_owned();
     let verifier = CosignatureVerifier::from_vkey(&vkey).expect("a verifier key");
-    let witness = Witness::start(&site, "127.0.0.1:0");
+    let witness = Witness::start(site, "127.0.0.1:0");
     let config = std::fs::read_to_string(at("jjj.toml")).unwrap();
     let peer = format!(
         "\n[witnesses]\nquorum = 1\n[[witnesses.peers]]\nvkey = \"{vkey}\"\nurl = \"https://{}\"\nauthority = \"gateway/server-ca.pem\"\n",
         witness.address
     );
     std::fs::write(at("jjj.toml"), config + &peer).unwrap();
+    (witness, verifier)
+}
+
+async fn a_head_is_public_once_its_witness_has_cosigned_it(db: TestDatabase) {
+    let site = Site::init(db.url());
+    let (witness, verifier) = witnessed(&site);
     let gateway = site.serve();
     let (first, note) = beyond(&gateway, 0).await;
     note.cosigned_by(&verifier).expect("it is cosigned");
@@ -126,4 +136,140 @@ async fn a_head_is_public_once_its_witness_has_cosigned_it(db: TestDatabase) {
     drop(witness);
     assert!(gateway.stop().success());
     site.verify();
+}
+
+/// A backup put in the place of the database: the gateway does not go on under the old name. It opens a new one, whose
+/// first leaf names what it follows; what was proven stays proven, and what was lost is shown to whoever kept receipts.
+async fn a_restored_log_goes_on_under_a_new_name(db: TestDatabase) {
+    let site = Site::init(db.url());
+    let at = |file: &str| site.dir().join(file).display().to_string();
+    let (witness, verifier) = witnessed(&site);
+    let register = "InstitutionService/RegisterInstitution";
+    let gateway = site.serve();
+    let old = gateway.origin.clone();
+    let (first, _) = beyond(&gateway, 0).await;
+    let answer = done(&gateway.session(HEBEI), register, world::institution(1)).await;
+    let institution = answer["institution"]["name"].as_str().unwrap().to_owned();
+    let (early, _) = beyond(&gateway, first.size).await;
+    let collect = |gateway: &Gateway, file: &str| {
+        let sandbox = site.dir().display().to_string();
+        let whose = ["--sandbox", &sandbox, "--as", HEBEI, "--gateway", &gateway.address, "--out", &at(file)];
+        let output = jjj(&[&["receipt", institution.as_str()], &whose[..]].concat());
+        assert!(output.status.success(), "{}", said(&output));
+    };
+    collect(&gateway, "before.json");
+    assert!(gateway.stop().success());
+    let backup = db.copy();
+
+    let gateway = site.serve();
+    let hebei = gateway.session(HEBEI);
+    let mut lost = Value::Null;
+    for n in 2..7 {
+        lost = done(&hebei, register, world::institution(n)).await;
+    }
+    let (known, _) = beyond(&gateway, early.size + 4).await;
+    std::fs::create_dir(at("receipts")).unwrap();
+    std::fs::write(at("receipts/lost.json"), lost.to_string()).unwrap();
+    std::fs::copy(at("before.json"), at("receipts/before.json")).unwrap();
+    drop(hebei);
+    assert!(gateway.stop().success());
+
+    // Restored: behind its witness, it does not start.
+    let config = std::fs::read_to_string(at("jjj.toml")).unwrap().replace(db.url(), backup.url());
+    std::fs::write(at("jjj.toml"), &config).unwrap();
+    let toml = at("jjj.toml");
+    let refused = jjj(&["serve", "--config", &toml]);
+    let behind = format!("knows {} leaves of {old}, this database has {}", known.size, early.size);
+    assert!(!refused.status.success() && said(&refused).contains(&behind), "{}", said(&refused));
+    let open = ["origin", "open", "second.test", "--config", &toml, "--reason", "恢复"];
+    let opened = jjj(&open);
+    let told = format!("Witnesses have seen {} leaves of {old}", known.size);
+    assert!(opened.status.success() && said(&opened).contains(&told), "{}", said(&opened));
+    for (again, why) in
+        [(&open[..], "goes on as second.test"), (&["serve", "--config", &toml], "it goes on as second.test")]
+    {
+        let refused = jjj(again);
+        assert!(!refused.status.success() && said(&refused).contains(why), "{}", said(&refused));
+    }
+
+    // Under the new name, which the witness is told, all goes on.
+    let witness = witness.killed(|| {
+        std::fs::write(&toml, config.replace(&format!("origin = \"{old}\""), "origin = \"second.test\"")).unwrap();
+    });
+    let gateway = site.serve();
+    assert_eq!(gateway.origin, "second.test");
+    done(&gateway.session(HEBEI), register, world::institution(7)).await;
+    let (head, note) = beyond(&gateway, early.size + 1).await;
+    assert_eq!(head.origin, "second.test");
+    note.cosigned_by(&verifier).expect("it is cosigned");
+    collect(&gateway, "after.json");
+    drop(witness);
+    assert!(gateway.stop().success());
+
+    // The old file with the old name; one made since with both.
+    let pin = |name: &str| NoteVerifier::new(name, site.gateway_key().verifying_key()).unwrap().vkey();
+    let (former, newer) = (pin(&old), pin("second.test"));
+    let proven = |file: &str, pins: &[&str]| {
+        let pins: Vec<_> = pins.iter().flat_map(|pin| ["--gateway-key", pin]).collect();
+        jjj(&[&["verify", "receipt", at(file).as_str(), "--lang", "en"], &pins[..]].concat())
+    };
+    for (file, pins, holds) in [
+        ("before.json", vec![former.as_str()], true),
+        ("after.json", vec![former.as_str(), newer.as_str()], true),
+        ("after.json", vec![newer.as_str()], false),
+    ] {
+        let output = proven(file, &pins);
+        assert_eq!(output.status.success(), holds, "{file}: {}", said(&output));
+    }
+    let verify = ["verify", "--db", backup.url()];
+    let clean = jjj(&verify);
+    let plain = format!("second.test goes on from {old} after a restore: its first {} leaves", early.size);
+    assert!(clean.status.success() && said(&clean).contains(&plain), "{}", said(&clean));
+    // As of a time when every promise is due.
+    let folder = at("receipts");
+    let found = jjj(&[&verify[..], &["--receipts", &folder, "--at", "2100-01-01T00:00:00Z"]].concat());
+    let found = said(&found);
+    assert!(found.contains("lost.json") && found.contains("goes on as second.test"), "{found}");
+    assert!(!found.contains("before.json") && found.contains("1 faults."), "{found}");
+}
+
+/// A restored gateway that went on while its witness was away: it has as many leaves as the witness knows, and others.
+async fn a_fork_does_not_start_under_the_old_name(db: TestDatabase) {
+    let site = Site::init(db.url());
+    let (witness, _) = witnessed(&site);
+    let gateway = site.serve();
+    let (early, _) = beyond(&gateway, 0).await;
+    assert!(gateway.stop().success());
+    let backup = db.copy();
+    let register = "InstitutionService/RegisterInstitution";
+    let gateway = site.serve();
+    done(&gateway.session(HEBEI), register, world::institution(1)).await;
+    beyond(&gateway, early.size).await;
+    assert!(gateway.stop().success());
+
+    let toml = site.dir().join("jjj.toml").display().to_string();
+    let config = std::fs::read_to_string(&toml).unwrap().replace(db.url(), backup.url());
+    std::fs::write(&toml, config).unwrap();
+    let mut gone_on = None;
+    let witness = witness.killed(|| gone_on = Some(site.serve()));
+    let gateway = gone_on.unwrap();
+    for n in 2..5 {
+        done(&gateway.session(HEBEI), register, world::institution(n)).await;
+    }
+    // Grown and sealed (this waits for a head of that size, cosigned or not); the witness is back and does not take it.
+    let grown = json!({"min_size": (early.size + 3).to_string()});
+    done(&gateway.session(BEIJING), "LedgerService/GetCheckpoint", grown).await;
+    assert_eq!(public(&gateway).await.expect("the last before the backup").0.size, early.size);
+    assert!(gateway.stop().success());
+    let refused = jjj(&["serve", "--config", &toml]);
+    assert!(
+        !refused.status.success() && said(&refused).contains("knows another log of the name"),
+        "{}",
+        said(&refused)
+    );
+    drop(witness);
+}
+
+fn said(output: &std::process::Output) -> String {
+    String::from_utf8([&output.stdout[..], &output.stderr].concat()).expect("UTF-8")
 }

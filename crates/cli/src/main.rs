@@ -9,6 +9,7 @@ mod init;
 mod keys;
 mod ledger;
 mod month;
+mod origin;
 mod output;
 mod policy;
 mod receipt;
@@ -73,6 +74,8 @@ enum Command {
     Verify(verify::Args),
     /// Witness the log for a region: cosign its heads, remember them, refuse what does not extend them.
     Witness(witness::Args),
+    /// A log restored behind its witnesses: go on under a new name.
+    Origin(origin::Args),
     /// Call any method with a JSON request: `jjj call RatingService/ListRatings '{}'`.
     Call(call::Args),
     /// Play a channel against a running gateway: takes instructions, pays, and misbehaves on demand.
@@ -110,6 +113,7 @@ fn main() -> ExitCode {
             Command::Recognition(args) => recognition::run(args).await,
             Command::Verify(args) => verify::run(args).await,
             Command::Witness(args) => witness::run(args).await,
+            Command::Origin(args) => origin::run(args).await,
             Command::Call(args) => call::run(args).await,
             Command::ChannelSim(args) => channel_sim::run(args).await,
         }

@@ -13,6 +13,7 @@ pub fn all() -> Vec<&'static TableSpec> {
         participant::AuthorityRow::spec(),
         participant::KeyRow::spec(),
         participant::AdministratorRow::spec(),
+        participant::OriginRow::spec(),
         policy::PolicyRow::spec(),
         institution::InstitutionRow::spec(),
         institution::SigningScopeRow::spec(),

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use crate::clock::Clock;
 use crate::config::Limits;
 use crate::engine::{Engine, Job, Origin, Parts};
-use crate::keys::GatewayKeys;
+use crate::keys::{GatewayKeys, Signer};
 use crate::seal::Sealer;
 use crate::status::Refused;
 
@@ -66,7 +66,8 @@ pub async fn found(
     for (what, outcome) in whats.into_iter().zip(outcomes) {
         outcome.map_err(|refused| BootstrapError::Refused { what, refused })?;
     }
-    let sealer = Sealer::new(store.clone(), clock.clone(), keys.signing.clone(), origin.to_owned(), committed);
+    let sealer =
+        Sealer::new(store.clone(), clock.clone(), Signer::new(keys.clone(), None), origin.to_owned(), committed);
     sealer.number_all().await?;
     sealer.seal().await?;
     Ok(())

@@ -94,6 +94,10 @@ pub struct PlainListener {
 pub struct Keys {
     /// The gateway's Ed25519 signing key, PKCS#8 in PEM; mode 0600.
     pub signing: PathBuf,
+    /// The next one, registered and published before: it takes over when the first is retired or
+    /// withdrawn. Default: none.
+    #[serde(default)]
+    pub next: Option<PathBuf>,
     /// The master key, 64 hexadecimal digits; mode 0600.
     pub master: PathBuf,
     /// Whether keys of SM2 with SM3 may be enrolled. Those enrolled before stay good. Default false.
@@ -170,6 +174,7 @@ impl Config {
             peer.authority = dir.join(&peer.authority);
         }
         self.keys.signing = dir.join(&self.keys.signing);
+        self.keys.next = self.keys.next.as_ref().map(|path| dir.join(path));
         self.keys.master = dir.join(&self.keys.master);
         self.keys.sm2_signing = self.keys.sm2_signing.as_ref().map(|file| dir.join(file));
         if let Some(file) = self.database.url.strip_prefix("sqlite:").filter(|f| !f.starts_with('/')) {

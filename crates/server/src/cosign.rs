@@ -1,6 +1,7 @@
 //! Cosignatures collected: every head goes to the configured witnesses (C2SP tlog-witness), and what
 //! they sign is kept beside it. A head is public once enough of them have cosigned it.
 
+use std::cmp::Ordering;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +11,8 @@ use http::{Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use jjj_domain::time::Timestamp;
-use jjj_store::StoreError;
 use jjj_store::log_tables::{CheckpointRow, CosignatureRow};
+use jjj_store::{Store, StoreError};
 use jjj_token::merkle::consistency_proof;
 use jjj_token::note::{CosignatureVerifier, NoteError, NoteSignature, SignedNote};
 use jjj_token::witness::AddCheckpoint;
@@ -82,7 +83,7 @@ pub(crate) fn run(gateway: &Arc<Gateway>, peers: &[Peer], stop: &Stop) -> Result
                     () = tokio::time::sleep(EVERY) => {}
                     () = stopped(&mut stop) => return,
                 }
-                match witness.offer(&gateway, &mut cosigned).await {
+                match witness.offer(&gateway.store, &mut cosigned).await {
                     Ok(()) => witness.failures = 0,
                     Err(error) => {
                         if witness.failures % SAY_EVERY == 0 {
@@ -96,6 +97,54 @@ pub(crate) fn run(gateway: &Arc<Gateway>, peers: &[Peer], stop: &Stop) -> Result
         });
     }
     Ok(())
+}
+
+/// How this database stands to what a witness knows of its log.
+pub(crate) enum Standing {
+    /// It extends what the witness knows.
+    Level,
+    /// The witness knows more leaves.
+    Behind { known: u64, ours: u64 },
+    /// The witness knows other leaves.
+    Forked { known: u64 },
+    /// The witness could not be asked.
+    Unknown,
+}
+
+/// Offers each witness the newest head, by the witnesses' names. What they cosign is kept.
+pub(crate) async fn compare(store: &Store, peers: &[Peer]) -> Result<Vec<(String, Standing)>, CompareError> {
+    let mut found = Vec::new();
+    for peer in peers {
+        let mut witness = Witness::new(peer)?;
+        let mut cosigned = 0;
+        // It may tell first what it knows: the second offer is proven from there.
+        let mut answered = witness.offer(store, &mut cosigned).await;
+        if answered.is_ok() && cosigned == 0 {
+            answered = witness.offer(store, &mut cosigned).await;
+        }
+        let standing = match answered {
+            Ok(()) => Standing::Level,
+            Err(Failed::Behind { known, ours }) => Standing::Behind { known, ours },
+            Err(Failed::Status(StatusCode::UNPROCESSABLE_ENTITY)) => Standing::Forked { known: witness.known },
+            Err(Failed::Store(error)) => return Err(error.into()),
+            Err(error) => {
+                let cause = crate::status::chain(&error);
+                tracing::warn!(witness = witness.verifier.name(), cause, "the log was not compared with what it knows");
+                Standing::Unknown
+            }
+        };
+        found.push((witness.verifier.name().to_owned(), standing));
+    }
+    Ok(found)
+}
+
+/// Why nothing was compared.
+#[derive(Debug, thiserror::Error)]
+pub enum CompareError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("the database")]
+    Store(#[from] StoreError),
 }
 
 impl Witness {
@@ -115,8 +164,8 @@ impl Witness {
     }
 
     /// Offers the newest head, unless this witness has cosigned it already.
-    async fn offer(&mut self, gateway: &Gateway, cosigned: &mut i64) -> Result<(), Failed> {
-        let mut session = gateway.store.read().await?;
+    async fn offer(&mut self, store: &Store, cosigned: &mut i64) -> Result<(), Failed> {
+        let mut session = store.read().await?;
         let Some(head) = session.latest_checkpoint().await?.filter(|head| head.tree_size > *cosigned) else {
             return Ok(());
         };
@@ -135,7 +184,12 @@ impl Witness {
         if status == StatusCode::CONFLICT {
             // It tells what it knows; the next head is proven from there.
             self.known = text.trim_end().parse().map_err(|_| Failed::Status(status))?;
-            return if self.known > size { Err(Failed::Behind { known: self.known, ours: size }) } else { Ok(()) };
+            return match self.known.cmp(&size) {
+                Ordering::Greater => Err(Failed::Behind { known: self.known, ours: size }),
+                // Proven from there, it would have been told otherwise.
+                Ordering::Equal if from == size => Err(Failed::Status(StatusCode::UNPROCESSABLE_ENTITY)),
+                Ordering::Equal | Ordering::Less => Ok(()),
+            };
         }
         if status != StatusCode::OK {
             return Err(Failed::Status(status));
@@ -146,7 +200,7 @@ impl Witness {
         let time_s = note.cosigned_by(&self.verifier)?;
         let is_its = |line: &&NoteSignature| line.name == self.verifier.name() && line.id == self.verifier.id();
         let line = note.signatures().iter().rfind(is_its).ok_or(NoteError::Unsigned)?;
-        self.keep(gateway, &head, line, time_s).await?;
+        self.keep(store, &head, line, time_s).await?;
         self.known = size;
         *cosigned = head.tree_size;
         Ok(())
@@ -154,7 +208,7 @@ impl Witness {
 
     async fn keep(
         &self,
-        gateway: &Gateway,
+        store: &Store,
         head: &CheckpointRow,
         line: &NoteSignature,
         time_s: u64,
@@ -165,7 +219,7 @@ impl Witness {
             line: line.to_string(),
             cosigned_at_us: Timestamp(i64::try_from(time_s).unwrap_or(i64::MAX).saturating_mul(1_000_000)),
         };
-        let mut tx = gateway.store.begin_write().await?;
+        let mut tx = store.begin_write().await?;
         tx.keep_cosignature(&row).await?;
         tx.commit().await
     }

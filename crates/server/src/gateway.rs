@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use jjj_domain::participant::KeyState;
 use jjj_store::{Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
@@ -15,13 +14,13 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::engine::{Engine, Parts, Workers};
 use crate::identity::IdentifyLayer;
-use crate::keys::GatewayKeys;
+use crate::keys::{GatewayKeys, Signer};
 use crate::registry::Registry;
 use crate::seal::{LogWatch, Sealer};
 use crate::status_list::StatusLists;
 use crate::stop::{Stop, stopped};
 use crate::tls::{Acceptor, ServerFiles};
-use crate::{cosign, loopback, public, query, reconcile, rpc};
+use crate::{cosign, loopback, origin, public, query, reconcile, rpc};
 
 /// What the services share.
 pub struct Gateway {
@@ -32,6 +31,8 @@ pub struct Gateway {
     pub keys: GatewayKeys,
     /// Whether keys of SM2 may be enrolled.
     pub takes_sm2_keys: bool,
+    /// Which of them signs now.
+    pub signer: Signer,
     /// The gateway's name: audience of tokens, origin of receipts and of the log.
     pub origin: String,
     /// URL of the public listener, without a slash at the end.
@@ -66,11 +67,26 @@ pub enum StartError {
     Config(#[from] ConfigError),
     #[error("the database")]
     Store(#[from] StoreError),
+    #[error("comparing with the witnesses")]
+    Compare(#[from] cosign::CompareError),
     #[error("{member}: cannot listen on {address}")]
     Listen { member: &'static str, address: SocketAddr, source: std::io::Error },
-    /// Nobody would believe what it signs (docs/keys.md).
+    /// Nobody would believe what it signs (docs/keys.md). Neither is `keys.next`, where there is one.
     #[error("{member}: the key {kid} is not registered as one of the gateway's in force")]
     SigningKey { member: &'static str, kid: String },
+    #[error("this log is not {origin} any more, it goes on as {by}: say so in the configuration")]
+    Succeeded { origin: String, by: String },
+    /// Whoever goes on from here makes a fork (docs/witnesses.md, "After a restore").
+    #[error(
+        "the witness {witness} knows {known} leaves of {origin}, this database has {ours}: it was restored from a backup. \
+         Bring the missing leaves back, or open a new origin: jjj origin open"
+    )]
+    Behind { origin: String, witness: String, known: u64, ours: u64 },
+    #[error(
+        "the witness {witness} knows another log of the name {origin} than this database has: it was restored from a \
+         backup, and went on. Bring the missing leaves back, or open a new origin: jjj origin open"
+    )]
+    Forked { origin: String, witness: String },
     #[error("the reflection service's descriptors cannot be read")]
     Reflection(#[from] tonic_reflection::server::Error),
 }
@@ -107,18 +123,22 @@ pub async fn run(
     let store = Store::open(&config.database.url).await?;
     store.check_schema().await?;
     let registry = Registry::load(&store).await?;
-    for (member, key) in [("keys.signing", Some(&keys.signing)), ("keys.sm2_signing", keys.sm2.as_ref())] {
-        let Some(kid) = key.map(|key| key.kid()) else { continue };
-        if !registry.view().own_keys().any(|own| own.key.kid() == kid && own.state == KeyState::Active) {
-            return Err(StartError::SigningKey { member, kid: kid.to_owned() });
-        }
+    let signer = Signer::new(keys.clone(), Some(registry.clone()));
+    let unregistered = |member, key: &SigningKey| StartError::SigningKey { member, kid: key.kid().to_owned() };
+    if signer.current().is_none() {
+        return Err(unregistered("keys.signing", &keys.signing));
     }
+    if let Some(key) = &keys.sm2
+        && signer.second().is_none()
+    {
+        return Err(unregistered("keys.sm2_signing", key));
+    }
+
+    origin::check(&store, &config).await?;
 
     let (stop_sender, stop) = watch::channel(false);
     let committed = Arc::new(Notify::new());
-    let sealer =
-        Sealer::new(store.clone(), clock.clone(), keys.signing.clone(), config.origin.clone(), committed.clone())
-            .also_by(keys.sm2.clone());
+    let sealer = Sealer::new(store.clone(), clock.clone(), signer.clone(), config.origin.clone(), committed.clone());
     let log = sealer.watch();
     let (engine, workers) = Engine::start(Parts {
         store: store.clone(),
@@ -136,6 +156,7 @@ pub async fn run(
         clock: clock.clone(),
         keys,
         takes_sm2_keys: config.keys.sm2,
+        signer: signer.clone(),
         origin: config.origin.clone(),
         public_base: config.public_url.clone().unwrap_or_else(|| format!("https://{}", config.origin)),
         stream_life: std::time::Duration::from_secs(config.limits.stream_s),
@@ -166,6 +187,7 @@ pub async fn run(
         }
     };
     tokio::spawn(registry.clone().keep_current(stop.clone()));
+    tokio::spawn(signer.watch(stop.clone()));
     tokio::spawn(acceptor.clone().keep_current(stop.clone()));
     tokio::spawn(query::run(gateway.clone(), stop.clone()));
     tokio::spawn(reconcile::run(gateway.clone(), stop.clone()));

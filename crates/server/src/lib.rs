@@ -22,6 +22,7 @@ pub mod gateway;
 pub mod identity;
 pub mod keys;
 mod loopback;
+pub mod origin;
 pub mod privacy;
 mod proof;
 mod public;

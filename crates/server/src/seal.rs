@@ -9,13 +9,13 @@ use jjj_domain::time::Timestamp;
 use jjj_store::dialect::Dialect;
 use jjj_store::log_tables::{CheckpointRow, NodeRow};
 use jjj_store::{LogState, LogStep, SealState, Sequenced, Store, StoreError};
-use jjj_token::Hash;
-use jjj_token::SigningKey;
 use jjj_token::merkle::{Frontier, TILE_HEIGHT};
 use jjj_token::note::{Checkpoint, sign_checkpoint};
+use jjj_token::{Hash, SigningKey};
 use tokio::sync::{Notify, watch};
 
 use crate::clock::Clock;
+use crate::keys::Signer;
 use crate::status::chain;
 use crate::stop::{Stop, stopped};
 
@@ -45,21 +45,15 @@ impl LogWatch {
 pub struct Sealer {
     store: Store,
     clock: Clock,
-    key: Arc<SigningKey>,
-    second: Option<Arc<SigningKey>>,
+    signer: Signer,
     origin: String,
     committed: Arc<Notify>,
     grown: watch::Sender<u64>,
 }
 
 impl Sealer {
-    pub fn new(store: Store, clock: Clock, key: Arc<SigningKey>, origin: String, committed: Arc<Notify>) -> Self {
-        Self { store, clock, key, second: None, origin, committed, grown: watch::channel(0).0 }
-    }
-
-    /// With a second signature line under each head, by a key of another algorithm.
-    pub fn also_by(self, second: Option<Arc<SigningKey>>) -> Self {
-        Self { second, ..self }
+    pub fn new(store: Store, clock: Clock, signer: Signer, origin: String, committed: Arc<Notify>) -> Self {
+        Self { store, clock, signer, origin, committed, grown: watch::channel(0).0 }
     }
 
     pub fn watch(&self) -> LogWatch {
@@ -114,22 +108,24 @@ impl Sealer {
 
     /// Signs a checkpoint, when the log has grown.
     pub async fn seal(&self) -> Result<(), StoreError> {
-        let sealed = self.store.seal(|state| self.sign(state).map(Some)).await?;
+        // Without a key the log grows unsealed, until there is one again.
+        let Some(key) = self.signer.current() else { return Ok(()) };
+        let sealed = self.store.seal(|state| self.sign(&key, state).map(Some)).await?;
         if let Some(checkpoint) = sealed {
             tracing::debug!(size = checkpoint.tree_size, "sealed");
         }
         Ok(())
     }
 
-    fn sign(&self, state: &SealState) -> Result<CheckpointRow, StoredFault> {
+    fn sign(&self, key: &SigningKey, state: &SealState) -> Result<CheckpointRow, StoredFault> {
         let frontier = frontier(&state.log)?;
         let root = frontier.root();
         let checkpoint =
             Checkpoint { origin: self.origin.clone(), size: frontier.size(), root, extensions: Vec::new() };
         let unsigned = |problem: String| StoredFault { table: "checkpoints", column: "note", problem };
-        let mut note = sign_checkpoint(&self.key, &checkpoint).map_err(|e| unsigned(e.to_string()))?;
-        if let Some(second) = &self.second {
-            note.sign(&self.origin, second).map_err(|e| unsigned(e.to_string()))?;
+        let mut note = sign_checkpoint(key, &checkpoint).map_err(|e| unsigned(e.to_string()))?;
+        if let Some(second) = self.signer.second() {
+            note.sign(&self.origin, &second).map_err(|e| unsigned(e.to_string()))?;
         }
         let sealed_at_us: Timestamp = self.clock.shift(state.now);
         Ok(CheckpointRow {

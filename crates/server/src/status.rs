@@ -28,6 +28,8 @@ pub enum Refused {
     Busy,
     /// The database is not there, or it is not known whether the call was recorded.
     Unavailable,
+    /// None of the gateway's own signing keys is in force.
+    NoSigningKey,
     /// The gateway is stopping.
     Stopping,
     /// Our fault. The cause has been logged.
@@ -94,6 +96,14 @@ impl From<Refused> for Status {
                 "GATEWAY_UNAVAILABLE",
                 "the gateway cannot record at the moment; send the same request again",
                 "网关暂时无法处理，请以同一请求编号重试",
+                vec![retry()],
+            ),
+            Refused::NoSigningKey => worded(
+                Code::Unavailable,
+                "GATEWAY_KEY_NOT_IN_FORCE",
+                "the gateway's signing key was retired or withdrawn and it has no other: it records and signs nothing \
+                 until it is given one; send the same request again then",
+                "网关签名密钥已停用或撤回，且无后备密钥：更换之前网关不记录、不签名，请于更换后以同一请求编号重试",
                 vec![retry()],
             ),
             Refused::Stopping => worded(

@@ -19,6 +19,8 @@ pub(crate) const KEPT_S: i64 = 5;
 pub struct SignedList {
     pub uri: String,
     pub token: String,
+    /// The key that signed.
+    pub kid: String,
     pub issued_at_s: i64,
     pub expires_at_s: i64,
 }
@@ -32,10 +34,11 @@ pub struct StatusLists {
 }
 
 impl StatusLists {
-    fn fresh(&self, number: u64, now_s: i64) -> Option<Arc<SignedList>> {
+    fn fresh(&self, number: u64, kid: &str, now_s: i64) -> Option<Arc<SignedList>> {
         let kept = self.kept.lock().expect("no panic while held");
-        // A clock set back must not keep a list for longer.
-        kept.get(&number).filter(|list| (0..KEPT_S).contains(&(now_s - list.issued_at_s))).cloned()
+        // A clock set back must not keep a list for longer, and a key that has ended gives none out.
+        let is_fresh = |list: &&Arc<SignedList>| list.kid == kid && (0..KEPT_S).contains(&(now_s - list.issued_at_s));
+        kept.get(&number).filter(is_fresh).cloned()
     }
 }
 
@@ -46,11 +49,12 @@ impl StatusLists {
 pub async fn of(gateway: &Gateway, number: u64) -> Result<Option<Arc<SignedList>>, Refused> {
     let lists = &gateway.status_lists;
     let now_s = || gateway.clock.now().0.div_euclid(1_000_000);
-    if let Some(list) = lists.fresh(number, now_s()) {
+    let key = gateway.signer.current().ok_or(Refused::NoSigningKey)?;
+    if let Some(list) = lists.fresh(number, key.kid(), now_s()) {
         return Ok(Some(list));
     }
     let _one = lists.computing.lock().await;
-    if let Some(list) = lists.fresh(number, now_s()) {
+    if let Some(list) = lists.fresh(number, key.kid(), now_s()) {
         return Ok(Some(list));
     }
     // Before reading: what is recorded meanwhile may be missing from it.
@@ -65,9 +69,9 @@ pub async fn of(gateway: &Gateway, number: u64) -> Result<Option<Arc<SignedList>
         ttl: (within_s - KEPT_S).unsigned_abs(),
         status_list: list.encode(),
     };
-    let token =
-        sign_status_list(&gateway.keys.signing, &claims).map_err(|e| Refused::internal("signing a status list", &e))?;
-    let signed = Arc::new(SignedList { uri: claims.sub, token, issued_at_s, expires_at_s: claims.exp });
+    let token = sign_status_list(&key, &claims).map_err(|e| Refused::internal("signing a status list", &e))?;
+    let kid = key.kid().to_owned();
+    let signed = Arc::new(SignedList { uri: claims.sub, token, kid, issued_at_s, expires_at_s: claims.exp });
     lists.kept.lock().expect("no panic while held").insert(number, signed.clone());
     Ok(Some(signed))
 }

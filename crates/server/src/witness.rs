@@ -219,14 +219,12 @@ async fn answer(request: Request<Incoming>, witness: Arc<Witness>) -> Result<Res
     let answered = tokio::task::spawn_blocking(move || witness.add_checkpoint(&body)).await;
     Ok(match answered.unwrap_or(Answer::Failed) {
         Answer::Cosigned(lines) => plain(StatusCode::OK, lines),
-        Answer::Refused(WitnessError::Conflict { size }) => {
-            let mut response = plain(StatusCode::CONFLICT, format!("{size}\n"));
-            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/x.tlog.size"));
-            response
-        }
         Answer::Refused(error) => {
             let status = StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::BAD_REQUEST);
-            plain(status, format!("{error}\n"))
+            let Some(size) = error.known_size() else { return Ok(plain(status, format!("{error}\n"))) };
+            let mut response = plain(status, format!("{size}\n"));
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/x.tlog.size"));
+            response
         }
         Answer::Failed => plain(StatusCode::INTERNAL_SERVER_ERROR, String::new()),
     })

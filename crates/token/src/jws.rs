@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::encoding::{base64url, from_base64url, hash_from_base64url};
 use crate::strict::{self, StrictError};
-use crate::suite::{SignError, SigningKey, VerifyingKey};
+use crate::suite::{BadSignature, SignError, SigningKey, VerifyingKey};
 
 /// The longest token that is looked at, in bytes. Ours have fewer than 1,500.
 pub const MAX_TOKEN_LEN: usize = 4096;
@@ -71,10 +71,12 @@ pub enum JwsError {
         name: &'static str,
     },
     /// A token of another kind (RFC 8725 §3.11).
-    #[error("the token's typ is not {expected}")]
+    #[error("the token's typ is {found}, not {expected}")]
     WrongType {
         /// What it must be.
         expected: &'static str,
+        /// What it is, cut to 32 characters.
+        found: String,
     },
     /// `kid` is not a SHA-256 thumbprint: 43 characters of base64url.
     #[error("the token's kid is not a SHA-256 thumbprint")]
@@ -83,14 +85,16 @@ pub enum JwsError {
     #[error("the token names a key that is not in force for its issuer")]
     UnknownKey,
     /// `alg` is not the key's algorithm; so also `none`.
-    #[error("the token's alg is not {expected}, the algorithm of its key")]
+    #[error("the token's alg is {found}, not {expected}, the algorithm of its key")]
     AlgorithmMismatch {
         /// The key's algorithm.
         expected: &'static str,
+        /// What the token says, cut to 32 characters.
+        found: String,
     },
     /// The signature does not verify.
-    #[error("the token's signature does not verify")]
-    BadSignature,
+    #[error("the token: {0}")]
+    BadSignature(#[from] BadSignature),
     /// A claim that this kind of token does not have.
     #[error("the token must not claim {name}")]
     UnexpectedClaim {
@@ -117,7 +121,9 @@ impl JwsError {
             Self::KeyIdMalformed => "TOKEN_KEY_ID_MALFORMED",
             Self::UnknownKey => "TOKEN_KEY_UNKNOWN",
             Self::AlgorithmMismatch { .. } => "TOKEN_ALGORITHM_MISMATCH",
-            Self::BadSignature => "TOKEN_SIGNATURE_INVALID",
+            Self::BadSignature(BadSignature::Length { .. }) => "TOKEN_SIGNATURE_LENGTH_WRONG",
+            Self::BadSignature(BadSignature::Range { .. }) => "TOKEN_SIGNATURE_OUT_OF_RANGE",
+            Self::BadSignature(BadSignature::Mismatch) => "TOKEN_SIGNATURE_INVALID",
             Self::UnexpectedClaim { .. } => "TOKEN_CLAIM_UNEXPECTED",
             Self::Claims => "TOKEN_CLAIM_MALFORMED",
         }
@@ -187,9 +193,9 @@ impl<'a> Unverified<'a> {
         }
         let expected = key.algorithm().jose_name();
         if self.algorithm != expected {
-            return Err(JwsError::AlgorithmMismatch { expected });
+            return Err(JwsError::AlgorithmMismatch { expected, found: cut(&self.algorithm) });
         }
-        key.verify_jws(self.signing_input, self.signature).map_err(|_| JwsError::BadSignature)?;
+        key.verify_jws(self.signing_input, self.signature)?;
         self.claims_unverified(known)
     }
 }
@@ -232,8 +238,9 @@ fn read_header(json: &[u8], typ: &'static str, known: &[&str]) -> Result<(String
         Some(serde_json::Value::String(text)) => Ok(text),
         _ => Err(JwsError::HeaderMissing { name }),
     };
-    if text("typ", header.typ)? != typ {
-        return Err(JwsError::WrongType { expected: typ });
+    let found = text("typ", header.typ)?;
+    if found != typ {
+        return Err(JwsError::WrongType { expected: typ, found: cut(&found) });
     }
     let algorithm = text("alg", header.alg)?;
     if !known.contains(&"kid") {

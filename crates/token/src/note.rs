@@ -14,8 +14,8 @@ use sha2::{Digest, Sha256};
 pub use checkpoint::{Checkpoint, CheckpointError, open_checkpoint, sign_checkpoint};
 pub use cosignature::CosignatureVerifier;
 
-use crate::encoding::{base64_std, from_base64_std};
-use crate::suite::{Algorithm, Jwk, KeyError, SignError, SigningKey, VerifyingKey};
+use crate::encoding::{base64_std, base64url, from_base64_std};
+use crate::suite::{Algorithm, BadSignature, Jwk, KeyError, SignError, SigningKey, VerifyingKey};
 
 /// The longest note that is read, in bytes.
 pub const MAX_NOTE_LEN: usize = 256 * 1024;
@@ -59,8 +59,11 @@ pub enum NoteError {
     #[error("the note has no signature of this key")]
     Unsigned,
     /// A line of this key does not verify.
-    #[error("the note's signature does not verify")]
-    BadSignature,
+    #[error("the note: {0}")]
+    BadSignature(#[from] BadSignature),
+    /// A cosignature that says no time, or is not time and signature.
+    #[error("the cosignature is not a time and a signature")]
+    Cosignature,
 }
 
 impl NoteError {
@@ -76,7 +79,10 @@ impl NoteError {
             Self::Key(error) => error.reason(),
             Self::Sign(error) => error.reason(),
             Self::Unsigned => "NOTE_UNSIGNED",
-            Self::BadSignature => "NOTE_SIGNATURE_INVALID",
+            Self::BadSignature(BadSignature::Length { .. }) => "NOTE_SIGNATURE_LENGTH_WRONG",
+            Self::BadSignature(BadSignature::Range { .. }) => "NOTE_SIGNATURE_OUT_OF_RANGE",
+            Self::BadSignature(BadSignature::Mismatch) => "NOTE_SIGNATURE_INVALID",
+            Self::Cosignature => "NOTE_COSIGNATURE_MALFORMED",
         }
     }
 }
@@ -227,7 +233,7 @@ impl SignedNote {
             if line.name != verifier.name || line.id != verifier.id {
                 continue;
             }
-            verifier.key.verify(self.text.as_bytes(), &line.signature).map_err(|_| NoteError::BadSignature)?;
+            verifier.key.verify(self.text.as_bytes(), &line.signature)?;
             verified = Ok(());
         }
         verified

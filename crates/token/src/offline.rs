@@ -95,7 +95,8 @@ pub struct Evidence {
 /// What the verifier trusts beforehand.
 #[derive(Clone, Debug, Default)]
 pub struct Pins {
-    /// Keys of the gateway, under its origin.
+    /// Keys of the gateway, under its origin; under its former ones too, where its log was restored and goes on
+    /// under another name.
     pub gateway: Vec<NoteVerifier>,
     /// Witnesses.
     pub witnesses: Vec<CosignatureVerifier>,
@@ -202,8 +203,11 @@ pub enum OfflineError {
         index: i64,
     },
     /// The receipt is for something else, or of another gateway.
-    #[error("the receipt is for another leaf or of another gateway")]
-    ReceiptMismatch,
+    #[error("the receipt's {part} is not that of the leaf or of its log")]
+    ReceiptMismatch {
+        /// `origin`, `record`, `version` or `leaf_hash`.
+        part: &'static str,
+    },
     /// The receipt does not verify.
     #[error(transparent)]
     Receipt(#[from] ReceiptError),
@@ -214,19 +218,23 @@ pub enum OfflineError {
         index: i64,
     },
     /// Token or request are not those whose digests the leaf has.
-    #[error("the evidence of leaf {index} is not what the leaf commits to")]
+    #[error("the {part} in the evidence of leaf {index} is not the one that the leaf commits to")]
     EvidenceMismatch {
         /// Its number.
         index: i64,
+        /// `token` or `request`.
+        part: &'static str,
     },
     /// The request token does not verify.
     #[error(transparent)]
     Token(#[from] RequestTokenError),
     /// The token is another author's, for another gateway or method, or of another time.
-    #[error("the token of leaf {index} is for something else")]
+    #[error("the token of leaf {index} is for something else: its {claim} does not fit")]
     TokenMismatch {
         /// Its number.
         index: i64,
+        /// `iss`, `aud`, `path` or `iat` (with `exp`).
+        claim: &'static str,
     },
     /// No leaf in the file registers the key before its use.
     #[error("the file does not show where the key {kid} comes from")]
@@ -259,7 +267,7 @@ impl OfflineError {
             Self::Quorum { .. } => "RECEIPT_FILE_QUORUM_MISSED",
             Self::Inclusion { error, .. } => error.reason(),
             Self::Leaf { .. } => "RECEIPT_FILE_LEAF_MALFORMED",
-            Self::ReceiptMismatch => "RECEIPT_FILE_RECEIPT_MISMATCH",
+            Self::ReceiptMismatch { .. } => "RECEIPT_FILE_RECEIPT_MISMATCH",
             Self::Receipt(error) => error.reason(),
             Self::Evidence { .. } => "RECEIPT_FILE_EVIDENCE_MISSING",
             Self::EvidenceMismatch { .. } => "RECEIPT_FILE_EVIDENCE_MISMATCH",
@@ -310,9 +318,9 @@ impl ReceiptFile {
         let keys = self.keys.iter().map(|entry| Leaf::included(entry, &head)).collect::<Result<Vec<_>, _>>()?;
         let mut promised_by_us = None;
         for leaf in keys.iter().chain([&record]) {
-            promised_by_us = leaf.check_receipt(&head.origin, &pins.gateway)?;
+            promised_by_us = leaf.check_receipt(&pins.gateway)?;
         }
-        let links = rests_on(&record, &keys, &head.origin, &pins.first_keys)?;
+        let links = rests_on(&record, &keys, &pins.gateway, &pins.first_keys)?;
         let said = record.said.as_ref();
         Ok(Proven {
             origin: head.origin,
@@ -350,7 +358,7 @@ fn open_pinned(note: &str, gateway: &[NoteVerifier]) -> Result<(Checkpoint, Sign
 fn rests_on(
     record: &Leaf<'_>,
     keys: &[Leaf<'_>],
-    origin: &str,
+    gateway: &[NoteVerifier],
     first_keys: &[String],
 ) -> Result<Vec<KeyLink>, OfflineError> {
     let mut links = Vec::new();
@@ -373,7 +381,7 @@ fn rests_on(
             found.index < leaf.index && found.keys.iter().any(|row| row.kid == kid && row.version == 1)
         };
         let by = keys.iter().find(registering).ok_or_else(|| OfflineError::KeyUnknown { kid: kid.clone() })?;
-        let suspect = leaf.check_signature(said, &kid, keys, origin)?;
+        let suspect = leaf.check_signature(said, &kid, keys, gateway)?;
         let pinned = first_keys.contains(&kid);
         let rests_on = if pinned { RestsOn::Pinned } else { RestsOn::Registration };
         links.push(KeyLink { kid, holder: leaf.author.clone(), rests_on, suspect });
@@ -464,21 +472,27 @@ impl<'a> Leaf<'a> {
         let index = self.entry.index;
         let evidence = self.entry.evidence.as_ref().ok_or(OfflineError::Evidence { index })?;
         if hex::encode(Sha256::digest(&evidence.token)) != said.token {
-            return Err(OfflineError::EvidenceMismatch { index });
+            return Err(OfflineError::EvidenceMismatch { index, part: "token" });
         }
         Ok(evidence)
     }
 
     /// The receipt, where there is one; by when it promised the leaf.
-    fn check_receipt(&self, origin: &str, gateway: &[NoteVerifier]) -> Result<Option<i64>, OfflineError> {
+    fn check_receipt(&self, gateway: &[NoteVerifier]) -> Result<Option<i64>, OfflineError> {
         let index = self.entry.index;
         if (self.author == "gateway") != self.said.is_none() {
             return Err(OfflineError::Evidence { index });
         }
         let Some(receipt) = &self.entry.receipt else { return Ok(None) };
-        let promised = (receipt.origin.as_str(), receipt.record.as_str(), receipt.version, receipt.leaf_hash);
-        if promised != (origin, self.record.as_str(), self.version, self.hash) {
-            return Err(OfflineError::ReceiptMismatch);
+        for (part, fits) in [
+            ("origin", is_pinned(&receipt.origin, gateway)),
+            ("record", receipt.record == self.record),
+            ("version", receipt.version == self.version),
+            ("leaf_hash", receipt.leaf_hash == self.hash),
+        ] {
+            if !fits {
+                return Err(OfflineError::ReceiptMismatch { part });
+            }
         }
         let key = gateway.iter().map(NoteVerifier::key).find(|key| key.kid() == receipt.kid);
         receipt.verify(key.ok_or(ReceiptError::UnknownKey)?)?;
@@ -487,11 +501,17 @@ impl<'a> Leaf<'a> {
 
     /// That the author signed this with the key of that name, in force for them then. Whether the
     /// signature is of a time at which the key was suspect.
-    fn check_signature(&self, said: &Said, kid: &str, keys: &[Leaf<'_>], origin: &str) -> Result<bool, OfflineError> {
+    fn check_signature(
+        &self,
+        said: &Said,
+        kid: &str,
+        keys: &[Leaf<'_>],
+        gateway: &[NoteVerifier],
+    ) -> Result<bool, OfflineError> {
         let index = self.entry.index;
         let evidence = self.evidence(said)?;
         if !evidence.request.is_empty() && leaf_hash(&evidence.request) != said.item {
-            return Err(OfflineError::EvidenceMismatch { index });
+            return Err(OfflineError::EvidenceMismatch { index, part: "request" });
         }
         let root = root_from_path(&said.item, said.index, said.count, &evidence.path)
             .map_err(|error| OfflineError::Inclusion { index, error })?;
@@ -503,8 +523,15 @@ impl<'a> Leaf<'a> {
         let recorded_s = self.recorded_at_us.div_euclid(SECOND_US);
         let slack_s = LEEWAY_S + UNDER_WAY_S;
         let then = (claims.iat.saturating_sub(slack_s)..=claims.exp.saturating_add(slack_s)).contains(&recorded_s);
-        if !then || claims.iss != self.author || claims.aud != origin || claims.path != said.path {
-            return Err(OfflineError::TokenMismatch { index });
+        for (claim, fits) in [
+            ("iat", then),
+            ("iss", claims.iss == self.author),
+            ("aud", is_pinned(&claims.aud, gateway)),
+            ("path", claims.path == said.path),
+        ] {
+            if !fits {
+                return Err(OfflineError::TokenMismatch { index, claim });
+            }
         }
         let from_us = claims.iat.saturating_sub(LEEWAY_S).saturating_mul(SECOND_US);
         let in_force = |row: &&KeyRow| {
@@ -518,6 +545,11 @@ impl<'a> Leaf<'a> {
         let signed_us = claims.iat.saturating_mul(SECOND_US);
         Ok(versions.iter().any(|row| row.suspect_from_us.is_some_and(|from| signed_us >= from)))
     }
+}
+
+/// A name of the gateway that the verifier knows: a log restored from a backup has had several.
+fn is_pinned(origin: &str, gateway: &[NoteVerifier]) -> bool {
+    gateway.iter().any(|key| key.name() == origin)
 }
 
 impl KeyRow {

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::encoding::{base64url_bytes, decimal_i64, hex_hash, hex_hashes};
 use crate::merkle::{self, Hash, ProofError, items_root, leaf_hash, root_from_path};
 use crate::strict;
-use crate::suite::{SignError, SigningKey, VerifyingKey};
+use crate::suite::{BadSignature, SignError, SigningKey, VerifyingKey};
 
 const CONTEXT: &str = "jjj-receipt-v1";
 
@@ -97,8 +97,8 @@ pub enum ReceiptError {
     #[error(transparent)]
     Path(#[from] ProofError),
     /// The signature does not verify: something in the receipt was changed, or it is forged.
-    #[error("the receipt's signature does not verify")]
-    BadSignature,
+    #[error("the receipt: {0}")]
+    BadSignature(#[from] BadSignature),
     /// The key would not sign.
     #[error(transparent)]
     Sign(#[from] SignError),
@@ -113,7 +113,9 @@ impl ReceiptError {
             Self::BatchTooLarge => "RECEIPT_BATCH_TOO_LARGE",
             Self::UnknownKey => "RECEIPT_KEY_UNKNOWN",
             Self::Path(error) => error.reason(),
-            Self::BadSignature => "RECEIPT_SIGNATURE_INVALID",
+            Self::BadSignature(BadSignature::Length { .. }) => "RECEIPT_SIGNATURE_LENGTH_WRONG",
+            Self::BadSignature(BadSignature::Range { .. }) => "RECEIPT_SIGNATURE_OUT_OF_RANGE",
+            Self::BadSignature(BadSignature::Mismatch) => "RECEIPT_SIGNATURE_INVALID",
             Self::Sign(error) => error.reason(),
         }
     }
@@ -169,7 +171,7 @@ impl Receipt {
         let leaf = leaf_hash(leaf(&self.origin, &self.body())?.as_bytes());
         let (index, size) = (u64::from(self.batch_index), u64::from(self.batch_size));
         let root = root_from_path(&leaf, index, size, &self.path)?;
-        key.verify(&message(self.batch_size, &root), &self.signature).map_err(|_| ReceiptError::BadSignature)
+        Ok(key.verify(&message(self.batch_size, &root), &self.signature)?)
     }
 
     /// What is promised.

@@ -158,7 +158,8 @@ impl StatusList {
     /// [`STATUS_LIST_LEN`] bytes.
     ///
     /// # Errors
-    /// [`StatusListError::Bits`], [`StatusListError::Compressed`], [`StatusListError::TooManyPlaces`].
+    /// [`StatusListError::Bits`], [`StatusListError::Compressed`], [`StatusListError::Tail`],
+    /// [`StatusListError::TooManyPlaces`].
     pub fn decode(encoded: &EncodedList) -> Result<Self, StatusListError> {
         if ![1, 2, 4, 8].contains(&encoded.bits) {
             return Err(StatusListError::Bits);
@@ -169,6 +170,9 @@ impl StatusList {
         decoder.read_to_end(&mut bytes).map_err(|_| StatusListError::Compressed)?;
         if bytes.len() as u64 > STATUS_LIST_LEN {
             return Err(StatusListError::TooManyPlaces);
+        }
+        if decoder.get_ref().total_in() != compressed.len() as u64 {
+            return Err(StatusListError::Tail);
         }
         Ok(Self { bits: encoded.bits, bytes })
     }
@@ -217,6 +221,9 @@ pub enum StatusListError {
     /// `lst` is not base64url of a zlib stream.
     #[error("the status list is not compressed as it must be")]
     Compressed,
+    /// Something stands behind the zlib stream, that another reader may take for the list.
+    #[error("the status list has bytes behind its compressed stream")]
+    Tail,
     /// More than [`STATUS_LIST_LEN`] bytes when decompressed.
     #[error("the status list has too many places")]
     TooManyPlaces,
@@ -238,6 +245,7 @@ impl StatusListError {
             Self::Stale { .. } => "STATUS_LIST_STALE",
             Self::Bits => "STATUS_LIST_BITS_INVALID",
             Self::Compressed => "STATUS_LIST_NOT_COMPRESSED",
+            Self::Tail => "STATUS_LIST_TRAILING_BYTES",
             Self::TooManyPlaces => "STATUS_LIST_TOO_LONG",
             Self::NoSuchPlace { .. } => "STATUS_LIST_NO_SUCH_PLACE",
         }

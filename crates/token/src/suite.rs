@@ -44,6 +44,39 @@ impl Algorithm {
             Self::Sm2 => sm2::JOSE_NAME,
         }
     }
+
+    /// Why a signature that did not verify did not, as far as its form tells.
+    fn why_bad(self, signature: &[u8]) -> BadSignature {
+        // Big-endian: the orders of Ed25519's group (RFC 8032 §5.1), of P-256 (FIPS 186-5) and of SM2's curve
+        // (GB/T 32918.5).
+        const ED25519_ORDER: [u8; 32] = [
+            0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x14, 0xde, 0xf9, 0xde, 0xa2, 0xf7, 0x9c, 0xd6, 0x58,
+            0x12, 0x63, 0x1a, 0x5c, 0xf5, 0xd3, 0xed,
+        ];
+        const P256_ORDER: [u8; 32] = [
+            0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad,
+            0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+        ];
+        const SM2_ORDER: [u8; 32] = [
+            0xff, 0xff, 0xff, 0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x72, 0x03,
+            0xdf, 0x6b, 0x21, 0xc6, 0x05, 0x2b, 0x53, 0xbb, 0xf4, 0x09, 0x39, 0xd5, 0x41, 0x23,
+        ];
+        if signature.len() != 64 {
+            return BadSignature::Length { found: signature.len() };
+        }
+        let (first, second) = signature.split_at(32);
+        let of_pair = |order: &[u8; 32]| {
+            let in_order = |n: &[u8]| n.iter().any(|byte| *byte != 0) && n.iter().lt(order);
+            [("r", first), ("s", second)].into_iter().find(|(_, n)| !in_order(n)).map(|(name, _)| name)
+        };
+        let out_of_range = match self {
+            // Little-endian on the wire.
+            Self::EdDsa => (!second.iter().rev().lt(&ED25519_ORDER)).then_some("S"),
+            Self::Es256 => of_pair(&P256_ORDER),
+            Self::Sm2 => of_pair(&SM2_ORDER),
+        };
+        out_of_range.map_or(BadSignature::Mismatch, |number| BadSignature::Range { number })
+    }
 }
 
 /// Why a key was not accepted.
@@ -115,12 +148,32 @@ impl SignError {
 
 /// The signature is not one of this key over this message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the signature does not verify")]
-pub struct BadSignature;
+pub enum BadSignature {
+    /// Not the 64 bytes that each algorithm has: cut short, in DER, or of something else.
+    #[error("the signature has {found} bytes, not 64")]
+    Length {
+        /// How many it has.
+        found: usize,
+    },
+    /// A number in it is out of range: `S` of Ed25519 at least the group's order (RFC 8032 §5.1.7), which
+    /// would be a second signature out of the first; `r` or `s` of ES256 or SM2 zero or at least the order.
+    #[error("the signature's {number} is out of its range")]
+    Range {
+        /// `S`, or `r` or `s`.
+        number: &'static str,
+    },
+    /// Of another key, or over another message.
+    #[error("the signature does not verify")]
+    Mismatch,
+}
 
 impl BadSignature {
     /// The stable machine name of this error.
     pub fn reason(&self) -> &'static str {
-        "SIGNATURE_INVALID"
+        match self {
+            Self::Length { .. } => "SIGNATURE_LENGTH_WRONG",
+            Self::Range { .. } => "SIGNATURE_OUT_OF_RANGE",
+            Self::Mismatch => "SIGNATURE_INVALID",
+        }
     }
 }

@@ -7,7 +7,7 @@
 use std::fmt;
 
 use crate::encoding::{base64_std, from_base64_std};
-use crate::merkle::{EMPTY_ROOT, Hash, verify_consistency};
+use crate::merkle::{EMPTY_ROOT, Hash, ProofError, verify_consistency};
 use crate::note::{Checkpoint, NoteError, NoteVerifier, SignedNote};
 
 /// The longest request that is read, in bytes.
@@ -53,15 +53,27 @@ pub enum WitnessError {
     /// The checkpoint is not signed with the log's key.
     #[error("the checkpoint is not signed by its log: {0}")]
     NotSigned(NoteError),
-    /// The witness knows another size than `old`, or another root at the same size.
+    /// The witness knows another size than `old`.
     #[error("the witness knows size {size}")]
     Conflict {
         /// The size that it knows.
         size: u64,
     },
-    /// The checkpoint is not proven to extend what the witness knows: a fork or a rollback.
-    #[error("the checkpoint does not extend what the witness knows")]
-    Inconsistent,
+    /// A head shorter than the one that the witness knows: the log went back.
+    #[error("the checkpoint goes back behind size {size}, which the witness knows")]
+    RolledBack {
+        /// The size that it knows.
+        size: u64,
+    },
+    /// Another root at the size that the witness knows: two logs under one name.
+    #[error("the checkpoint has another root at size {size} than the witness knows")]
+    Forked {
+        /// The size that it knows.
+        size: u64,
+    },
+    /// The checkpoint is not proven to extend what the witness knows: a fork, or no proof.
+    #[error("the checkpoint does not extend what the witness knows: {0}")]
+    Inconsistent(ProofError),
 }
 
 impl WitnessError {
@@ -72,7 +84,10 @@ impl WitnessError {
             Self::UnknownLog => "WITNESS_LOG_UNKNOWN",
             Self::NotSigned(_) => "WITNESS_CHECKPOINT_UNSIGNED",
             Self::Conflict { .. } => "WITNESS_SIZE_CONFLICT",
-            Self::Inconsistent => "WITNESS_INCONSISTENT",
+            Self::RolledBack { .. } => "WITNESS_ROLLED_BACK",
+            Self::Forked { .. } => "WITNESS_FORKED",
+            Self::Inconsistent(ProofError::FirstRootMismatch) => "WITNESS_HISTORY_REWRITTEN",
+            Self::Inconsistent(_) => "WITNESS_NOT_PROVEN",
         }
     }
 
@@ -82,8 +97,16 @@ impl WitnessError {
             Self::Malformed => 400,
             Self::UnknownLog => 404,
             Self::NotSigned(_) => 403,
-            Self::Conflict { .. } => 409,
-            Self::Inconsistent => 422,
+            Self::Conflict { .. } | Self::RolledBack { .. } | Self::Forked { .. } => 409,
+            Self::Inconsistent(_) => 422,
+        }
+    }
+
+    /// The size that the witness knows, where that is its answer (409).
+    pub fn known_size(&self) -> Option<u64> {
+        match *self {
+            Self::Conflict { size } | Self::RolledBack { size } | Self::Forked { size } => Some(size),
+            Self::Malformed | Self::UnknownLog | Self::NotSigned(_) | Self::Inconsistent(_) => None,
         }
     }
 }
@@ -124,15 +147,17 @@ impl AddCheckpoint {
         if self.old_size > checkpoint.size {
             return Err(WitnessError::Malformed);
         }
-        let conflict = WitnessError::Conflict { size: known.size };
+        if checkpoint.size < known.size {
+            return Err(WitnessError::RolledBack { size: known.size });
+        }
         if self.old_size != known.size {
-            return Err(conflict);
+            return Err(WitnessError::Conflict { size: known.size });
         }
         if checkpoint.size == known.size && checkpoint.root != known.root {
-            return Err(conflict);
+            return Err(WitnessError::Forked { size: known.size });
         }
         verify_consistency(known.size, &known.root, checkpoint.size, &checkpoint.root, &self.proof)
-            .map_err(|_| WitnessError::Inconsistent)?;
+            .map_err(WitnessError::Inconsistent)?;
         Ok(Head { size: checkpoint.size, root: checkpoint.root })
     }
 }

@@ -24,7 +24,7 @@ use jjj_server::Clock;
 use jjj_server::bootstrap::{found, fresh_id, own_job};
 use jjj_server::config::Limits;
 use jjj_server::engine::{Engine, Evidence, Job, Origin, Parts, SealedFor, Workers};
-use jjj_server::keys::GatewayKeys;
+use jjj_server::keys::{GatewayKeys, Signer};
 use jjj_server::seal::Sealer;
 use jjj_server::verify::{VerifyOptions, VerifyReport, verify};
 use jjj_store::dialect::Dialect;
@@ -117,7 +117,12 @@ impl Fixture {
     pub async fn founded(db: &TestDatabase) -> Self {
         let store = Store::open(db.url()).await.unwrap();
         let keys =
-            GatewayKeys { signing: Arc::new(signing_key()), sm2: None, master: Arc::new(MasterKey::new(&[7; 32])) };
+            GatewayKeys {
+                signing: Arc::new(signing_key()),
+                next: None,
+                sm2: None,
+                master: Arc::new(MasterKey::new(&[7; 32])),
+            };
         let clock = Clock::default();
         let admin = |name: &str| AddAdministrator {
             name: name.parse().unwrap(),
@@ -206,8 +211,8 @@ impl Fixture {
     }
 
     fn sealer(&self) -> Sealer {
-        let (clock, key) = (self.clock.clone(), self.keys.signing.clone());
-        Sealer::new(self.store.clone(), clock, key, ORIGIN.into(), self.committed.clone())
+        let (clock, signer) = (self.clock.clone(), Signer::new(self.keys.clone(), None));
+        Sealer::new(self.store.clone(), clock, signer, ORIGIN.into(), self.committed.clone())
     }
 
     pub async fn number(&self) {

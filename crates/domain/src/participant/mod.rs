@@ -18,6 +18,7 @@ mod administrators;
 mod authorities;
 mod enrol;
 mod keys;
+mod origins;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +26,7 @@ pub use administrators::{AddAdministrator, RemoveAdministrator};
 pub use authorities::{AddAuthority, NewAuthority, WithdrawAuthority};
 pub use enrol::{CreateParticipant, FoundGateway, ReinstateParticipant, SuspendParticipant};
 pub use keys::{AddKey, KeyConfirmation, NewKey, RetireKey, WithdrawKey};
+pub use origins::OpenOrigin;
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -116,6 +118,26 @@ table! {
         /// If withdrawn: from when its signatures are suspect.
         pub suspect_from_us: Option<Timestamp>,
         pub reason: String,
+        pub version: i64,
+    }
+}
+
+table! {
+    /// Names that the log took after a restore, each with what it follows; the first has no row.
+    pub struct OriginRow in "origins", Head
+    key [origin] readers []
+    {
+        pub origin: String,
+        /// The origin before it.
+        pub follows: String,
+        /// Leaves that both have: the number of the first leaf under the new one.
+        pub tree_size: i64,
+        /// The RFC 6962 root over them, hex.
+        pub root: String,
+        /// The largest size of the former that a witness said it knew.
+        pub witnessed_size: i64,
+        pub reason: String,
+        pub recorded_at_us: Timestamp,
         pub version: i64,
     }
 }

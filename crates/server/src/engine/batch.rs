@@ -27,7 +27,7 @@ use super::job::{Accepted, Job, Moment, Outcome};
 use super::leaf::LeafView;
 use super::locks::Locks;
 use crate::clock::Clock;
-use crate::keys::GatewayKeys;
+use crate::keys::{GatewayKeys, Signer};
 use crate::registry::Registry;
 use crate::status::Refused;
 
@@ -48,6 +48,7 @@ pub(super) struct Writer {
     pub store: Store,
     pub clock: Clock,
     pub keys: GatewayKeys,
+    pub signer: Signer,
     pub origin: String,
 }
 
@@ -69,6 +70,8 @@ pub(super) enum BatchError {
     Endless,
     #[error("a commit was not answered, and was not made")]
     NotRecorded,
+    #[error("none of the gateway's signing keys is in force")]
+    NoSigningKey,
 }
 
 impl BatchError {
@@ -77,7 +80,7 @@ impl BatchError {
         match self {
             Self::Store(error) => error.retryable(),
             Self::NotRecorded => true,
-            Self::Effects(_) | Self::Endless => false,
+            Self::Effects(_) | Self::Endless | Self::NoSigningKey => false,
         }
     }
 }
@@ -135,7 +138,12 @@ impl Writer {
         let wrote = !pairs.is_empty();
         let effects = rows(&pairs, &snapshot);
         // What the decisions wrote goes to the database while their leaves are being made.
-        let making = prepare(&pairs, now, &self.origin, &self.keys);
+        // Also what needs no receipt: nothing new is recorded that no head would ever cover.
+        let signing = self.signer.current();
+        if wrote && signing.is_none() {
+            return Err(BatchError::NoSigningKey);
+        }
+        let making = prepare(&pairs, now, &self.origin, &self.keys.master, signing.as_deref());
         let (written, prepared) = tokio::join!(tx.write_rows(&effects), making);
         written?;
         let Prepared { mut logged, answers: accepted } = prepared?;

@@ -8,15 +8,15 @@ use jjj_domain::snapshot::Snapshot;
 use jjj_domain::time::Timestamp;
 use jjj_store::log_tables::{EvidenceRow, LeafRow, TokenRow};
 use jjj_store::{Effects, Logged, NewLeaf};
-use jjj_token::Hash;
 use jjj_token::receipt::{Receipt, ReceiptBody, ReceiptError, sign_receipts};
 use jjj_token::seal::{self, DataKey, MasterKey, SealError};
+use jjj_token::{Hash, SigningKey};
 use sha2::{Digest, Sha256};
 
 use super::decide::Ruling;
 use super::job::{Accepted, Evidence, Job, SealedFor};
 use super::leaf::{Context, EvidenceDigests, LeafView, leaf_row};
-use crate::keys::{GatewayKeys, random};
+use crate::keys::random;
 
 /// The gateway logs within this time of accepting; receipts promise it.
 pub const LOG_DEADLINE_US: i64 = 10_000_000;
@@ -78,7 +78,8 @@ pub(super) async fn prepare(
     accepted: &[Accepting<'_>],
     now: Timestamp,
     origin: &str,
-    keys: &GatewayKeys,
+    master: &MasterKey,
+    signing: Option<&SigningKey>,
 ) -> Result<Prepared, EffectsError> {
     let mut logged = Logged::default();
     let mut bodies = Vec::new();
@@ -96,8 +97,7 @@ pub(super) async fn prepare(
             content_digest,
         };
         let leaves = &ruling.decision.leaves;
-        let stored =
-            job.evidence().map(|e| stored_bytes(job, e, ruling, &leaves[0].leaf_id, &keys.master)).transpose()?;
+        let stored = job.evidence().map(|e| stored_bytes(job, e, ruling, &leaves[0].leaf_id, master)).transpose()?;
         for (n, leaf) in leaves.iter().enumerate() {
             let digests = job.evidence().filter(|_| n == 0).zip(stored.as_ref()).map(|(e, s)| digests(job, e, s));
             let row = leaf_row(leaf, &context, digests.as_ref());
@@ -112,7 +112,9 @@ pub(super) async fn prepare(
         stored_items.push(stored);
     }
 
-    let mut receipts = sign_receipts(&keys.signing, origin, &bodies)?.into_iter();
+    // Nothing accepted, nothing to sign.
+    let receipts = signing.map(|key| sign_receipts(key, origin, &bodies)).transpose()?;
+    let mut receipts = receipts.unwrap_or_default().into_iter();
     let mut answers = Vec::with_capacity(accepted.len());
     for ((Accepting { job, .. }, leaf), stored) in accepted.iter().zip(first_leaves).zip(stored_items) {
         let receipt = match (job.evidence(), stored) {

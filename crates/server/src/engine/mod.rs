@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::config::Limits;
-use crate::keys::GatewayKeys;
+use crate::keys::{GatewayKeys, Signer};
 use crate::registry::Registry;
 use crate::status::Refused;
 
@@ -79,7 +79,8 @@ impl Engine {
     pub fn start(parts: Parts) -> (Self, Workers) {
         let Parts { store, clock, keys, origin, limits, registry, committed } = parts;
         let queue = Arc::new(Queue::new(limits.queue_items));
-        let writer = Arc::new(Writer { store: store.clone(), clock: clock.clone(), keys, origin });
+        let signer = Signer::new(keys.clone(), registry.clone());
+        let writer = Arc::new(Writer { store: store.clone(), clock: clock.clone(), keys, signer, origin });
         let count = match store.dialect() {
             Dialect::Sqlite => 1,
             Dialect::Postgres => limits.writers,

@@ -153,7 +153,8 @@ impl Worker {
 fn divides(error: &BatchError) -> bool {
     match error {
         BatchError::Store(StoreError::Unavailable(_) | StoreError::UnknownCommit(_)) | BatchError::NotRecorded => false,
-        BatchError::Store(_) | BatchError::Effects(_) | BatchError::Endless => true,
+        // A command that repeats an earlier one needs no key, and has its answer.
+        BatchError::Store(_) | BatchError::Effects(_) | BatchError::Endless | BatchError::NoSigningKey => true,
     }
 }
 
@@ -165,6 +166,7 @@ fn refuse(error: &BatchError) -> Refused {
         }
         BatchError::Store(e) => Refused::store("writing", e),
         BatchError::NotRecorded => Refused::Unavailable,
+        BatchError::NoSigningKey => Refused::NoSigningKey,
         BatchError::Effects(_) | BatchError::Endless => Refused::internal("writing", error),
     }
 }

@@ -142,7 +142,7 @@ impl RecognitionService for RecognitionApi {
             list: number,
             uri: list.uri.clone(),
             token: list.token.clone(),
-            kid: self.0.keys.signing.kid().to_owned(),
+            kid: list.kid.clone(),
             issued_time_us: list.issued_at_s * 1_000_000,
             expire_time_us: list.expires_at_s * 1_000_000,
         }))
@@ -236,8 +236,9 @@ impl RecognitionApi {
     fn token(&self, row: &RecognitionRow, leaf_index: u64) -> Result<pb::RecognitionToken, Status> {
         let issued_time_us = self.0.clock.now().0;
         let claims = self.claims(row, leaf_index, issued_time_us);
-        let key = &self.0.keys.signing;
-        let token = sign_recognition(key, &claims).map_err(|e| Refused::internal("signing a recognition token", &e))?;
+        let key = self.0.signer.current().ok_or(Refused::NoSigningKey)?;
+        let token =
+            sign_recognition(&key, &claims).map_err(|e| Refused::internal("signing a recognition token", &e))?;
         Ok(pb::RecognitionToken {
             name: row.recognition.clone(),
             version: row.version,
@@ -259,7 +260,7 @@ impl RecognitionApi {
     ) -> Result<pb::SdRecognition, Status> {
         let issued_time_us = self.0.clock.now().0;
         let claims = self.claims(row, leaf_index, issued_time_us);
-        let key = &self.0.keys.signing;
+        let key = self.0.signer.current().ok_or(Refused::NoSigningKey)?;
         let sd_jwt = sign_sd_recognition(key, &claims, scores, holder, random)
             .map_err(|e| Refused::internal("signing a recognition as an SD-JWT", &e))?;
         Ok(pb::SdRecognition {

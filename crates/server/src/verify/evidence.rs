@@ -81,6 +81,11 @@ impl One<'_> {
         self.findings.column(Check::Evidence, "evidence", &self.leaf.leaf_id, column, problem);
     }
 
+    /// The gateway's name when the leaf was recorded.
+    fn origin(&self) -> Option<&str> {
+        self.context.origins.at(self.context.order.place(&self.leaf.leaf_id))
+    }
+
     /// The columns that the leaf repeats.
     fn columns(&mut self) {
         let none = || "NULL".to_owned();
@@ -185,7 +190,7 @@ impl One<'_> {
         if claims.path != self.said.path {
             self.fault("method_path", format!("is not the token's {}", quote(&claims.path)));
         }
-        if self.context.origin.as_ref().is_some_and(|origin| *origin != claims.aud) {
+        if self.origin().is_some_and(|origin| *origin != claims.aud) {
             self.fault("token_digest", format!("is for the gateway {}", quote(&claims.aud)));
         }
         if !fits(claims.iat, claims.exp, self.body.recorded_at_us) {
@@ -227,7 +232,7 @@ impl One<'_> {
         if promised != (self.body.record.as_str(), self.body.version, leaf_hash(self.leaf.body.as_bytes())) {
             return Err("promises another leaf".to_owned());
         }
-        if self.context.origin.as_ref().is_some_and(|origin| *origin != receipt.origin) {
+        if self.origin().is_some_and(|origin| *origin != receipt.origin) {
             return Err(format!("is of the gateway {}", quote(&receipt.origin)));
         }
         if receipt.log_deadline_us < self.body.recorded_at_us {

@@ -19,6 +19,7 @@ use super::evidence::{Signed, check_evidence};
 use super::ground::Ground;
 use super::keys::Keys;
 use super::order::{NOWHERE, Order, Place};
+use super::origins::Origins;
 use super::report::{Check, Findings, quote};
 use crate::engine::effects::LOG_DEADLINE_US;
 
@@ -26,7 +27,7 @@ use crate::engine::effects::LOG_DEADLINE_US;
 pub struct Context {
     pub order: Order,
     pub keys: Keys,
-    pub origin: Option<String>,
+    pub origins: Origins,
 }
 
 /// A page of leaves with what belongs to them.

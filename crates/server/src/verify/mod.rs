@@ -8,6 +8,7 @@
 //! | an author signed every request | bytes, digests, path, token, key in force then | `evidence`, `keys` |
 //! | the gateway promised every leaf, and kept it | receipts, deadlines as of [`VerifyOptions::at`] | `evidence`, `tree` |
 //! | one order | numbers contiguous, each leaf once, causes first, a record's versions 1, 2, 3 … | `order` |
+//! | one name | that of each leaf's time; a restored log's new name is opened by the first leaf under it | `origins` |
 //! | one tree | nodes, frontier and every signed head recomputed | `tree` |
 //! | balances and identities | LEDGER.md, from the transfers in the leaves | `ledger` |
 //! | receipts that others kept | [`VerifyOptions::receipts`] against order and heads | `receipts` |
@@ -38,6 +39,7 @@ mod keys;
 mod leaves;
 mod ledger;
 mod order;
+mod origins;
 mod pass;
 mod private;
 mod receipts;
@@ -59,6 +61,7 @@ pub use unprotected::{Change, UNPROTECTED, Unprotected, unprotected};
 use keys::Keys;
 use leaves::Context;
 use order::Order;
+use origins::Origins;
 use pass::AllLeaves;
 use report::Findings;
 use tree::{Checkpoints, Tree};
@@ -68,7 +71,7 @@ use tree::{Checkpoints, Tree};
 pub struct VerifyOptions {
     /// The moment to judge deadlines by; the database's clock when absent.
     pub at: Option<Timestamp>,
-    /// The gateway's name; when absent, that of the oldest checkpoint.
+    /// The gateway's first name; when absent, that of the oldest checkpoint.
     pub origin: Option<String>,
     /// Thumbprints of the keys that the gateway's signatures are believed from; empty: those that the
     /// database itself registers for the gateway.
@@ -99,9 +102,10 @@ pub async fn verify(store: &Store, options: &VerifyOptions) -> Result<VerifyRepo
         Some(origin) => Some(origin.clone()),
         None => tree::origin(session, &keys).await?,
     };
-    let context = Arc::new(Context { order, keys, origin: origin.clone() });
+    let origins = Origins::load(session, origin).await?;
+    let context = Arc::new(Context { order, keys, origins });
     let mut all = AllLeaves::read(session, &context, options, &mut findings).await?;
-    let (order, keys) = (&context.order, &context.keys);
+    let Context { order, keys, origins } = &*context;
     all.check_order(session, order, &mut findings).await?;
 
     let mut report = VerifyReport {
@@ -113,9 +117,13 @@ pub async fn verify(store: &Store, options: &VerifyOptions) -> Result<VerifyRepo
     };
     let checkpoints = Checkpoints::load(session).await?;
     let tree = all.hashes(order).map(|hashes| {
-        Tree::build(&hashes, checkpoints.sizes().chain(options.checkpoints.iter().map(|head| head.size)))
+        Tree::build(
+            &hashes,
+            checkpoints.sizes().chain(origins.sizes()).chain(options.checkpoints.iter().map(|head| head.size)),
+        )
     });
-    let heads = checkpoints.check(tree.as_ref(), origin.as_deref(), keys, &mut findings);
+    let heads = checkpoints.check(tree.as_ref(), origins, keys, &mut findings);
+    origins.check(session, tree.as_ref(), &mut findings).await?;
     if let Some(tree) = tree {
         tree::check_kept(&options.checkpoints, &tree, &mut findings);
         tree.compare(session, &mut findings).await?;
@@ -131,7 +139,7 @@ pub async fn verify(store: &Store, options: &VerifyOptions) -> Result<VerifyRepo
     files::check(session, &mut findings).await?;
     report.transfers = all.ledger.check(session, at, &mut findings).await?;
 
-    report.origin = origin;
+    report.origin = origins.newest().map(str::to_owned);
     findings.faults.sort();
     findings.faults.dedup();
     let Findings { faults, faults_omitted, notices, notices_omitted } = findings;

@@ -28,7 +28,11 @@ pub async fn check(
             None if at_us <= receipt.log_deadline_us => {}
             None => {
                 let (record, version, by) = (quote(&receipt.record), receipt.version, receipt.log_deadline_us);
-                let problem = format!("promises {record}, version {version}, by {by}: its leaf is not in the log");
+                let mut problem = format!("promises {record}, version {version}, by {by}: its leaf is not in the log");
+                if let Some(newest) = context.origins.newest().filter(|newest| *newest != receipt.origin) {
+                    let former = quote(&receipt.origin);
+                    problem.push_str(&format!(", which was {former} then, lost leaves, and goes on as {newest}"));
+                }
                 findings.row(Check::Receipt, "receipts", name, problem);
             }
         }
@@ -37,7 +41,7 @@ pub async fn check(
 }
 
 fn signed(receipt: &Receipt, context: &Context) -> Result<(), String> {
-    if context.origin.as_ref().is_some_and(|origin| *origin != receipt.origin) {
+    if !context.origins.has(&receipt.origin) {
         return Err(format!("is of the gateway {}", quote(&receipt.origin)));
     }
     let key = context.keys.gateway(&receipt.kid).ok_or("is signed with a key that is not the gateway's")?;

@@ -74,6 +74,8 @@ pub enum NoticeKind {
     Suspect,
     /// Sealed later than promised.
     SealedLate,
+    /// The log goes on under another name since a restore.
+    Succeeded,
 }
 
 /// What was looked at, and what was found.

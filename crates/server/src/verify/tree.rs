@@ -12,6 +12,7 @@ use jjj_token::note::{Checkpoint, NoteVerifier, SignedNote, open_checkpoint};
 
 use super::keys::Keys;
 use super::order::Place;
+use super::origins::Origins;
 use super::report::{Check, Findings, NoticeKind, quote};
 use super::scan::Scan;
 
@@ -145,12 +146,16 @@ impl Checkpoints {
     }
 
     /// Checks each against the tree and the gateway's keys. Those that verified.
-    pub fn check(&self, tree: Option<&Tree>, origin: Option<&str>, keys: &Keys, findings: &mut Findings) -> Heads {
-        let verifiers = origin.map(|origin| keys.note_verifiers(origin)).unwrap_or_default();
-        let seconds = origin.map(|origin| keys.second_verifiers(origin)).unwrap_or_default();
+    pub fn check(&self, tree: Option<&Tree>, origins: &Origins, keys: &Keys, findings: &mut Findings) -> Heads {
+        let mut verifiers = BTreeMap::new();
         let mut heads = Heads::new();
         for row in &self.rows {
-            match check_one(row, tree, &verifiers, &seconds) {
+            let origin = origins.of_head(row.tree_size);
+            let (firsts, seconds) = verifiers.entry(origin).or_insert_with(|| {
+                let of = |origin| (keys.note_verifiers(origin), keys.second_verifiers(origin));
+                origin.map(of).unwrap_or_default()
+            });
+            match check_one(row, tree, firsts, seconds) {
                 Ok(()) => drop(heads.insert(row.tree_size.unsigned_abs(), row.sealed_at_us.0)),
                 Err(found) => {
                     for (column, problem) in found {

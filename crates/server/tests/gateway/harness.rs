@@ -131,7 +131,13 @@ impl World {
             public_url: None,
             metrics: None,
             witnesses: Default::default(),
-            keys: Keys { signing: at("gateway.key"), master: at("master.key"), sm2: false, sm2_signing: None },
+            keys: Keys {
+                signing: at("gateway.key"),
+                next: None,
+                master: at("master.key"),
+                sm2: false,
+                sm2_signing: None,
+            },
             limits: Limits::default(),
         };
 
@@ -266,6 +272,17 @@ impl World {
         let keys = Keys { sm2: true, sm2_signing: Some(second), ..self.config.keys.clone() };
         let config = Config { keys, ..self.config.clone() };
         jjj_server::run(config, self.clock.clone(), async { drop(shutdown.await) }).await
+    }
+
+    /// One more gateway, with a key (PKCS#8 in PEM) that takes over from the first.
+    pub async fn with_next(&self, pem: &str) -> (Handle, oneshot::Sender<()>) {
+        let next = self._dir.path().join("next.key");
+        secret(&next, pem);
+        let keys = Keys { next: Some(next), ..self.config.keys.clone() };
+        let config = Config { keys, ..self.config.clone() };
+        let (stop, stopped) = oneshot::channel::<()>();
+        let shutdown = async { drop(stopped.await) };
+        (jjj_server::run(config, self.clock.clone(), shutdown).await.unwrap(), stop)
     }
 
     /// The same actor, calling another gateway.

@@ -22,11 +22,14 @@ both_databases!(
     keys_and_administrators_come_and_go,
     the_gateway_signs_with_a_registered_key_only,
     sm2_keys_where_configured,
+    a_withdrawn_key_of_the_gateway_signs_nothing_more,
 );
 
 const CREATE: &str = method!("ParticipantService/CreateParticipant");
 const GET: &str = method!("ParticipantService/GetParticipant");
 const ADD_ADMINISTRATOR: &str = method!("ParticipantService/AddAdministrator");
+const REGISTER: &str = method!("InstitutionService/RegisterInstitution");
+const STATUS_LIST: &str = method!("RecognitionService/GetStatusList");
 const ADD_KEY: &str = method!("ParticipantService/AddKey");
 
 fn new_key() -> Arc<SigningKey> {
@@ -391,4 +394,63 @@ async fn sm2_keys_where_configured(database: TestDatabase) {
     assert!(report.sealed > 0 && report.evidence > 0);
     drop(stop);
     handle.join().await;
+}
+
+/// Whoever withdraws the key that the gateway signs with has ended it: the next one signs at once, also at a
+/// replica; and where there is no other, nothing is recorded, sealed or issued.
+async fn a_withdrawn_key_of_the_gateway_signs_nothing_more(database: TestDatabase) {
+    let mut world = World::start(database).await;
+    let pem = SigningKey::generate_pkcs8_pem(Algorithm::EdDsa).unwrap();
+    let next = SigningKey::from_pkcs8_pem(&pem).unwrap();
+    let first = world.gateway().signer.current().unwrap().kid().to_owned();
+    let li = "gateway/admins/li";
+    let owner = "gateway".parse().unwrap();
+    world.decide(li, AddKey { owner, key: harness::new_key(&next), confirmations: Vec::new() }).await;
+    let (replica, stop) = world.with_next(&pem).await;
+    let elsewhere = world.reconnect(&world.hebei, &world.hebei_ca, &replica);
+    let register = |world: &World, n: usize| pb::RegisterInstitutionRequest {
+        request_id: world.id(),
+        uscc: jjj_tests::world::institution(n)["uscc"].as_str().unwrap().into(),
+        display_name: "养老院".into(),
+        kind: pb::InstitutionKind::CareInstitution.into(),
+        division_code: "131082".into(),
+        beds: 10,
+        residents: 5,
+    };
+    let signed_by = |answer: pb::RegisterInstitutionResponse| answer.receipt.unwrap().kid;
+    let accepted = register(&world, 1);
+    assert_eq!(signed_by(world.twice(&elsewhere, REGISTER, &accepted).await), first);
+
+    let now = world.clock.now();
+    world.decide(li, WithdrawKey { kid: first.clone(), suspect_from_us: now, reason: "泄露".into() }).await;
+    // Where it was recorded, it has no other: at once.
+    let leaves = world.leaves().await;
+    assert_eq!(world.refusal(&world.hebei, REGISTER, &register(&world, 2)).await, "GATEWAY_KEY_NOT_IN_FORCE");
+    let list = pb::GetStatusListRequest { list: 0 };
+    assert_eq!(world.refusal(&world.hebei, STATUS_LIST, &list).await, "GATEWAY_KEY_NOT_IN_FORCE");
+    assert_eq!(world.leaves().await, leaves, "nothing was recorded");
+    // What was recorded before has its answer still: nothing new is signed for it.
+    assert_eq!(signed_by(world.twice(&world.hebei, REGISTER, &accepted).await), first);
+    // The replica sees it within a second, and signs with the next.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while replica.gateway.signer.current().unwrap().kid() == first {
+        assert!(std::time::Instant::now() < deadline, "the replica does not see it");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!(signed_by(world.twice(&elsewhere, REGISTER, &register(&world, 3)).await), next.kid());
+    let issued: pb::StatusList = world.ask(&elsewhere, STATUS_LIST, &list).await;
+    assert_eq!(issued.kid, next.kid());
+    // Heads too: whoever seals now, the newest one has the next key's line.
+    drop(stop);
+    replica.join().await;
+    world.stop().await;
+    let store = world.store().await;
+    let head = store.read().await.unwrap().latest_checkpoint().await.unwrap().unwrap();
+    let verifier = NoteVerifier::new(harness::ORIGIN, next.verifying_key()).unwrap();
+    let (sealed, _) = open_checkpoint(&head.note, &verifier).expect("signed with the next key");
+    assert_eq!(sealed.size as i64, store.read().await.unwrap().tree_size().await.unwrap());
+    let report = verify(&store, &VerifyOptions::default()).await.unwrap();
+    // The scene's own leaves have authors and no evidence.
+    let faults: Vec<_> = report.faults.iter().filter(|fault| fault.column.as_deref() != Some("body")).collect();
+    assert!(faults.is_empty(), "{faults:#?}");
 }

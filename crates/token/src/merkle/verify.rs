@@ -11,9 +11,12 @@ pub enum ProofError {
     /// The first size exceeds the second.
     #[error("the first tree is larger than the second")]
     SizesReversed,
-    /// Too few or too many hashes for these sizes.
-    #[error("the proof has the wrong number of hashes")]
-    WrongLength,
+    /// Too few hashes for these sizes: cut short.
+    #[error("the proof has too few hashes for these sizes")]
+    TooShort,
+    /// Too many hashes for these sizes.
+    #[error("the proof has too many hashes for these sizes")]
+    TooLong,
     /// It leads to another root: of the tree, or of the second tree.
     #[error("the proof leads to another root")]
     RootMismatch,
@@ -28,7 +31,8 @@ impl ProofError {
         match self {
             Self::IndexOutOfRange => "PROOF_INDEX_OUT_OF_RANGE",
             Self::SizesReversed => "PROOF_SIZES_REVERSED",
-            Self::WrongLength => "PROOF_LENGTH_WRONG",
+            Self::TooShort => "PROOF_TOO_SHORT",
+            Self::TooLong => "PROOF_TOO_LONG",
             Self::RootMismatch => "PROOF_ROOT_MISMATCH",
             Self::FirstRootMismatch => "PROOF_FIRST_ROOT_MISMATCH",
         }
@@ -38,7 +42,7 @@ impl ProofError {
 /// The root to which an inclusion proof leads (RFC 9162 §2.1.3.2).
 ///
 /// # Errors
-/// [`ProofError::IndexOutOfRange`] or [`ProofError::WrongLength`].
+/// [`ProofError::IndexOutOfRange`], [`ProofError::TooShort`] or [`ProofError::TooLong`].
 pub fn root_from_path(leaf: &Hash, index: u64, size: u64, path: &[Hash]) -> Result<Hash, ProofError> {
     if index >= size {
         return Err(ProofError::IndexOutOfRange);
@@ -48,7 +52,7 @@ pub fn root_from_path(leaf: &Hash, index: u64, size: u64, path: &[Hash]) -> Resu
     let mut hash = *leaf;
     for sibling in path {
         if last == 0 {
-            return Err(ProofError::WrongLength);
+            return Err(ProofError::TooLong);
         }
         if node & 1 == 1 || node == last {
             hash = node_hash(sibling, &hash);
@@ -59,7 +63,7 @@ pub fn root_from_path(leaf: &Hash, index: u64, size: u64, path: &[Hash]) -> Resu
         node >>= 1;
         last >>= 1;
     }
-    if last == 0 { Ok(hash) } else { Err(ProofError::WrongLength) }
+    if last == 0 { Ok(hash) } else { Err(ProofError::TooShort) }
 }
 
 /// Checks that the leaf is at `index` of the tree of `size` with this root.
@@ -91,7 +95,7 @@ pub fn verify_consistency(
     }
     // The proof leaves out the first root where it is a node of the second tree.
     let (seed, rest) =
-        if first.is_power_of_two() { (first_root, path) } else { path.split_first().ok_or(ProofError::WrongLength)? };
+        if first.is_power_of_two() { (first_root, path) } else { path.split_first().ok_or(ProofError::TooShort)? };
     let (mut node, mut last) = (first - 1, second - 1);
     if node & 1 == 1 {
         let shift = node.trailing_ones();
@@ -102,7 +106,7 @@ pub fn verify_consistency(
     let (mut first_hash, mut second_hash) = (*seed, *seed);
     for sibling in rest {
         if last == 0 {
-            return Err(ProofError::WrongLength);
+            return Err(ProofError::TooLong);
         }
         if node & 1 == 1 || node == last {
             first_hash = node_hash(sibling, &first_hash);
@@ -115,7 +119,7 @@ pub fn verify_consistency(
         last >>= 1;
     }
     if last != 0 {
-        return Err(ProofError::WrongLength);
+        return Err(ProofError::TooShort);
     }
     if first_hash != *first_root {
         return Err(ProofError::FirstRootMismatch);
@@ -134,7 +138,7 @@ fn verify_trivial(
     path: &[Hash],
 ) -> Result<(), ProofError> {
     if !path.is_empty() {
-        return Err(ProofError::WrongLength);
+        return Err(ProofError::TooLong);
     }
     if first == 0 && *first_root != EMPTY_ROOT {
         return Err(ProofError::FirstRootMismatch);

@@ -75,7 +75,7 @@ impl SignedNote {
     /// that bears its name and id must verify.
     ///
     /// # Errors
-    /// [`NoteError::Unsigned`], [`NoteError::BadSignature`].
+    /// [`NoteError::Unsigned`], [`NoteError::BadSignature`], [`NoteError::Cosignature`].
     pub fn cosigned_by(&self, witness: &CosignatureVerifier) -> Result<u64, NoteError> {
         let mut latest = Err(NoteError::Unsigned);
         for line in self.signatures().iter().filter(|line| line.name == witness.name && line.id == witness.id) {
@@ -87,13 +87,13 @@ impl SignedNote {
 }
 
 fn verify_line(text: &str, line: &NoteSignature, witness: &CosignatureVerifier) -> Result<u64, NoteError> {
-    let (time, signature) = line.signature.split_first_chunk::<8>().ok_or(NoteError::BadSignature)?;
+    let (time, signature) = line.signature.split_first_chunk::<8>().ok_or(NoteError::Cosignature)?;
     // A time of zero is how later kinds of cosignatures say that they have none.
     let time_s = u64::from_be_bytes(*time);
     if line.signature.len() != LEN || time_s == 0 {
-        return Err(NoteError::BadSignature);
+        return Err(NoteError::Cosignature);
     }
-    witness.key.verify(&message(time_s, text), signature).map_err(|_| NoteError::BadSignature)?;
+    witness.key.verify(&message(time_s, text), signature)?;
     Ok(time_s)
 }
 

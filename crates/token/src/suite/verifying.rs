@@ -77,23 +77,26 @@ impl VerifyingKey {
     /// signature do not identify what was signed, its message does. EdDSA and SM2 accept one.
     ///
     /// # Errors
-    /// [`BadSignature`], also for a signature of the wrong length.
+    /// See [`BadSignature`].
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
-        match &self.verifier {
-            Verifier::AwsLc { parsed, .. } => parsed.verify_sig(message, signature).map_err(|_| BadSignature),
+        let checked = match &self.verifier {
+            Verifier::AwsLc { parsed, .. } => parsed.verify_sig(message, signature).is_ok(),
             Verifier::Sm2(key) => sm2::verify(key, message, signature),
-        }
+        };
+        if checked { Ok(()) } else { Err(self.algorithm().why_bad(signature)) }
     }
 
     /// Checks the signature (base64url) of a JWS, through jsonwebtoken where it can, with this key's algorithm.
     pub(crate) fn verify_jws(&self, signing_input: &str, signature: &str) -> Result<(), BadSignature> {
-        match &self.verifier {
+        let bytes = || from_base64url(signature);
+        let checked = match &self.verifier {
             Verifier::AwsLc { jose, jwt, .. } => jwt::verify(*jose, jwt, signing_input, signature),
-            Verifier::Sm2(key) => {
-                let signature = from_base64url(signature).ok_or(BadSignature)?;
-                sm2::verify(key, signing_input.as_bytes(), &signature)
-            }
+            Verifier::Sm2(key) => bytes().is_some_and(|bytes| sm2::verify(key, signing_input.as_bytes(), &bytes)),
+        };
+        if checked {
+            return Ok(());
         }
+        Err(bytes().map_or(BadSignature::Mismatch, |bytes| self.algorithm().why_bad(&bytes)))
     }
 }
 

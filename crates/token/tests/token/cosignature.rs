@@ -1,6 +1,7 @@
 //! Cosignatures of witnesses, as c2sp.org/tlog-cosignature writes them.
 
 use jjj_token::note::{CosignatureVerifier, NoteError, NoteSignature, NoteVerifier, SignedNote};
+use jjj_token::suite::BadSignature;
 
 use crate::support::{ed25519, p256, stranger};
 
@@ -63,19 +64,27 @@ fn what_was_changed_is_refused() {
         note.cosigned_by(&witness())
     };
     assert_eq!(with(&|_| ()), Ok(TIME_S));
-    assert_eq!(with(&|line| line.signature[7] ^= 1), Err(NoteError::BadSignature), "another time");
-    assert_eq!(with(&|line| line.signature[..8].fill(0)), Err(NoteError::BadSignature), "no time");
-    assert_eq!(with(&|line| line.signature[8] ^= 1), Err(NoteError::BadSignature), "another signature");
-    assert_eq!(with(&|line| line.signature.truncate(71)), Err(NoteError::BadSignature), "a short one");
-    assert_eq!(with(&|line| line.signature.push(0)), Err(NoteError::BadSignature), "a long one");
+    assert_eq!(
+        with(&|line| line.signature[7] ^= 1),
+        Err(NoteError::BadSignature(BadSignature::Mismatch)),
+        "another time"
+    );
+    assert_eq!(with(&|line| line.signature[..8].fill(0)), Err(NoteError::Cosignature), "no time");
+    assert_eq!(
+        with(&|line| line.signature[8] ^= 1),
+        Err(NoteError::BadSignature(BadSignature::Mismatch)),
+        "another signature"
+    );
+    assert_eq!(with(&|line| line.signature.truncate(71)), Err(NoteError::Cosignature), "a short one");
+    assert_eq!(with(&|line| line.signature.push(0)), Err(NoteError::Cosignature), "a long one");
     assert_eq!(with(&|line| line.id[0] ^= 1), Err(NoteError::Unsigned), "another key's");
     assert_eq!(with(&|line| line.name = "other".into()), Err(NoteError::Unsigned), "another's");
     let plain = |line: &mut NoteSignature| line.signature = ed25519().sign(head().text().as_bytes()).unwrap();
-    assert_eq!(with(&plain), Err(NoteError::BadSignature), "a signature of the text alone");
+    assert_eq!(with(&plain), Err(NoteError::Cosignature), "a signature of the text alone");
     let mut other =
         SignedNote::new("example.com/behind-the-sofa\n1\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n").unwrap();
     other.add(line).unwrap();
-    assert_eq!(other.cosigned_by(&witness()), Err(NoteError::BadSignature), "of another head");
+    assert_eq!(other.cosigned_by(&witness()), Err(NoteError::BadSignature(BadSignature::Mismatch)), "of another head");
 }
 
 #[test]

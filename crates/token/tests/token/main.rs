@@ -2,6 +2,7 @@
 
 mod support;
 
+mod attacks;
 mod cosignature;
 mod merkle;
 mod merkle_proofs;

@@ -105,7 +105,7 @@ fn consistency_at_every_pair_of_sizes() {
             if !proof.is_empty() {
                 tampered(&proof, |proof| verify(old, new, proof));
             }
-            assert_eq!(verify(old, new, &[&proof[..], &[other]].concat()), Err(ProofError::WrongLength));
+            assert_eq!(verify(old, new, &[&proof[..], &[other]].concat()), Err(ProofError::TooLong));
         }
     }
     let refused = consistency_proof(&tree, 2, 1).unwrap_err();

@@ -2,6 +2,7 @@ use jjj_token::SigningKey;
 use jjj_token::note::{
     Checkpoint, CheckpointError, NoteError, NoteSignature, NoteVerifier, SignedNote, open_checkpoint, sign_checkpoint,
 };
+use jjj_token::suite::BadSignature;
 use proptest::prelude::*;
 
 use crate::support::{ed25519, hash, p256, stranger};
@@ -100,10 +101,10 @@ fn signatures_refused() {
     assert_eq!(verify(format!("{TEXT}\n{other_id}")), Err(NoteError::Unsigned));
     assert_eq!(verify(format!("{TEXT}\n{other_id}{PETER_LINE}")), Ok(()));
     let changed = TEXT.replace("cryptography", "cryptographY");
-    assert_eq!(verify(format!("{changed}\n{PETER_LINE}")), Err(NoteError::BadSignature));
+    assert_eq!(verify(format!("{changed}\n{PETER_LINE}")), Err(NoteError::BadSignature(BadSignature::Mismatch)));
     // A bad line of a known key spoils the note, also beside a good one.
     let bad = PETER_LINE.replace("JnAM=", "JnAI=");
-    assert_eq!(verify(format!("{TEXT}\n{PETER_LINE}{bad}")), Err(NoteError::BadSignature));
+    assert_eq!(verify(format!("{TEXT}\n{PETER_LINE}{bad}")), Err(NoteError::BadSignature(BadSignature::Mismatch)));
 }
 
 fn checkpoint() -> Checkpoint {

@@ -7,8 +7,8 @@ use jjj_token::request::{decode_unverified_issuer, sign_request};
 
 use crate::support::{ed25519, forge, keys, p256, stranger};
 
-const FROM_S: i64 = 1_767_225_600;
-const UNTIL_S: i64 = FROM_S + 3 * 365 * 86_400;
+pub const FROM_S: i64 = 1_767_225_600;
+pub const UNTIL_S: i64 = FROM_S + 3 * 365 * 86_400;
 
 pub fn claims() -> RecognitionClaims {
     RecognitionClaims {

@@ -114,8 +114,8 @@ fn structure() {
         ("padded signature", format!("{good}=="), "TOKEN_NOT_BASE64URL"),
         ("padded header", format!("{head}=.{body}.{signature}"), "TOKEN_NOT_BASE64URL"),
         ("stray bits", stray, "TOKEN_NOT_BASE64URL"),
-        ("no signature", format!("{input}."), "TOKEN_SIGNATURE_INVALID"),
-        ("truncated signature", format!("{input}.{}", &signature[..84]), "TOKEN_SIGNATURE_INVALID"),
+        ("no signature", format!("{input}."), "TOKEN_SIGNATURE_LENGTH_WRONG"),
+        ("truncated signature", format!("{input}.{}", &signature[..84]), "TOKEN_SIGNATURE_LENGTH_WRONG"),
         ("zero signature", format!("{input}.{}", base64url([0; 64])), "TOKEN_SIGNATURE_INVALID"),
         ("too long", format!("{good}{}", "A".repeat(4096)), "TOKEN_TOO_LONG"),
         (
@@ -254,9 +254,9 @@ fn es256_signatures() {
     let signed = |signature: &[u8]| format!("{input}.{}", base64url(signature));
     let der = hex::decode("3006020101020101").unwrap();
     let table = [
-        ("zero", signed(&[0; 64]), "TOKEN_SIGNATURE_INVALID"),
-        ("ones", signed(&[0xff; 64]), "TOKEN_SIGNATURE_INVALID"),
-        ("DER", signed(&der), "TOKEN_SIGNATURE_INVALID"),
+        ("zero", signed(&[0; 64]), "TOKEN_SIGNATURE_OUT_OF_RANGE"),
+        ("ones", signed(&[0xff; 64]), "TOKEN_SIGNATURE_OUT_OF_RANGE"),
+        ("DER", signed(&der), "TOKEN_SIGNATURE_LENGTH_WRONG"),
         ("Ed25519", signed(&ed25519().sign(input.as_bytes()).unwrap()), "TOKEN_SIGNATURE_INVALID"),
     ];
     assert_refused(&table, &key);

@@ -34,6 +34,10 @@ pub fn base64url(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
+pub fn from_base64url(text: &str) -> Vec<u8> {
+    URL_SAFE_NO_PAD.decode(text).unwrap()
+}
+
 /// A token with any header and payload, rightly signed.
 pub fn forge(key: &SigningKey, header: &str, claims: &str) -> String {
     let input = format!("{}.{}", base64url(header), base64url(claims));

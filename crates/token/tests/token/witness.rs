@@ -1,6 +1,6 @@
 //! What a witness cosigns, and what it refuses: forks, rollbacks, other logs.
 
-use jjj_token::merkle::{MemoryTree, consistency_proof, leaf_hash, root_of};
+use jjj_token::merkle::{MemoryTree, ProofError, consistency_proof, leaf_hash, root_of};
 use jjj_token::note::{Checkpoint, NoteVerifier, sign_checkpoint};
 use jjj_token::witness::{AddCheckpoint, Head, WitnessError};
 
@@ -42,16 +42,20 @@ fn what_does_not_extend_what_is_known_is_refused() {
     let check = |asked: &AddCheckpoint| asked.check(&log(), known).unwrap_err();
     assert_eq!(check(&request(&ours, 10, 30)), WitnessError::Conflict { size: 20 }, "from another size");
     assert_eq!(check(&request(&ours, 0, 30)), WitnessError::Conflict { size: 20 }, "from the beginning");
-    assert_eq!(check(&request(&ours, 10, 15)), WitnessError::Conflict { size: 20 }, "rolled back");
+    assert_eq!(check(&request(&ours, 10, 15)), WitnessError::RolledBack { size: 20 }, "rolled back");
     assert_eq!(check(&request(&ours, 20, 15)), WitnessError::Malformed, "rolled back, said openly");
-    assert_eq!(check(&request(&fork, 20, 20)), WitnessError::Conflict { size: 20 }, "a fork of the same size");
-    assert_eq!(check(&request(&fork, 20, 30)), WitnessError::Inconsistent, "a longer fork");
+    assert_eq!(check(&request(&fork, 20, 20)), WitnessError::Forked { size: 20 }, "a fork of the same size");
+    assert_eq!(
+        check(&request(&fork, 20, 30)),
+        WitnessError::Inconsistent(ProofError::FirstRootMismatch),
+        "a longer fork"
+    );
     let mut short = request(&ours, 20, 30);
     short.proof.pop();
-    assert_eq!(check(&short), WitnessError::Inconsistent, "a short proof");
+    assert_eq!(check(&short), WitnessError::Inconsistent(ProofError::TooShort), "a short proof");
     let mut long = request(&ours, 20, 20);
     long.proof.push([0; 32]);
-    assert_eq!(check(&long), WitnessError::Inconsistent, "a proof where none is needed");
+    assert_eq!(check(&long), WitnessError::Inconsistent(ProofError::TooLong), "a proof where none is needed");
     let other = NoteVerifier::new("other.test", ed25519().verifying_key()).unwrap();
     assert_eq!(request(&ours, 20, 30).check(&other, known), Err(WitnessError::UnknownLog));
     let strangers = NoteVerifier::new(ORIGIN, stranger().verifying_key()).unwrap();

@@ -1,0 +1,150 @@
+//! A restored log opens a new origin (docs/witnesses.md): what is asked before, and the leaf that says so.
+
+use std::sync::Arc;
+
+use jjj_domain::key;
+use jjj_domain::participant::{OpenOrigin, OriginRow};
+use jjj_domain::row::Row;
+use jjj_store::log_tables::{FrontierRow, LeafRow};
+use jjj_store::{LogState, Store, StoreError};
+use jjj_token::note::NoteVerifier;
+use tokio::sync::Notify;
+
+use crate::bootstrap::own_job;
+use crate::clock::Clock;
+use crate::config::{Config, ConfigError};
+use crate::cosign::{self, Standing};
+use crate::engine::{Engine, Parts};
+use crate::gateway::StartError;
+use crate::keys::{GatewayKeys, Signer};
+use crate::registry::Registry;
+use crate::seal::{Sealer, frontier};
+use crate::status::Refused;
+
+/// A log is not restored more often.
+const MOST: i64 = 10_000;
+
+/// A new origin, opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// Leaves that it begins with, and their root in hex.
+    pub tree_size: i64,
+    pub root: String,
+    /// The largest size under the old origin that a witness knows.
+    pub witnessed_size: i64,
+    /// The log's verifier key under its new name, for witnesses and verifiers.
+    pub vkey: String,
+}
+
+/// Why none was opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OriginError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("the database")]
+    Store(#[from] StoreError),
+    #[error("comparing with the witnesses")]
+    Compare(#[from] cosign::CompareError),
+    #[error("no signing key of the gateway's is in force")]
+    SigningKey,
+    #[error("the new origin was refused: {0:?}")]
+    Refused(Refused),
+    #[error("the log goes on as {by} already")]
+    Succeeded { by: String },
+    /// Somebody wrote meanwhile: the leaf is not where it says.
+    #[error("another gateway runs on this database: stop it, and restore again")]
+    Meanwhile,
+}
+
+/// By which origin a log of this name was followed.
+async fn successor(store: &Store, origin: &str) -> Result<Option<String>, StoreError> {
+    for values in store.read().await?.scan(OriginRow::spec(), None, MOST).await? {
+        let row = OriginRow::from_values(values)?;
+        if row.follows == origin {
+            return Ok(Some(row.origin));
+        }
+    }
+    Ok(None)
+}
+
+/// Refuses to go on under a name that the log has no more, or behind what a witness knows. One that cannot be
+/// asked now is asked every second while the gateway runs.
+pub(crate) async fn check(store: &Store, config: &Config) -> Result<(), StartError> {
+    let origin = || config.origin.clone();
+    if let Some(by) = successor(store, &config.origin).await? {
+        return Err(StartError::Succeeded { origin: origin(), by });
+    }
+    for (witness, standing) in cosign::compare(store, &config.witnesses.peers).await? {
+        match standing {
+            Standing::Behind { known, ours } => {
+                return Err(StartError::Behind { origin: origin(), witness, known, ours });
+            }
+            Standing::Forked { .. } => return Err(StartError::Forked { origin: origin(), witness }),
+            Standing::Level | Standing::Unknown => {}
+        }
+    }
+    Ok(())
+}
+
+/// Opens `origin` on a database that no gateway runs on, after the one that the configuration names. The first leaf
+/// under it names the old origin, the leaves that there are and their root.
+///
+/// # Errors
+/// See [`OriginError`]. But for [`OriginError::Meanwhile`], nothing was recorded.
+pub async fn open(config: &Config, clock: &Clock, origin: &str, reason: &str) -> Result<Opened, OriginError> {
+    config.check()?;
+    let keys = GatewayKeys::load(&config.keys)?;
+    let store = Store::open(&config.database.url).await?;
+    store.check_schema().await?;
+    let registry = Registry::load(&store).await?;
+    let signer = Signer::new(keys.clone(), Some(registry.clone()));
+    let key = signer.current().ok_or(OriginError::SigningKey)?;
+    let verifier = NoteVerifier::new(origin, key.verifying_key()).map_err(|e| crate::config::fault("origin", e))?;
+    if let Some(by) = successor(&store, &config.origin).await? {
+        return Err(OriginError::Succeeded { by });
+    }
+    let known =
+        cosign::compare(&store, &config.witnesses.peers).await?.into_iter().map(|(_, standing)| match standing {
+            Standing::Behind { known, .. } | Standing::Forked { known } => i64::try_from(known).unwrap_or(i64::MAX),
+            Standing::Level | Standing::Unknown => 0,
+        });
+    let known = known.max().unwrap_or(0);
+    let committed = Arc::new(Notify::new());
+    let sealer = Sealer::new(store.clone(), clock.clone(), signer, origin.to_owned(), committed.clone());
+    // What was committed and not numbered belongs to the old origin.
+    sealer.number_all().await?;
+    let state = store.read().await?.get::<FrontierRow>(key![1i64]).await?;
+    let state = state.map(|row| LogState { tree_size: row.tree_size, frontier: row.frontier }).unwrap_or_default();
+    let root = hex::encode(frontier(&state).map_err(StoreError::from)?.root());
+    let tree_size = state.tree_size;
+    let witnessed_size = known.max(tree_size);
+    let opening = OpenOrigin {
+        origin: origin.to_owned(),
+        follows: config.origin.clone(),
+        tree_size,
+        root: root.clone(),
+        witnessed_size,
+        reason: reason.to_owned(),
+    };
+    let (engine, workers) = Engine::start(Parts {
+        store: store.clone(),
+        clock: clock.clone(),
+        keys,
+        origin: origin.to_owned(),
+        limits: config.limits,
+        registry: Some(registry),
+        committed,
+    });
+    let outcome = engine.submit(own_job(clock, "open an origin", Box::new(opening))).await;
+    drop(engine);
+    workers.finish().await;
+    outcome.map_err(OriginError::Refused)?;
+    sealer.number_all().await?;
+    let leaf: Option<LeafRow> = store.read().await?.leaf_at(tree_size).await?;
+    if leaf.is_none_or(|leaf| leaf.record != OriginRow::name_of(origin)) {
+        return Err(OriginError::Meanwhile);
+    }
+    sealer.seal().await?;
+    store.close().await;
+    Ok(Opened { tree_size, root, witnessed_size, vkey: verifier.vkey() })
+}
