@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 pub use checkpoint::{Checkpoint, CheckpointError, open_checkpoint, sign_checkpoint};
 pub use cosignature::CosignatureVerifier;
 
-use crate::encoding::{base64_std, base64url, from_base64_std};
+use crate::encoding::{base64_std, from_base64_std};
 use crate::suite::{Algorithm, BadSignature, Jwk, KeyError, SignError, SigningKey, VerifyingKey};
 
 /// The longest note that is read, in bytes.
