@@ -53,6 +53,9 @@ impl BeginUpload {
         if self.content != content {
             return Err(Reason::FieldNotApplicable.field("content").var("scheme", self.format));
         }
+        if content == FileContent::RegionalBook && !self.merchant_id.is_empty() {
+            return Err(Reason::FieldNotApplicable.field("merchant_id").var("scheme", content));
+        }
         let is_of_merchant =
             matches!(self.format, FileFormat::UnionpayZip | FileFormat::UnionpayZm | FileFormat::UnionpayZme);
         let is_named = self.format == FileFormat::UnionpayZip && !self.file_name.is_empty();

@@ -16,6 +16,7 @@ mod emit;
 mod expire;
 mod judge;
 mod load;
+mod regions;
 
 pub(crate) use self::load::Gather;
 
@@ -53,6 +54,13 @@ pub struct RunFile {
     pub parsed: Arc<ParsedFile>,
 }
 
+/// A region's book of the run, as the server has read it.
+#[derive(Clone, Debug)]
+pub struct RunBook {
+    pub region: Participant,
+    pub file: RunFile,
+}
+
 /// Reconciles a channel's clearing date. The caller is an administrator, or the gateway's timer.
 #[derive(Clone, Debug)]
 pub struct StartRun {
@@ -61,6 +69,8 @@ pub struct StartRun {
     /// Run although expected files are absent; the run is `INCOMPLETE`.
     pub allow_missing_files: bool,
     pub files: Vec<RunFile>,
+    /// Regions' own books.
+    pub books: Vec<RunBook>,
     /// The ledger number just before the decision: all leaves below it are taken into account.
     pub cut: i64,
     /// The fee agreed with the channel; `None`: what the file states is not questioned.
@@ -104,6 +114,7 @@ struct Assembled {
     bill_lines: BillLines,
     ledger_leg: LegCounts,
     channel_leg: LegCounts,
+    regions: regions::Regions,
     breaks_opened: i64,
     breaks_open: i64,
     alerts: Vec<AlertRow>,
@@ -116,14 +127,21 @@ impl StartRun {
     fn check_files(&self, snapshot: &Snapshot) -> Result<(), Stop> {
         let of_date = key![self.channel.clone(), self.clearing_date];
         let files = snapshot.list::<FileRow>(&["channel", "clearing_date"], of_date)?;
-        for file in &self.files {
+        for file in self.files.iter().chain(self.books.iter().map(|book| &book.file)) {
             let known = files.iter().find(|f| f.file == file.file);
             if let Some(changed) = known.filter(|f| f.state != FileState::Received) {
                 return Err(guard::wrong_state(changed.state, FileState::Received, "clearing_date", &file.file).into());
             }
         }
-        let arrived =
-            files.iter().find(|f| f.states_day_of(&self.channel) && self.files.iter().all(|r| r.file != f.file));
+        let is_read = |f: &FileRow| {
+            let read = if f.is_book() {
+                self.books.iter().map(|book| &book.file).collect()
+            } else {
+                Vec::from_iter(&self.files)
+            };
+            read.iter().any(|r| r.file == f.file)
+        };
+        let arrived = files.iter().find(|f| (f.states_day_of(&self.channel) || f.is_book()) && !is_read(f));
         if let Some(file) = arrived {
             return Err(Reason::FileArrived.field("clearing_date").var("name", &file.file).into());
         }
@@ -139,6 +157,8 @@ impl StartRun {
         let mut others = judge::file_faults(self, day, call);
         others.extend(judge::findings(self, day, &outcomes, snapshot, call)?);
         others.extend(judge::carried_forward(self, day, &outcomes, call));
+        let mut regions = regions::Regions::of(self, day, &outcomes, call);
+        others.append(&mut regions.changes);
         let expired = expire::reservations(self, day, &outcomes, call)?;
         let bill_lines = load::bill_lines(snapshot, &outcomes, &expired)?;
         let after = breaks_after(day, &outcomes, &others);
@@ -163,6 +183,7 @@ impl StartRun {
             bill_lines,
             ledger_leg,
             channel_leg,
+            regions,
             expired,
             outcomes,
             others,
