@@ -92,9 +92,11 @@ async fn a_day_is_settled_and_a_month_closed(database: TestDatabase) {
     assert_eq!((stated.gross_fen, stated.net_fen, fee.net_fen), (gross, gross - stated.fees_fen, stated.fees_fen));
     let get = pb::GetSettlementStatementRequest { name: stated.name.clone() };
     let path = settlement!("GetSettlementStatement");
+    let get_fee = pb::GetSettlementStatementRequest { name: fee.name.clone() };
     for reader in [&world.beijing, &world.hebei_admin, &world.unionpay] {
-        // The scene's institution is not registered: only the paying region and the channel are concerned.
-        let read = ask::<pb::SettlementStatement>(&world, reader, path, &get).await;
+        ask::<pb::SettlementStatement>(&world, reader, path, &get).await.unwrap();
+        // The channel's own fees do not concern the institution's region.
+        let read = ask::<pb::SettlementStatement>(&world, reader, path, &get_fee).await;
         assert_eq!(read.is_ok(), !std::ptr::eq(reader, &world.hebei_admin));
     }
 
