@@ -372,7 +372,13 @@ fn a_day(seed: u64) -> Expected {
     let transfers = day.world.sim.transfers.len();
     day.world.run_with(&start);
     assert_eq!(day.world.sim.transfers.len(), transfers, "seed {seed}: what was resolved stays so");
-    let left: BTreeSet<BreakClass> = day.found().into_iter().map(|(class, _)| class).collect();
+    // What a resolution changed in the ledger may be in no book yet: another matter than any planted.
+    let is_planted = |b: &BreakRow| {
+        let of_book = b.subject.starts_with("payments/BOOK") || b.subject.starts_with("files/b");
+        b.book_region.is_none() || (of_book && day.expected.contains(&(b.class, b.subject.clone())))
+    };
+    let left = day.world.breaks().into_iter().filter(|b| b.is_open() && is_planted(b));
+    let left: BTreeSet<BreakClass> = left.map(|b| b.class).collect();
     let cannot = [BreakClass::Cutoff, BreakClass::Overspent, BreakClass::Ambiguous];
     assert!(left.iter().all(|class| cannot.contains(class)), "seed {seed}: left open: {left:?}");
     day.expected

@@ -28,7 +28,8 @@ impl World {
         // The channel's fees are no affair of the region's.
         lines.iter_mut().for_each(|line| line.fee_fen = 0);
         change(&mut lines);
-        self.books = vec![book_of(HEBEI, "files/b1", lines)];
+        self.books.retain(|book| book.region.as_str() != HEBEI);
+        self.books.push(book_of(HEBEI, "files/b1", lines));
     }
 
     /// Class, rule and region of the open breaks about books.
