@@ -210,9 +210,10 @@ async fn books_are_refused(database: TestDatabase) {
         client.call(BEGIN, &wanted.encode_to_vec(), world.now_s()).await.map(drop)
     };
     type Spoil = fn(&mut pb::BeginUploadRequest);
-    let table: [(Spoil, &str); 4] = [
+    let table: [(Spoil, &str); 5] = [
         (|q| q.channel = String::new(), "FIELD_MISSING"),
         (|q| q.merchant_id = "M1".into(), "FIELD_NOT_APPLICABLE"),
+        (|q| q.size_bytes = (256 << 20) + 1, "FIELD_OUT_OF_RANGE"),
         (|q| q.format = pb::FileFormat::UnionpayZm.into(), "FIELD_NOT_APPLICABLE"),
         (|q| q.content = pb::FileContent::Settlement.into(), "ROLE_NOT_ALLOWED"),
     ];

@@ -69,7 +69,7 @@ pub struct StartRun {
     /// Run although expected files are absent; the run is `INCOMPLETE`.
     pub allow_missing_files: bool,
     pub files: Vec<RunFile>,
-    /// Regions' own books.
+    /// Regions' own books, as they stood when they were read.
     pub books: Vec<RunBook>,
     /// The ledger number just before the decision: all leaves below it are taken into account.
     pub cut: i64,
@@ -123,25 +123,19 @@ struct Assembled {
 }
 
 impl StartRun {
-    /// The files were read before this transaction: they must still be those in force.
+    /// The files were read before this transaction: they must still be those in force. A region's book
+    /// that came meanwhile waits for the next run: no region holds up a channel's date.
     fn check_files(&self, snapshot: &Snapshot) -> Result<(), Stop> {
         let of_date = key![self.channel.clone(), self.clearing_date];
         let files = snapshot.list::<FileRow>(&["channel", "clearing_date"], of_date)?;
-        for file in self.files.iter().chain(self.books.iter().map(|book| &book.file)) {
+        for file in &self.files {
             let known = files.iter().find(|f| f.file == file.file);
             if let Some(changed) = known.filter(|f| f.state != FileState::Received) {
                 return Err(guard::wrong_state(changed.state, FileState::Received, "clearing_date", &file.file).into());
             }
         }
-        let is_read = |f: &FileRow| {
-            let read = if f.is_book() {
-                self.books.iter().map(|book| &book.file).collect()
-            } else {
-                Vec::from_iter(&self.files)
-            };
-            read.iter().any(|r| r.file == f.file)
-        };
-        let arrived = files.iter().find(|f| (f.states_day_of(&self.channel) || f.is_book()) && !is_read(f));
+        let arrived =
+            files.iter().find(|f| f.states_day_of(&self.channel) && self.files.iter().all(|r| r.file != f.file));
         if let Some(file) = arrived {
             return Err(Reason::FileArrived.field("clearing_date").var("name", &file.file).into());
         }

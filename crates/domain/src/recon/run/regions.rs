@@ -153,7 +153,6 @@ impl Judge<'_> {
             institution_region: place.and_then(|p| p.institution_region.clone()),
             book_region: Some(self.region.clone()),
             subject: compared.subject.clone(),
-            person: place.and_then(|p| p.person.clone()),
             fields: Json(compared.fields.clone()),
             rows: Json(compared.references.clone()),
             rule: compared.result.to_string(),
