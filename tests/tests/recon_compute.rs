@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use jjj_cli::session::Session;
 use jjj_domain::recon::file::LineKind;
 use jjj_domain::recon::file::{ControlTotals, HEADER, LineStatus, SettlementLine, render_line, render_trailer};
 use jjj_domain::time::Timestamp;
@@ -46,6 +47,14 @@ async fn a_view_is_the_same_from_an_export(db: TestDatabase) {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("day.csv");
     std::fs::write(&file, &content).expect("a file");
+    // Hebei's book: another amount, one that is not there, one that nobody else has.
+    let mut book: Vec<SettlementLine> = lines.clone();
+    book.pop();
+    book[3].amount_fen += 1;
+    book[4].order_id = "ALONE0000001".to_owned();
+    let book = settlement_file(&book);
+    std::fs::write(folder.path().join("book.csv"), &book).expect("a book");
+    deliver(&systems.hebei, &world, "REGIONAL_BOOK", &book).await;
     let run = reconciled(&systems, &world, &content).await;
     for round in ["first", "again"] {
         let name = run["name"].as_str().expect("a name");
@@ -58,6 +67,10 @@ async fn a_view_is_the_same_from_an_export(db: TestDatabase) {
             let (stated, bodies) = view(&gateway, viewer, &format!("{name}/views/{code}")).await;
             assert_eq!(std::fs::read_to_string(&rows).expect("rows"), bodies, "{round} {code}");
             assert_eq!(root_of(&computed, code), stated, "{round} {code}");
+            if code != "110000" {
+                let leg = &computed["region_legs"]["regions/130000"];
+                assert_eq!((&leg["rows"], &leg["broken"]), (&json!(world.bills.len()), &json!(2)), "{computed:#}");
+            }
             if code == "gateway" {
                 assert_eq!(computed["root"], hex_of(&run["root_hash"]), "{round}");
             }
@@ -178,13 +191,17 @@ async fn reconciled(systems: &Systems, world: &World, content: &str) -> Value {
 }
 
 async fn delivered(systems: &Systems, world: &World, content: &str) {
-    let begin = json!({"clearing_date": world.yesterday, "format": "FILE_FORMAT_CSV",
-                       "content": "FILE_CONTENT_SETTLEMENT", "file_name": "day.csv",
+    deliver(&systems.unionpay, world, "SETTLEMENT", content).await;
+}
+
+async fn deliver(sender: &Session, world: &World, states: &str, content: &str) {
+    let begin = json!({"clearing_date": world.yesterday, "format": "FILE_FORMAT_CSV", "channel": UNIONPAY,
+                       "content": format!("FILE_CONTENT_{states}"), "file_name": "day.csv",
                        "size_bytes": content.len().to_string(), "sha256": digest(content)});
-    let file = done(&systems.unionpay, "ChannelService/BeginUpload", begin).await["file"]["name"].take();
+    let file = done(sender, "ChannelService/BeginUpload", begin).await["file"]["name"].take();
     let chunk = json!({"file": file, "offset": "0", "data": BASE64_STANDARD.encode(content)});
-    done(&systems.unionpay, "ChannelService/UploadChunk", chunk).await;
-    done(&systems.unionpay, "ChannelService/CompleteUpload", json!({"file": file})).await;
+    done(sender, "ChannelService/UploadChunk", chunk).await;
+    done(sender, "ChannelService/CompleteUpload", json!({"file": file})).await;
 }
 
 fn at(site: &Site, gateway: &Gateway, args: &[&str]) -> Output {
@@ -198,6 +215,11 @@ fn compute(export: &Path, file: &Path, code: &str, rows: Option<&PathBuf>) -> Re
     let region = format!("regions/{code}");
     if code != "gateway" {
         args.extend(["--region", &region]);
+    }
+    // Beijing delivered none, and sees none.
+    let book = file.with_file_name("book.csv");
+    if code != "110000" {
+        args.extend(["--book", text(&book)]);
     }
     args.extend(rows.iter().flat_map(|rows| ["--rows", text(rows)]));
     let output = jjj(&args);

@@ -32,7 +32,7 @@ pub struct Args {
 enum What {
     #[command(flatten)]
     Work(work::Work),
-    /// Deliver a settlement file or a bank's statement (as the channel).
+    /// Deliver a settlement file or a bank's statement (as the channel), or your own book of a date (as a region).
     Upload {
         /// Clearing date, YYYY-MM-DD.
         date: String,
@@ -40,12 +40,15 @@ enum What {
         /// csv, unionpay_zip, unionpay_zm, unionpay_zme, camt_053 or camt_054.
         #[arg(long, default_value = "csv")]
         format: String,
-        /// settlement or statement; default: a statement for camt, else settlement.
+        /// settlement, statement or regional_book; default: a region's book, a statement for camt, else settlement.
         #[arg(long)]
         content: Option<String>,
         /// The merchant that it covers; default: all, or the one in a zip's name.
         #[arg(long, default_value = "")]
         merchant: String,
+        /// The channel that a region's book is about, `channels/unionpay`.
+        #[arg(long, default_value = "")]
+        channel: String,
     },
     /// Write a settlement file in any format from lines in CSV, offline: for the sandbox and tests.
     WriteFile(write_file::Args),
@@ -119,7 +122,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     const RUN: &[&str] = &["name", "state", "breaks_opened", "breaks_open", "reservations_expired"];
     match args.what {
         What::Work(work) => work::run(&session, work, args.json).await?,
-        What::Upload { date, file, format, content, merchant } => {
+        What::Upload { date, file, format, content, merchant, channel } => {
             let bytes = std::fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
             let delivery = Delivery {
                 date: &date,
@@ -127,6 +130,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 format: &format,
                 content: content.as_deref(),
                 merchant: &merchant,
+                channel: &channel,
             };
             let answer = upload(&session, &delivery, &bytes).await?;
             show(
@@ -207,12 +211,14 @@ pub struct Delivery<'a> {
     pub content: Option<&'a str>,
     /// Empty: all merchants.
     pub merchant: &'a str,
+    /// Of a region's book; else empty.
+    pub channel: &'a str,
 }
 
 impl<'a> Delivery<'a> {
     /// A settlement file in CSV, of all merchants.
     pub fn csv(date: &'a str, file: &'a Path) -> Self {
-        Self { date, file, format: "csv", content: None, merchant: "" }
+        Self { date, file, format: "csv", content: None, merchant: "", channel: "" }
     }
 }
 
@@ -256,16 +262,21 @@ fn show_all(json: bool, values: Vec<Value>, fields: &[&str]) {
     if json { output::json(&values.into()) } else { output::table(&values, fields) }
 }
 
-/// Delivers a settlement file or a bank's statement.
+/// Delivers a settlement file, a bank's statement or a region's book.
 pub async fn upload(session: &Session, delivery: &Delivery<'_>, bytes: &[u8]) -> Result<Value, CallError> {
     let format = delivery.format.to_uppercase();
-    let states = if format.starts_with("CAMT") { "STATEMENT" } else { "SETTLEMENT" };
+    let states = match format.as_str() {
+        _ if session.client.participant().starts_with("regions/") => "REGIONAL_BOOK",
+        "CAMT_053" | "CAMT_054" => "STATEMENT",
+        _ => "SETTLEMENT",
+    };
     let content = delivery.content.map_or_else(|| states.to_owned(), str::to_uppercase);
     let begin = json!({
         "clearing_date": delivery.date,
         "format": format!("FILE_FORMAT_{format}"),
         "content": format!("FILE_CONTENT_{content}"),
         "merchant_id": delivery.merchant,
+        "channel": delivery.channel,
     });
     deliver(session, begin, delivery.file, bytes).await
 }

@@ -1,14 +1,14 @@
 //! `jjj recon export` and `jjj recon compute`: what a view rests on, and the view computed from it
 //! by whoever has it, without the gateway.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail, ensure};
-use jjj_cli::recon_compute::{self, DayFile, KnownFile, KnownLine, Options, SIDE_BYTES};
+use jjj_cli::recon_compute::{self, DayFile, KnownBook, KnownFile, KnownLine, Options, SIDE_BYTES};
 use jjj_cli::session::Session;
 use jjj_domain::names::Participant;
 use jjj_domain::recon::file::beijing_text;
@@ -38,6 +38,9 @@ pub struct ComputeArgs {
     /// A settlement file of the channel, in CSV; as often as there are files.
     #[arg(long = "file", required = true)]
     files: Vec<PathBuf>,
+    /// A region's own book, as it was uploaded; as often as there are books in the views computed.
+    #[arg(long = "book")]
+    books: Vec<PathBuf>,
     /// `regions/110000`: its view alone. Needed when the rows are one region's.
     #[arg(long)]
     region: Option<Participant>,
@@ -54,6 +57,7 @@ pub fn compute(args: ComputeArgs, json: bool) -> anyhow::Result<ExitCode> {
         day: args.day.unwrap_or_else(|| args.ledger.with_file_name("day.json")),
         ledger: args.ledger,
         files: args.files,
+        books: args.books,
         region: args.region,
         rows: args.rows,
         side_bytes: args.memory_mib << 20,
@@ -67,6 +71,12 @@ pub fn compute(args: ComputeArgs, json: bool) -> anyhow::Result<ExitCode> {
     output::table(&views, &["participant", "rows", "debit_fen", "credit_fen", "root"]);
     for (class, n) in &computed.breaks {
         println!("{class}: {n}");
+    }
+    for (region, leg) in &computed.region_legs {
+        println!(
+            "book of {region}: {} rows, {} matched, {} broken, {} set aside",
+            leg.rows, leg.matched, leg.broken, leg.rejected
+        );
     }
     if computed.rejected_rows > 0 || !computed.totals_agree {
         println!("rows set aside: {}; control totals agree: {}", computed.rejected_rows, computed.totals_agree);
@@ -88,12 +98,22 @@ pub async fn export(session: &Session, args: &ExportArgs) -> anyhow::Result<Valu
         breaks: Vec::new(),
         files: BTreeMap::new(),
         lines: BTreeMap::new(),
+        books: Vec::new(),
     };
     let mut files = Vec::new();
     for file in run["expected_files"].as_array().into_iter().flatten().filter(|f| !text(&f["file"]).is_empty()) {
         let (file, sha256) = (text(&file["file"]).to_owned(), text(&file["sha256"]).to_owned());
         export.files.insert(file.clone(), true);
         files.push(KnownFile { file, sha256 });
+    }
+    let viewer = session.client.participant();
+    for leg in run["legs"].as_array().into_iter().flatten().filter(|leg| !text(&leg["sha256"]).is_empty()) {
+        let region = text(&leg["region"]);
+        if [region, "gateway"].contains(&viewer) {
+            let region = region.parse().map_err(|_| anyhow::anyhow!("the run has a book of {region}"))?;
+            let sha256 = text(&leg["sha256"]).to_owned();
+            export.books.push(KnownBook { region, sha256, resolved: BTreeSet::new() });
+        }
     }
     std::fs::create_dir_all(&args.out).with_context(|| format!("creating {}", args.out.display()))?;
     let create = |name: &str| {
@@ -111,6 +131,7 @@ pub async fn export(session: &Session, args: &ExportArgs) -> anyhow::Result<Valu
         terms: serde_json::from_str(text(&run["terms"])).context("the run's terms")?,
         files,
         lines: export.lines.into_values().collect(),
+        books: export.books,
     };
     let mut into = BufWriter::new(create("day.json")?);
     serde_json::to_writer_pretty(&mut into, &day)?;
@@ -129,6 +150,7 @@ struct Export<'a> {
     /// Whether a file is one of the run's date.
     files: BTreeMap<String, bool>,
     lines: BTreeMap<String, KnownLine>,
+    books: Vec<KnownBook>,
 }
 
 impl Export<'_> {
@@ -153,6 +175,7 @@ impl Export<'_> {
         records.extend(undated.map(|claim| (text(&claim["name"]).to_owned(), claim)));
         let joined_otherwise = self.beyond(run, &dates, &mut records).await?;
         self.breaks.retain(|b| text(&b["category"]).ends_with("DIFFERENCE"));
+        self.know_books();
         self.payments = records.iter().filter(|(name, _)| name.starts_with("payments/")).map(clone).collect();
         for (name, record) in &records {
             let row = self.row(name, record).await?;
@@ -172,10 +195,10 @@ impl Export<'_> {
         run: &str,
         dates: &[String],
         records: &mut BTreeMap<String, Value>,
-    ) -> anyhow::Result<std::collections::BTreeSet<String>> {
+    ) -> anyhow::Result<BTreeSet<String>> {
         let view = format!("{run}/views/{}", self.session.client.participant().rsplit('/').next().unwrap_or_default());
         let mut token = String::new();
-        let mut joined_otherwise = std::collections::BTreeSet::new();
+        let mut joined_otherwise = BTreeSet::new();
         loop {
             let request = json!({"name": view, "page_size": 1_000, "page_token": token});
             let page = self.session.call("ReconciliationService/GetView", request).await?;
@@ -316,6 +339,18 @@ impl Export<'_> {
                 known: String::new(),
             };
             self.lines.entry(row.to_owned()).or_insert(line);
+        }
+    }
+
+    /// Breaks about books are none of the units' own.
+    fn know_books(&mut self) {
+        for row in self.breaks.extract_if(.., |b| !text(&b["book_region"]).is_empty()) {
+            let of_region = |book: &&mut KnownBook| book.region.as_str() == text(&row["book_region"]);
+            if let Some(book) = self.books.iter_mut().find(of_region)
+                && state_of(&row) == "RESOLVED"
+            {
+                book.resolved.insert(text(&row["name"]).to_owned());
+            }
         }
     }
 

@@ -106,10 +106,6 @@ fn in_force(registry: &Registry, key: &SigningKey) -> bool {
     known.unwrap_or(false)
 }
 
-fn signing_key(member: &'static str, file: &Path) -> Result<SigningKey, ConfigError> {
-    SigningKey::from_pkcs8_pem(&read_secret(member, file)?).map_err(|e| fault(member, e))
-}
-
 /// Reads a file that nobody but its owner may read.
 pub fn read_secret(member: &'static str, path: &Path) -> Result<Zeroizing<String>, ConfigError> {
     let named = |e: std::io::Error| fault(member, format!("{}: {e}", path.display()));

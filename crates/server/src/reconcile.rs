@@ -12,7 +12,7 @@ use jjj_domain::names::{Participant, RequestId};
 use jjj_domain::policy::{self, AgreedFee, BreakPolicy, ChannelPolicy, PolicyBody, PolicyRow};
 use jjj_domain::recon::matching::FeeRule;
 use jjj_domain::recon::resolve::ResolveAutomatically;
-use jjj_domain::recon::run::StartRun;
+use jjj_domain::recon::run::{RunBook, StartRun};
 use jjj_domain::recon::schedule::{self, Due, ScheduledRun};
 use jjj_domain::recon::{BreakRow, BreakState, FileRow};
 use jjj_domain::time::{Date, Timestamp};
@@ -37,8 +37,8 @@ const ALL: i64 = 100_000;
 
 /// A run of which nothing has been read yet.
 pub fn unprepared(channel: Participant, clearing_date: Date, allow_missing_files: bool) -> StartRun {
-    let (files, cut, fee, default_book) = (Vec::new(), 0, None, None);
-    StartRun { channel, clearing_date, allow_missing_files, files, cut, fee, default_book }
+    let (files, books, cut, fee, default_book) = (Vec::new(), Vec::new(), 0, None, None);
+    StartRun { channel, clearing_date, allow_missing_files, files, books, cut, fee, default_book }
 }
 
 /// What a run goes by beside the ledger: the files that are there, the agreed fee, and where
@@ -54,6 +54,10 @@ pub async fn prepare(gateway: &Gateway, command: &mut StartRun) -> Result<(), Re
     drop(session);
     let wanted: Vec<&FileRow> = of_date.iter().filter(|file| file.states_day_of(channel)).collect();
     command.files = files::read_for_run(gateway, &wanted, &of_date).await?;
+    let books: Vec<&FileRow> = of_date.iter().filter(|file| file.is_book()).collect();
+    let read = files::read_for_run(gateway, &books, &of_date).await?;
+    let regions = books.iter().map(|book| book.sender.clone());
+    command.books = regions.zip(read).map(|(region, file)| RunBook { region, file }).collect();
     let of_channel = |snapshot: &_, _| policy::find::<ChannelPolicy>(snapshot, channel.code(), date);
     command.fee = gateway.engine.read(of_channel).await?.and_then(|policy| policy.agreed_fee).map(fee_rule);
     command.default_book = default_book(gateway, channel).await?;

@@ -144,7 +144,7 @@ pub fn run(row: &RunRow, views: &[ViewRow], today: Date) -> pb::Run {
         number: row.number as i32,
         state: enum_value::<pb::RunState>(row.state.as_str()),
         ledger_number: row.cut,
-        legs: vec![leg(pb::Leg::Ledger, &row.ledger_leg.0), leg(pb::Leg::Channel, &row.channel_leg.0)],
+        legs: legs(row),
         expected_files: row.expected_files.0.iter().map(expected_file).collect(),
         identities: row.identities.0.iter().map(identity).collect(),
         files_complete: row.files_complete,
@@ -188,6 +188,9 @@ pub fn clearing_day(
         breaks_open,
         signatures: views.iter().map(|view| signature(view, today)).collect(),
         run_due_time_us: day.due_at().map_or(0, |at| at.0),
+        expected_books: day.policy.expected_books.len() as i32,
+        arrived_books: day.books.len() as i32,
+        region_legs: day.last_run.iter().flat_map(|run| region_legs(run)).collect(),
     }
 }
 
@@ -225,10 +228,27 @@ fn attachment(attachment: &Attachment) -> pb::Attachment {
     }
 }
 
+fn legs(row: &RunRow) -> Vec<pb::LegTotal> {
+    let mut legs = vec![leg(pb::Leg::Ledger, &row.ledger_leg.0), leg(pb::Leg::Channel, &row.channel_leg.0)];
+    legs.extend(region_legs(row));
+    legs
+}
+
+fn region_legs(row: &RunRow) -> impl Iterator<Item = pb::LegTotal> {
+    row.region_legs.0.iter().map(|of| pb::LegTotal {
+        region: of.region.to_string(),
+        file: or_empty(&of.file),
+        sha256: or_empty(&of.sha256),
+        ..leg(pb::Leg::Region, &of.counts)
+    })
+}
+
 fn leg(leg: pb::Leg, counts: &LegCounts) -> pb::LegTotal {
     pb::LegTotal {
         leg: leg.into(),
         region: String::new(),
+        file: String::new(),
+        sha256: String::new(),
         rows: counts.rows,
         matched: counts.matched,
         broken: counts.broken,
@@ -270,6 +290,7 @@ pub fn reconciliation_break(row: &BreakRow, today: Date) -> pb::Break {
         region: or_empty(&row.region),
         programme: or_empty(&row.programme),
         institution_region: or_empty(&row.institution_region),
+        book_region: or_empty(&row.book_region),
         subject: row.subject.clone(),
         elder: or_empty(&row.person),
         fields: row.fields.0.iter().map(field_difference).collect(),
@@ -307,6 +328,7 @@ fn field_difference(difference: &FieldDifference) -> pb::FieldDifference {
         field: difference.field.clone(),
         ledger: difference.ledger.clone(),
         channel: difference.channel.clone(),
+        region: difference.region.clone(),
     }
 }
 

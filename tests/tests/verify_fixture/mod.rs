@@ -116,13 +116,12 @@ impl Fixture {
     /// A founded gateway with one region, nothing else.
     pub async fn founded(db: &TestDatabase) -> Self {
         let store = Store::open(db.url()).await.unwrap();
-        let keys =
-            GatewayKeys {
-                signing: Arc::new(signing_key()),
-                next: None,
-                sm2: None,
-                master: Arc::new(MasterKey::new(&[7; 32])),
-            };
+        let keys = GatewayKeys {
+            signing: Arc::new(signing_key()),
+            next: None,
+            sm2: None,
+            master: Arc::new(MasterKey::new(&[7; 32])),
+        };
         let clock = Clock::default();
         let admin = |name: &str| AddAdministrator {
             name: name.parse().unwrap(),

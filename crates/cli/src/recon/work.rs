@@ -60,7 +60,7 @@ pub enum Work {
 }
 
 const DAY: &[&str] =
-    &["channel", "clearing_date", "files", "run", "run_state", "breaks_open", "signatures", "runs_by_itself"];
+    &["channel", "clearing_date", "files", "books", "run", "run_state", "breaks_open", "signatures", "runs_by_itself"];
 const ALERT: &[&str] = &["name", "state", "clearing_date", "break_class", "members", "amount_fen", "cause"];
 const STEP: &[&str] = &["version", "at", "step", "step_by", "state", "break_class", "resolution", "note"];
 
@@ -152,7 +152,8 @@ fn minute(time_us: &Value) -> String {
     format!("{} {:02}:{:02}", at.date(), minutes / 60, minutes % 60)
 }
 
-/// With its files as `arrived/expected`, and each side's signature.
+/// With its files as `arrived/expected`, its regional books likewise with what the newest run made of
+/// them, and each side's signature.
 fn readable_day(mut day: Value) -> Value {
     let signature = |s: &Value| {
         let side = s["participant"].as_str().unwrap_or_default().rsplit('/').next().unwrap_or_default().to_owned();
@@ -162,9 +163,21 @@ fn readable_day(mut day: Value) -> Value {
     let signatures: Vec<String> = day["signatures"].as_array().into_iter().flatten().map(signature).collect();
     let count = |field: &str| day[field].as_i64().unwrap_or(0);
     let files = format!("{}/{}", count("arrived_files"), count("expected_files"));
+    let leg = |leg: &Value| {
+        let region = leg["region"].as_str().unwrap_or_default().rsplit('/').next().unwrap_or_default().to_owned();
+        let count = |field: &str| leg[field].as_str().unwrap_or("0").to_owned();
+        match leg["sha256"].as_str().unwrap_or_default() {
+            "" => format!("{region} absent"),
+            _ => format!("{region} {}/{}", count("matched"), count("rows")),
+        }
+    };
+    let legs: Vec<String> = day["region_legs"].as_array().into_iter().flatten().map(leg).collect();
+    let mut books = vec![format!("{}/{}", count("arrived_books"), count("expected_books"))];
+    books.extend((!legs.is_empty()).then(|| legs.join(", ")));
     let due = minute(&day["run_due_time_us"]);
     day["signatures"] = signatures.join(", ").into();
     day["files"] = files.into();
+    day["books"] = books.join(" ").into();
     day["runs_by_itself"] = due.into();
     day
 }
@@ -187,13 +200,19 @@ mod tests {
     #[test]
     fn a_day_reads_at_a_glance() {
         let day = readable_day(json!({
-            "arrived_files": 1, "expected_files": 2, "run_due_time_us": "1795050000000000",
+            "arrived_files": 1, "expected_files": 2, "arrived_books": 1, "expected_books": 1,
+            "region_legs": [
+                {"region": "regions/120000"},
+                {"region": "regions/130000", "sha256": "11", "rows": "3", "matched": "2", "broken": "1"},
+            ],
+            "run_due_time_us": "1795050000000000",
             "signatures": [
                 {"participant": "regions/110000", "state": "VIEW_STATE_AGREED"},
                 {"participant": "gateway", "state": "VIEW_STATE_OPEN"},
             ],
         }));
         assert_eq!(day["files"], "1/2");
+        assert_eq!(day["books"], "1/1 120000 absent, 130000 2/3");
         assert_eq!(day["signatures"], "110000 AGREED, gateway OPEN");
         assert_eq!(day["runs_by_itself"], "2026-11-19 09:00");
         assert_eq!(minute(&"0".into()), "");

@@ -9,7 +9,7 @@
 mod merge;
 mod read;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
@@ -19,12 +19,13 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context, bail, ensure};
 use jjj_domain::ledger::Book;
 use jjj_domain::names::Participant;
-use jjj_domain::recon::RunTerms;
 use jjj_domain::recon::booking::Place;
 use jjj_domain::recon::file::ControlTotals;
 use jjj_domain::recon::matching::{MatchRule, Terms};
+use jjj_domain::recon::regional::{Leg, RegionalBook};
 use jjj_domain::recon::stream::{Assigned, Batch, Day, Found, LineRows, Rest, Views, order_of};
 use jjj_domain::recon::view::run_root;
+use jjj_domain::recon::{LegCounts, RunTerms};
 use jjj_domain::time::Date;
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +48,21 @@ pub struct DayFile {
     /// Lines that no row of the export explains, and what the run says of them.
     #[serde(default)]
     pub lines: Vec<KnownLine>,
+    /// Regions' books of the run.
+    #[serde(default)]
+    pub books: Vec<KnownBook>,
+}
+
+/// A region's book of the run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KnownBook {
+    pub region: Participant,
+    /// Of its bytes, 64 hex digits.
+    pub sha256: String,
+    /// `breaks/…` about it that are resolved.
+    #[serde(default)]
+    pub resolved: BTreeSet<String>,
 }
 
 /// A file of the run.
@@ -98,6 +114,8 @@ pub struct Options {
     pub day: PathBuf,
     pub ledger: PathBuf,
     pub files: Vec<PathBuf>,
+    /// Regions' books, told apart by their digests; without any known to the day, the region's own.
+    pub books: Vec<PathBuf>,
     /// One region's view; `None`: all views and the whole.
     pub region: Option<Participant>,
     /// Where the rows of the view (or of the whole) go, one a line.
@@ -131,6 +149,8 @@ pub struct Computed {
     pub root: Option<String>,
     /// Units with a difference, by class.
     pub breaks: BTreeMap<String, i64>,
+    /// Counts of regions' books.
+    pub region_legs: BTreeMap<Participant, LegCounts>,
     /// Lines of the files that were set aside.
     pub rejected_rows: i64,
     /// Whether every file's trailer agrees with its lines.
@@ -159,16 +179,18 @@ pub fn compute(options: &Options) -> anyhow::Result<Computed> {
     });
     let (mut ledger, mut file) = (ledger?, file?);
     let (ledger_side, file_side) = (ledger.take_side(), file.take_side());
+    let books = read::books(&options.books, &day, options.region.as_ref())?;
     let terms = Terms::of(day.clearing_date, day.terms.clone(), Default::default());
     let rendering = Day {
         terms: &terms,
         files: &file.names,
         assigned: &assigned,
         region: options.region.as_ref(),
+        books: &books,
         ledger: &ledger.rows,
         lines: &file.rows,
     };
-    let mut out = Output::new(options)?;
+    let mut out = Output::new(options, &books)?;
     let mut rest = Rest::default();
     let mut known_orders = Vec::new();
     std::thread::scope(|scope| -> anyhow::Result<()> {
@@ -190,7 +212,8 @@ pub fn compute(options: &Options) -> anyhow::Result<Computed> {
     })?;
     let terms = Terms { known_orders: known_orders.into_iter().collect(), ..terms.clone() };
     let last = Day { terms: &terms, ..rendering };
-    out.take(&last.rest(&rest, out.rows.is_some()))?;
+    out.take(&mut last.rest(&rest, out.rows.is_some()), &mut Rest::default())?;
+    out.legs(&day)?;
     Ok(Computed { rejected_rows: file.rejected, totals_agree: file.totals_agree, ..out.end()? })
 }
 
@@ -259,17 +282,35 @@ fn join(
 }
 
 /// Where rendered rows go.
-struct Output {
+struct Output<'a> {
     views: Views,
+    legs: Vec<Leg<'a>>,
+    counts: BTreeMap<Participant, LegCounts>,
     only: Option<Participant>,
     rows: Option<BufWriter<File>>,
 }
 
-impl Output {
-    fn new(options: &Options) -> anyhow::Result<Self> {
+impl<'a> Output<'a> {
+    fn new(options: &Options, books: &'a [RegionalBook]) -> anyhow::Result<Self> {
         let create = |path: &PathBuf| File::create(path).with_context(|| format!("creating {}", path.display()));
         let rows = options.rows.as_ref().map(create).transpose()?.map(BufWriter::new);
-        Ok(Self { views: Views::default(), only: options.region.clone(), rows })
+        let legs = books.iter().map(Leg::new).collect();
+        Ok(Self { views: Views::default(), legs, counts: BTreeMap::new(), only: options.region.clone(), rows })
+    }
+
+    /// What the books come to, after all units.
+    fn legs(&mut self, day: &DayFile) -> anyhow::Result<()> {
+        for leg in std::mem::take(&mut self.legs) {
+            let known = day.books.iter().find(|known| known.region == leg.book.region);
+            let is_resolved = |name: &str| known.is_some_and(|known| known.resolved.contains(name));
+            let leg = leg.end(&day.channel, day.clearing_date, |name, _| is_resolved(name));
+            self.views.add_leg(&leg, self.only.as_ref());
+            if let Some(rows) = &mut self.rows {
+                leg.bodies().try_for_each(|body| writeln!(rows, "{body}")).context("writing the rows")?;
+            }
+            self.counts.insert(leg.region, leg.counts);
+        }
+        Ok(())
     }
 
     /// Takes in what the workers find, in the order of the batches.
@@ -278,8 +319,7 @@ impl Output {
         for (number, batch) in found {
             early.insert(number, batch);
             while let Some(mut batch) = early.remove(&next) {
-                self.take(&batch)?;
-                batch.leave(rest);
+                self.take(&mut batch, rest)?;
                 next += 1;
             }
         }
@@ -287,8 +327,9 @@ impl Output {
         Ok(())
     }
 
-    fn take(&mut self, found: &Found<'_>) -> anyhow::Result<()> {
+    fn take(&mut self, found: &mut Found<'_>, rest: &mut Rest) -> anyhow::Result<()> {
         self.views.add(found, self.only.as_ref());
+        found.leave(rest, &mut self.legs);
         if let Some(rows) = &mut self.rows {
             rows.write_all(&found.bodies).context("writing the rows")?;
         }
@@ -317,6 +358,7 @@ impl Output {
             root: whole.then(|| run_root(views.iter().map(|v| (&v.participant, v.root.as_str())))),
             views,
             breaks: self.views.breaks.iter().map(|(class, n)| (class.to_string(), *n)).collect(),
+            region_legs: self.counts,
             rejected_rows: 0,
             totals_agree: true,
         })

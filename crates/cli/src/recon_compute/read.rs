@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 use aws_lc_rs::digest::{Context, SHA256};
-use jjj_domain::recon::file::{ControlTotals, FaultReason, FileRecord, HEADER, parse_record};
+use jjj_domain::names::Participant;
+use jjj_domain::recon::file::{ControlTotals, FaultReason, FileRecord, HEADER, ParsedFile, parse_record};
+use jjj_domain::recon::regional::RegionalBook;
 use jjj_domain::recon::stream::{LEDGER_HEADER, LEDGER_OWN, LedgerRows, LineAt, LineRows, Rows};
 
 use super::merge::{Side, spill};
-use super::{KnownFile, Totals};
+use super::{DayFile, KnownBook, KnownFile, Totals};
 
 /// The longest line, bytes.
 const MAX_LINE: usize = 64 << 10;
@@ -104,6 +106,36 @@ pub fn files(paths: &[PathBuf], known: &[KnownFile], most_bytes: usize) -> anyho
         Ok(files)
     };
     plainly_or_quoted(read)
+}
+
+/// Regions' books in CSV, by region: `region`'s own, or all that the day knows of.
+pub fn books(paths: &[PathBuf], day: &DayFile, region: Option<&Participant>) -> anyhow::Result<Vec<RegionalBook>> {
+    let is_wanted = |book: &&KnownBook| region.is_none_or(|region| *region == book.region);
+    let known: Vec<&KnownBook> = day.books.iter().filter(is_wanted).collect();
+    let mut books: Vec<RegionalBook> = Vec::new();
+    for path in paths {
+        let read = |how: How| {
+            let mut parsed = ParsedFile::default();
+            let digest = each_line(path, &HEADER, how, |line, number, offset| {
+                parsed.push(parse_record(&line.split(',').collect::<Vec<_>>(), number, offset as i64));
+                Ok(())
+            })?;
+            Ok((parsed, digest))
+        };
+        let (parsed, digest) = plainly_or_quoted(read).with_context(|| format!("reading {}", path.display()))?;
+        let whose = match known.iter().find(|book| book.sha256 == digest) {
+            Some(book) => Some(&book.region),
+            None => region.filter(|_| day.books.is_empty()),
+        };
+        let whose = whose.with_context(|| format!("{} is none of the run's books", path.display()))?;
+        ensure!(books.iter().all(|book| book.region != *whose), "{whose}: two books are given");
+        books.push(RegionalBook::new(whose.clone(), "book", &digest, &parsed));
+    }
+    if let Some(absent) = known.iter().find(|known| books.iter().all(|book| book.region != known.region)) {
+        bail!("the run's book of {} (SHA-256 {}) is not given", absent.region, absent.sha256);
+    }
+    books.sort_by(|a, b| a.region.cmp(&b.region));
+    Ok(books)
 }
 
 impl Totals {

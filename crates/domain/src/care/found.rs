@@ -66,7 +66,7 @@ pub(super) fn open_excess(
     // What exceeds went through the gateway, so some payment names the book it is of.
     let Some(payment) = of_line.max_by_key(|p| (p.recorded_at_us, &p.payment)) else { return Ok(()) };
     let paid = line.through_gateway_fen() + line.paid_elsewhere_fen;
-    let due = FieldDifference { field: "due_fen".into(), ledger: line.due_fen.to_string(), channel: paid.to_string() };
+    let due = FieldDifference::of("due_fen", line.due_fen.to_string(), paid.to_string());
     let finding = Finding {
         class: BreakClass::BillExceeded,
         condition: None,

@@ -239,6 +239,7 @@ impl World {
                 supersedes: vec![],
                 parsed: Arc::new(parsed),
             }],
+            books: vec![],
             cut: 1,
             fee: None,
             default_book: Some(book()),

@@ -10,6 +10,7 @@ use super::{PolicyBody, PolicyKind, SchedulePolicy};
 use crate::care::bill::FeeType;
 use crate::care::contract::ContractEvidence;
 use crate::guard::MAX_PROGRAMME_FEN;
+use crate::names::{Participant, ParticipantKind};
 use crate::recon::matching::MatchRule;
 use crate::rules::assessment::LevelChangeReason;
 use crate::rules::disability::DisabilityCategory;
@@ -276,6 +277,10 @@ pub struct ChannelPolicy {
     /// or beyond it.
     #[serde(default)]
     pub expected_merchants: Vec<String>,
+    /// Regions (`regions/130000`) whose own books of every clearing date are expected. A book that comes
+    /// unexpected is reconciled all the same; one that is absent holds up nothing but is a break.
+    #[serde(default)]
+    pub expected_books: Vec<Participant>,
     /// The fee agreed on a payment; absent: what the file states is not questioned.
     #[serde(default)]
     pub agreed_fee: Option<AgreedFee>,
@@ -326,6 +331,13 @@ text_enum! {
 }
 
 impl ChannelPolicy {
+    /// Regions whose books are still to come, given those whose books are here.
+    pub fn lacking_books(&self, here: &BTreeSet<&Participant>) -> Vec<Participant> {
+        let lacks = |region: &&Participant| !here.contains(region);
+        let lacking: BTreeSet<&Participant> = self.expected_books.iter().filter(lacks).collect();
+        lacking.into_iter().cloned().collect()
+    }
+
     /// How many files of a clearing date are still to come, given the merchants of those that are here, and
     /// of which expected merchants.
     pub fn lacking<'a>(&self, here: impl Iterator<Item = &'a str>) -> (i64, Vec<String>) {
@@ -465,6 +477,10 @@ impl PolicyBody for ChannelPolicy {
         within("refund_months", self.refund_months, 0..=120)?;
         within("expected_files", self.expected_files, 0..=100)?;
         within("expected_merchants", self.expected_merchants.len() as i64, 0..=10_000)?;
+        within("expected_books", self.expected_books.len() as i64, 0..=100)?;
+        if let Some(other) = self.expected_books.iter().find(|who| who.kind() != ParticipantKind::Region) {
+            return Err(format!("expected_books: {other} is no region"));
+        }
         within("payout_working_days", self.payout_working_days, 0..=60)?;
         within("first_s", self.queries.first_s, 1..=DAY_S)?;
         within("most_s", self.queries.most_s, self.queries.first_s..=DAY_S)?;

@@ -141,6 +141,7 @@ pub fn open(break_name: String, class: BreakClass, subject: &str, date: Date, no
         region: None,
         programme: None,
         institution_region: None,
+        book_region: None,
         subject: subject.to_owned(),
         person: None,
         fields: Json(Vec::new()),

@@ -43,7 +43,7 @@ impl Finding {
     /// Notes a field: what the decision saw, and what holds.
     fn with(mut self, field: &str, decided: impl ToString, now: impl ToString) -> Self {
         let (ledger, channel) = (decided.to_string(), now.to_string());
-        self.detail.push(FieldDifference { field: field.to_owned(), ledger, channel });
+        self.detail.push(FieldDifference::of(field, ledger, channel));
         self
     }
 

@@ -512,7 +512,7 @@ fn differing_fields(unit: &Unit, terms: &Terms) -> Vec<FieldDifference> {
         let sum = |fee: &dyn Fn(&SettlementLine) -> i64| unit.lines.iter().map(|l| fee(&l.line)).sum::<i64>();
         let (ledger, channel) = (sum(&|l| terms.agreed_fee(l)).to_string(), sum(&|l| l.fee_fen).to_string());
         let differs = unit.lines.iter().any(|l| terms.agreed_fee(&l.line) != l.line.fee_fen);
-        return differs.then(|| FieldDifference { field: "fee_fen".to_owned(), ledger, channel }).into_iter().collect();
+        return differs.then(|| FieldDifference::of("fee_fen", ledger, channel)).into_iter().collect();
     }
     let key = line.key();
     let stated = &line.line;
@@ -528,7 +528,7 @@ fn differing_fields(unit: &Unit, terms: &Terms) -> Vec<FieldDifference> {
     ];
     let status = (!status_agrees).then(|| ("status", entry.state.clone(), stated.status.to_string()));
     let differing = pairs.into_iter().filter(|(_, ledger, channel)| ledger != channel).chain(status);
-    differing.map(|(field, ledger, channel)| FieldDifference { field: field.to_owned(), ledger, channel }).collect()
+    differing.map(|(field, ledger, channel)| FieldDifference::of(field, ledger, channel)).collect()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! resolutions, signed views, reports, and the ledger's identities.
 //!
 //! A run goes: read lines ([`file`]) → match ([`matching`]) → plan the entries of
-//! each unit ([`booking`]) → judge findings ([`finding`]) → check identities
+//! each unit ([`booking`]) → judge findings ([`finding`]) and books ([`regional`]) → check identities
 //! ([`identities`]) → render views ([`view`]). Nothing here reads a file or a clock.
 
 pub mod alert;
@@ -17,6 +17,7 @@ pub mod matching;
 pub mod overspent;
 pub mod ranges;
 pub mod refusal;
+pub mod regional;
 pub mod report;
 pub mod resolve;
 mod rows;
@@ -34,6 +35,6 @@ pub mod work;
 
 pub use rows::{
     AlertRow, AlertState, Attachment, BreakCategory, BreakClass, BreakRow, BreakState, BreakStep, ExpectedFile,
-    FieldDifference, FileContent, FileFormat, FileRow, FileState, IdentityResult, LegCounts, Resolution, RunRow,
-    RunState, RunTerms, UnitRow, ViewDifference, ViewRow, ViewState,
+    FieldDifference, FileContent, FileFormat, FileRow, FileState, IdentityResult, LegCounts, RegionLeg, Resolution,
+    RunRow, RunState, RunTerms, UnitRow, ViewDifference, ViewRow, ViewState,
 };

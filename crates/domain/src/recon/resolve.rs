@@ -37,7 +37,8 @@ pub const fn allowed(class: BreakClass) -> &'static [Resolution] {
         BreakClass::PartyMismatch | BreakClass::StatusMismatch => {
             &[Accept, Repay, Release, WriteOff, CorrectRecord, Justified]
         }
-        BreakClass::AmountMismatch => &[Accept, Repay, Release, WriteOff],
+        // About a region's book, which has no stakes, the last two alone.
+        BreakClass::AmountMismatch => &[Accept, Repay, Release, WriteOff, CorrectRecord, Justified],
         BreakClass::FeeMismatch => &[Accept, Repay, InstitutionBears, WriteOff, CorrectRecord, Justified],
         BreakClass::LateConfirmation => &[Accept, Repay, WriteOff],
         BreakClass::RegionOnly

@@ -100,6 +100,11 @@ table! {
 }
 
 impl FileRow {
+    /// Whether it is a region's book of its date, as it stands.
+    pub fn is_book(&self) -> bool {
+        self.content == FileContent::RegionalBook && self.state == FileState::Received
+    }
+
     /// Whether it is the channel's own statement of its date, as it stands.
     pub fn states_day_of(&self, channel: &Participant) -> bool {
         let states = match self.content {
@@ -134,6 +139,16 @@ pub struct LegCounts {
     pub debit_fen: i64,
     /// Sum of refunds.
     pub credit_fen: i64,
+}
+
+/// A region's book in a run; without a file, one that was expected and absent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegionLeg {
+    pub region: Participant,
+    pub file: Option<String>,
+    pub sha256: Option<String>,
+    pub counts: LegCounts,
 }
 
 /// What the rows of a run are matched under; with the rows and the files, all that its views rest on.
@@ -190,6 +205,8 @@ table! {
         pub cut: i64,
         pub ledger_leg: Json<LegCounts>,
         pub channel_leg: Json<LegCounts>,
+        /// Regions' books, by region: those that are there, and those that the policy expects.
+        pub region_legs: Json<Vec<RegionLeg>>,
         pub identities: Json<Vec<IdentityResult>>,
         pub breaks_opened: i64,
         /// Breaks of this clearing date still open when it ended.
@@ -382,6 +399,16 @@ pub struct FieldDifference {
     pub field: String,
     pub ledger: String,
     pub channel: String,
+    /// The region's, in a break about its book.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub region: String,
+}
+
+impl FieldDifference {
+    /// Between the ledger and the channel.
+    pub fn of(field: &str, ledger: String, channel: String) -> Self {
+        Self { field: field.to_owned(), ledger, channel, region: String::new() }
+    }
 }
 
 table! {
@@ -403,6 +430,8 @@ table! {
         pub region: Option<Participant>,
         pub programme: Option<String>,
         pub institution_region: Option<Participant>,
+        /// The region whose book it is about; absent: no region's.
+        pub book_region: Option<Participant>,
         /// What it is about: a payment, refund, grant, claim, file or `{file}#{row}`.
         pub subject: String,
         /// The elder whose money it is, when known.

@@ -26,6 +26,8 @@ pub struct Day {
     pub policy: Arc<ChannelPolicy>,
     /// The channel's own files, as they stand.
     pub files: Vec<Arc<FileRow>>,
+    /// Regions' books, as they stand.
+    pub books: Vec<Arc<FileRow>>,
     pub last_run: Option<Arc<RunRow>>,
 }
 
@@ -35,29 +37,38 @@ impl Day {
         let policy = policy::in_force::<ChannelPolicy>(snapshot, channel.code(), date);
         let files = snapshot.list::<FileRow>(&["channel", "clearing_date"], of_date());
         let runs = snapshot.list::<RunRow>(&["channel", "clearing_date"], of_date())?;
-        let files = files?.iter().filter(|f| f.states_day_of(channel)).cloned().collect();
+        let (files, books) = (files?, |f: &&Arc<FileRow>| f.is_book());
+        let books = files.iter().filter(books).cloned().collect();
+        let files = files.iter().filter(|f| f.states_day_of(channel)).cloned().collect();
         let last_run = runs.iter().max_by_key(|r| r.number).cloned();
-        Ok(Self { date, policy: policy?, files, last_run })
+        Ok(Self { date, policy: policy?, files, books, last_run })
     }
 
     pub fn lacks_files(&self) -> bool {
         self.policy.lacking(self.files.iter().map(|f| f.merchant_id.as_str())).0 > 0
     }
 
+    pub fn lacks_books(&self) -> bool {
+        !self.policy.lacking_books(&self.books.iter().map(|f| &f.sender).collect()).is_empty()
+    }
+
     /// When the gateway runs it, with the files there are now; `None` when they have been run, or
     /// nothing is scheduled.
     pub fn due_at(&self) -> Option<Timestamp> {
         let schedule = self.policy.schedule?;
-        let here: BTreeSet<&str> = self.files.iter().map(|f| f.file.as_str()).collect();
+        let all = || self.files.iter().chain(&self.books);
+        let here: BTreeSet<&str> = all().map(|f| f.file.as_str()).collect();
         if let Some(run) = &self.last_run {
-            let seen = run.expected_files.0.iter().filter_map(|f| f.file.as_deref()).collect();
+            let books = run.region_legs.0.iter().filter_map(|leg| leg.file.as_deref());
+            let seen = run.expected_files.0.iter().filter_map(|f| f.file.as_deref()).chain(books).collect();
             if here == seen {
                 return None;
             }
         }
         let morning = self.date.plus_days(1);
-        let from = if self.lacks_files() { schedule.latest } else { schedule.not_before }.on(morning);
-        let arrived = self.files.iter().map(|f| f.recorded_at_us).max();
+        let from =
+            if self.lacks_files() || self.lacks_books() { schedule.latest } else { schedule.not_before }.on(morning);
+        let arrived = all().map(|f| f.recorded_at_us).max();
         Some(arrived.map_or(from, |arrived| arrived.max(from)))
     }
 }
@@ -177,6 +188,7 @@ mod tests {
             terms: Json(RunTerms { in_grace: true, fee: None, fallbacks: vec![], tolerances: vec![] }),
             ledger_leg: Json(LegCounts::default()),
             channel_leg: Json(LegCounts::default()),
+            region_legs: Json(vec![]),
             identities: Json(vec![]),
             breaks_opened: 0,
             breaks_open: 0,
@@ -196,7 +208,7 @@ mod tests {
         let due = |files: &[Arc<FileRow>], last_run: Option<Arc<RunRow>>, is_scheduled: bool| {
             let schedule = is_scheduled.then_some(schedule);
             let policy = Arc::new(ChannelPolicy { schedule, expected_files: 1, ..policy.clone() });
-            Day { date: DATE.parse().unwrap(), policy, files: files.to_vec(), last_run }.due_at()
+            Day { date: DATE.parse().unwrap(), policy, files: files.to_vec(), books: vec![], last_run }.due_at()
         };
         let (early, late) = (file("files/a", hour(3)), file("files/b", hour(20)));
         let table = [

@@ -14,6 +14,7 @@ use super::booking::Place;
 use super::file::{FaultReason, LineKind, LineStatus, SettlementLine, beijing_text, parse_beijing};
 use super::matching::{FileLine, LedgerEntry, MatchRule, Matched, Standing, Terms, Unit, UnitKey};
 use super::matching::{end_to_end, match_rows};
+use super::regional::{Compared, Leg, LegResult, RegionalBook};
 use super::rows::BreakClass;
 use super::tree::{Frontier, Hash, leaf_hash};
 use super::view::{PlainMatch, ViewLine};
@@ -496,6 +497,8 @@ pub struct Day<'a> {
     pub assigned: &'a BTreeMap<String, Assigned>,
     /// The region whose view is wanted; `None`: all of them, and the whole.
     pub region: Option<&'a Participant>,
+    /// Regions' books whose legs are wanted, by region.
+    pub books: &'a [RegionalBook],
     pub ledger: &'a LedgerRows,
     pub lines: &'a LineRows,
 }
@@ -565,6 +568,9 @@ pub struct Found<'a> {
     pub bodies: Vec<u8>,
     pub breaks: BTreeMap<BreakClass, i64>,
     rest: Rest,
+    /// Rows of books that agree plainly, and units compared with books; books by their number.
+    agreeing: Vec<(usize, usize)>,
+    compared: Vec<(usize, Compared)>,
 }
 
 /// What no end-to-end key has joined.
@@ -592,6 +598,7 @@ impl<'a> Day<'a> {
                     plain.write_body(&mut body);
                     let (amount_fen, is_refund) = (plain.amount_fen, plain.kind == LineKind::Refund);
                     found.render(&body, bodies, Some(&tail.place), is_refund, amount_fen);
+                    self.plain_with_books(&plain, [*entry, *line], tail, &mut found);
                 }
                 continue;
             }
@@ -683,6 +690,35 @@ impl<'a> Day<'a> {
         }
         let is_refund = line.kind == LineKind::Refund;
         found.render(line.body().as_bytes(), bodies, place, is_refund, line.amount_fen());
+        self.with_books(unit, place, found);
+    }
+
+    /// The books of the regions in whose views a unit is.
+    fn books_of(&self, place: Option<&Place>) -> impl Iterator<Item = (usize, &'a RegionalBook)> {
+        let regions = place.map(|p| [Some(p.book.region()), p.institution_region.as_ref()]);
+        let is_wanted = move |book: &&RegionalBook| regions.is_some_and(|of| of.contains(&Some(&book.region)));
+        let books: Vec<_> = self.books.iter().enumerate().filter(|(_, book)| is_wanted(book)).collect();
+        books.into_iter()
+    }
+
+    fn with_books(&self, unit: &Unit, place: Option<&Place>, found: &mut Found<'a>) {
+        for (number, book) in self.books_of(place) {
+            found.compared.extend(book.compare(unit, self.terms.clearing_date).map(|compared| (number, compared)));
+        }
+    }
+
+    fn plain_with_books(&self, plain: &PlainMatch, rows: [Record; 2], tail: &EntryTail, found: &mut Found<'a>) {
+        let party = [plain.merchant_id, plain.institution];
+        for (number, book) in self.books_of(Some(&tail.place)) {
+            match book.plain_row(plain.kind, plain.order_id, party, plain.amount_fen) {
+                Some(row) => found.agreeing.push((number, row)),
+                None => {
+                    let unit = end_to_end(vec![self.entry(rows[0], tail)], vec![self.line(rows[1])], self.terms);
+                    let compared = book.compare(&unit, self.terms.clearing_date);
+                    found.compared.extend(compared.map(|compared| (number, compared)));
+                }
+            }
+        }
     }
 
     fn is_wanted(&self, place: Option<&Place>) -> bool {
@@ -765,8 +801,10 @@ impl<'a> Found<'a> {
         }
     }
 
-    /// Hands over what is left for [`Day::rest`].
-    pub fn leave(&mut self, rest: &mut Rest) {
+    /// Hands over what is left for [`Day::rest`], and what concerns books.
+    pub fn leave(&mut self, rest: &mut Rest, legs: &mut [Leg]) {
+        self.agreeing.drain(..).for_each(|(book, row)| legs[book].agree(row));
+        self.compared.drain(..).for_each(|(book, compared)| legs[book].add(compared));
         rest.entries.append(&mut self.rest.entries);
         rest.lines.append(&mut self.rest.lines);
         rest.seen.append(&mut self.rest.seen);
@@ -804,6 +842,18 @@ impl ViewTotals {
 }
 
 impl Views {
+    /// Takes in the lines of a region's book, after all units.
+    pub fn add_leg(&mut self, leg: &LegResult, only: Option<&Participant>) {
+        let whole = only.is_none().then(Participant::gateway);
+        for participant in [Some(leg.region.clone()), whole].into_iter().flatten() {
+            let view = self.of.entry(participant).or_default();
+            leg.bodies().for_each(|body| view.tree.push(leaf_hash(body.as_bytes())));
+        }
+        for class in leg.lines.iter().filter_map(|line| line.difference) {
+            *self.breaks.entry(class).or_default() += 1;
+        }
+    }
+
     /// Takes in rows. `only` one region's, or everybody's and the gateway's.
     pub fn add(&mut self, found: &Found, only: Option<&Participant>) {
         for row in &found.rows {

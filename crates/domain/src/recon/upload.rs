@@ -22,6 +22,8 @@ const MAX_SIZE_BYTES: i64 = 4 << 30;
 /// Rows set aside that a file's record lists.
 pub const LISTED_REJECTIONS: usize = 100;
 
+/// The largest regional book: 256 MiB, some two million rows; a run holds it in memory.
+const MAX_BOOK_BYTES: i64 = 256 << 20;
 /// The largest document attached as evidence: 64 MiB.
 const MAX_EVIDENCE_BYTES: i64 = 64 << 20;
 
@@ -52,6 +54,9 @@ impl BeginUpload {
         };
         if self.content != content {
             return Err(Reason::FieldNotApplicable.field("content").var("scheme", self.format));
+        }
+        if content == FileContent::RegionalBook && !self.merchant_id.is_empty() {
+            return Err(Reason::FieldNotApplicable.field("merchant_id").var("scheme", content));
         }
         let is_of_merchant =
             matches!(self.format, FileFormat::UnionpayZip | FileFormat::UnionpayZm | FileFormat::UnionpayZme);
@@ -89,6 +94,9 @@ impl Command for BeginUpload {
         }
         if is_evidence {
             guard::range("size_bytes", self.size_bytes, 1, MAX_EVIDENCE_BYTES)?;
+        }
+        if is_book {
+            guard::range("size_bytes", self.size_bytes, 0, MAX_BOOK_BYTES)?;
         }
         if is_evidence && self.channel.is_some() {
             return Err(Reason::FieldNotApplicable.field("channel").var("scheme", self.content).into());

@@ -242,7 +242,7 @@ fn differences(payout: &PayoutRow, found: &Found) -> Vec<FieldDifference> {
     let mut differences = Vec::new();
     let mut differ = |field: &str, ledger: String, channel: String| {
         if ledger != channel {
-            differences.push(FieldDifference { field: field.to_owned(), ledger, channel });
+            differences.push(FieldDifference::of(field, ledger, channel));
         }
     };
     let Some(first) = found.statements.first() else { return differences };

@@ -164,6 +164,7 @@ fn run(world: &mut World, date: Date, more_fen: i64) {
         clearing_date: date,
         allow_missing_files: false,
         files: vec![RunFile { file, sha256: "00".repeat(32), merchant_id: String::new(), supersedes: vec![], parsed }],
+        books: vec![],
         cut: 1,
         fee: Some(FeeRule { basis_points: 100, min_fen: 0, max_fen: 1_000_000 }),
         default_book: Some(book()),

@@ -151,7 +151,7 @@ fn detail_of(rows: &[&BreakRow], words: Words, frame: Frame) -> Table {
         Column::text("region", words.say("付款地区", "Region")),
         Column::text("programme", words.say("项目", "Programme")),
         Column::code("subject", words.say("对象", "Subject")),
-        Column::text("fields", words.say("差异（账簿 / 渠道）", "Fields (ledger / channel)")),
+        Column::text("fields", words.say("差异（账簿 / 渠道 / 账册）", "Fields (ledger / channel / book)")),
         Column::state("resolution", words.say("处置", "Resolution")),
         Column::code("proposed_by", words.say("提出人", "Proposed by")),
         Column::code("decided_by", words.say("复核人", "Decided by")),
@@ -166,7 +166,16 @@ fn detail_of(rows: &[&BreakRow], words: Words, frame: Frame) -> Table {
 
 fn line(row: &BreakRow, words: Words, frame: Frame) -> Vec<Cell> {
     let dash = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
-    let fields = row.fields.0.iter().map(|f| format!("{}: {} / {}", f.field, dash(&f.ledger), dash(&f.channel)));
+    let of_book = row
+        .book_region
+        .as_ref()
+        .map(|region| format!("{}{}", words.division_name(region.as_str()), words.say("账册", ": its book")));
+    let fields = row.fields.0.iter().map(|f| {
+        let sides = [&f.ledger, &f.channel, &f.region].map(|text| dash(text));
+        let shown = if row.book_region.is_some() { 3 } else { 2 };
+        format!("{}: {}", f.field, sides[..shown].join(" / "))
+    });
+    let fields = of_book.into_iter().chain(fields);
     vec![
         Cell::Count(row.priority),
         words.class(row.class),

@@ -1,6 +1,6 @@
 //! A reconciliation run: whether it closed, what differs, who signed.
 
-use jjj_domain::recon::{BreakRow, IdentityResult, LegCounts, RunRow, ViewRow};
+use jjj_domain::recon::{BreakRow, IdentityResult, LegCounts, RegionLeg, RunRow, ViewRow};
 
 use super::Frame;
 use super::breaks::{by_age, by_class, detail};
@@ -90,6 +90,8 @@ fn legs(run: &RunRow, words: Words) -> Table {
         row(words.say("账簿", "Ledger"), &run.ledger_leg.0),
         row(words.say("渠道", "Channel"), &run.channel_leg.0),
     ];
+    let here = run.region_legs.0.iter().filter(|leg| leg.file.is_some());
+    table.rows.extend(here.map(|leg| row(&words.division_name(leg.region.as_str()), &leg.counts)));
     table
 }
 
@@ -118,14 +120,18 @@ fn identities(identities: &[IdentityResult], words: Words) -> Table {
 fn files(run: &RunRow, words: Words) -> Table {
     let columns = vec![Column::text("file", words.say("文件", "File")), Column::code("sha256", "SHA-256")];
     let mut table = Table::new("files", words.say("应到文件", "Files expected"), columns);
-    let absent = |file: &Option<String>| match file {
+    let absent = |file: &Option<String>, region: Option<String>| match file {
         Some(file) => Cell::text(file),
         None => {
-            let title = words.say("缺失", "Absent").to_owned();
+            let title =
+                [words.say("缺失", "Absent").to_owned()].into_iter().chain(region).collect::<Vec<_>>().join(" ");
             Cell::State { code: "ABSENT".into(), title, tone: Tone::Bad }
         }
     };
-    table.rows = run.expected_files.0.iter().map(|f| vec![absent(&f.file), Cell::maybe(f.sha256.as_ref())]).collect();
+    let region = |leg: &RegionLeg| Some(words.division_name(leg.region.as_str()));
+    let books = run.region_legs.0.iter().map(|leg| (&leg.file, &leg.sha256, region(leg)));
+    let files = run.expected_files.0.iter().map(|f| (&f.file, &f.sha256, None)).chain(books);
+    table.rows = files.map(|(file, sha256, of)| vec![absent(file, of), Cell::maybe(sha256.as_ref())]).collect();
     table
 }
 

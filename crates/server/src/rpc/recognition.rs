@@ -261,7 +261,7 @@ impl RecognitionApi {
         let issued_time_us = self.0.clock.now().0;
         let claims = self.claims(row, leaf_index, issued_time_us);
         let key = self.0.signer.current().ok_or(Refused::NoSigningKey)?;
-        let sd_jwt = sign_sd_recognition(key, &claims, scores, holder, random)
+        let sd_jwt = sign_sd_recognition(&key, &claims, scores, holder, random)
             .map_err(|e| Refused::internal("signing a recognition as an SD-JWT", &e))?;
         Ok(pb::SdRecognition {
             name: row.recognition.clone(),

@@ -48,6 +48,7 @@ const BREAKS: &[Field] = &[
     ("region", Some("region")),
     ("programme", Some("programme")),
     ("institution_region", Some("institution_region")),
+    ("book_region", Some("book_region")),
     ("subject", Some("subject")),
     ("assignee", Some("assignee")),
     ("opened_by", Some("opened_by")),

@@ -17,6 +17,7 @@ mod quotas;
 mod rating;
 mod recognition;
 mod recon;
+mod regional;
 mod registry;
 mod scene;
 mod settlement;

@@ -2815,7 +2815,7 @@ pub enum FileContent {
     Balances = 2,
     /// A bank's statement.
     Statement = 3,
-    /// A region's own view of a clearing date.
+    /// A region's own book of a clearing date, as CSV: what it holds that the channel moved of its view.
     RegionalBook = 4,
     /// A document to attach to a break: an administrator's, at most 64 MiB.
     Evidence = 5,
@@ -2934,7 +2934,7 @@ pub struct BeginUploadRequest {
     /// sees; a channel's own otherwise.
     #[prost(string, tag = "5")]
     pub channel: ::prost::alloc::string::String,
-    /// Merchant that it covers; empty: all. Required for UnionPay's files, unless the zip's name has it.
+    /// Merchant that it covers; empty: all, as always with REGIONAL_BOOK. Required for UnionPay's files, unless the zip's name has it.
     #[prost(string, tag = "6")]
     pub merchant_id: ::prost::alloc::string::String,
     /// Original name, up to 200 characters; nothing personal. Optional.
@@ -26460,6 +26460,9 @@ pub struct FieldDifference {
     /// The channel's value; empty when it has none.
     #[prost(string, tag = "3")]
     pub channel: ::prost::alloc::string::String,
+    /// The region's value, in a break about its book; else empty.
+    #[prost(string, tag = "4")]
+    pub region: ::prost::alloc::string::String,
 }
 /// A difference, finding or file fault with one id for life.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -26510,7 +26513,8 @@ pub struct Break {
     /// File rows concerned: `files/{uuid}#{line}`.
     #[prost(string, repeated, tag = "15")]
     pub rows: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Rule by which it was matched or judged.
+    /// Rule by which it was matched or judged; about a region's book, how three sides stand to each
+    /// other: REGION_APART or ALL_APART.
     #[prost(string, tag = "16")]
     pub rule: ::prost::alloc::string::String,
     /// Amount at stake, fen.
@@ -26585,6 +26589,9 @@ pub struct Break {
     /// What was said with it: a comment, a reason; may be empty.
     #[prost(string, tag = "40")]
     pub note: ::prost::alloc::string::String,
+    /// `regions/{code}` whose book it is about; empty when it is about none.
+    #[prost(string, tag = "41")]
+    pub book_region: ::prost::alloc::string::String,
 }
 /// What a break is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -26643,7 +26650,7 @@ pub enum BreakClass {
     LedgerOnly = 6,
     /// Difference: a region's book alone has it.
     RegionOnly = 7,
-    /// Difference: only the region's book lacks it.
+    /// Difference: a region's book lacks what ledger and channel have.
     RegionMissing = 8,
     /// Difference: another payer or payee.
     PartyMismatch = 9,
@@ -27023,7 +27030,7 @@ pub struct Run {
     /// Ledger number at its start, which freezes what it sees.
     #[prost(int64, tag = "6")]
     pub ledger_number: i64,
-    /// Totals per leg.
+    /// Totals per leg: LEDGER, CHANNEL, and a REGION leg for each regional book, there or expected.
     #[prost(message, repeated, tag = "7")]
     pub legs: ::prost::alloc::vec::Vec<LegTotal>,
     /// Files it expects and whether they are there.
@@ -27098,6 +27105,15 @@ pub struct ClearingDay {
     /// what has arrived by now. 0: nothing is to be run, or the channel has no schedule.
     #[prost(int64, tag = "9")]
     pub run_due_time_us: i64,
+    /// Regional books that the channel's policy expects.
+    #[prost(int32, tag = "10")]
+    pub expected_books: i32,
+    /// Regional books that have arrived and are in force.
+    #[prost(int32, tag = "11")]
+    pub arrived_books: i32,
+    /// The newest run's REGION legs.
+    #[prost(message, repeated, tag = "12")]
+    pub region_legs: ::prost::alloc::vec::Vec<LegTotal>,
 }
 /// Where the signature under a view stands.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -27142,6 +27158,12 @@ pub struct LegTotal {
     /// Sum of refunds, fen.
     #[prost(int64, tag = "8")]
     pub credit_fen: i64,
+    /// `files/{uuid}`, the REGION leg's book; empty: expected and absent.
+    #[prost(string, tag = "9")]
+    pub file: ::prost::alloc::string::String,
+    /// SHA-256 of the book's bytes, 64 hex digits; empty: absent.
+    #[prost(string, tag = "10")]
+    pub sha256: ::prost::alloc::string::String,
 }
 /// One file that a run expects.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::breaks::due_on;
+use super::super::regional::LegResult;
 use super::super::rows::{BreakStep, ExpectedFile, RunRow, RunState, UnitRow, ViewRow, ViewState};
 use super::super::view::{self, ViewLine};
 use super::judge::Outcome;
@@ -74,6 +75,7 @@ fn run_row(run: &StartRun, day: &Day, found: &Assembled, name: &str, views: &[Vi
         cut: run.cut,
         ledger_leg: Json(found.ledger_leg),
         channel_leg: Json(found.channel_leg),
+        region_legs: Json(found.regions.stated(run, day)),
         identities: Json(found.identities.clone()),
         breaks_opened: found.breaks_opened,
         breaks_open: found.breaks_open,
@@ -96,14 +98,20 @@ fn views(run: &StartRun, day: &Day, found: &Assembled, name: &str, call: &Call) 
         }
         of.entry(Participant::gateway()).or_default().push(line);
     }
+    for leg in &found.regions.legs {
+        of.entry(leg.region.clone()).or_default();
+    }
     let sign_by = due_on(&*day.calendar, call.now.date(), SIGNING_WORKING_DAYS);
     let row = |(participant, lines): (Participant, Vec<ViewLine>)| {
         let (debit_fen, credit_fen) = view::totals(&lines);
-        let bodies: Vec<String> = lines.iter().map(ViewLine::body).collect();
+        let mut bodies: Vec<String> = lines.iter().map(ViewLine::body).collect();
+        let whole = participant == Participant::gateway();
+        let legs = found.regions.legs.iter().filter(|leg| whole || leg.region == participant);
+        bodies.extend(legs.flat_map(LegResult::bodies).map(str::to_owned));
         ViewRow {
             run: name.to_owned(),
             participant,
-            rows: lines.len() as i64,
+            rows: bodies.len() as i64,
             debit_fen,
             credit_fen,
             root: view::root_of(bodies.iter().map(String::as_str)),
@@ -119,7 +127,7 @@ fn views(run: &StartRun, day: &Day, found: &Assembled, name: &str, call: &Call) 
     of.into_iter().map(row).collect()
 }
 
-fn regions_of(outcome: &Outcome) -> BTreeSet<Participant> {
+pub(super) fn regions_of(outcome: &Outcome) -> BTreeSet<Participant> {
     let place = outcome.place.as_ref();
     let paying = place.map(|p| p.book.region().clone());
     paying.into_iter().chain(place.and_then(|p| p.institution_region.clone())).collect()
@@ -140,6 +148,17 @@ fn units(name: &str, run: &StartRun, found: &Assembled, decision: &mut Decision)
             break_name: outcome.class.and_then(|_| outcome.break_name.clone()),
         };
         by_regions.entry(regions_of(outcome)).or_default().push(row);
+    }
+    for (position, line) in (found.outcomes.len() as i64..).zip(found.regions.lines()) {
+        let row = UnitRow {
+            run: name.to_owned(),
+            position,
+            region: Some(line.region.clone()),
+            institution_region: None,
+            body: line.body.to_owned(),
+            break_name: line.break_name.map(str::to_owned),
+        };
+        by_regions.entry([line.region.clone()].into()).or_default().push(row);
     }
     let mut n = 0;
     for (regions, rows) in by_regions {

@@ -9,14 +9,17 @@ use super::super::file::LineKind;
 use super::super::finding;
 use super::super::matching::{FileLine, MatchRule, Matched, Standing, Terms, Unit, UnitKey, match_rows};
 use super::super::resolve::unproposed;
-use super::super::rows::{BreakCategory, BreakClass, BreakRow, BreakState, BreakStep, LegCounts, Resolution};
+use super::super::rows::{
+    BreakCategory, BreakClass, BreakRow, BreakState, BreakStep, FieldDifference, LegCounts, Resolution,
+};
 use super::super::stake::{Stake, StakeKind};
-use super::StartRun;
 use super::corrected::{self, Corrected};
 use super::load::{Day, Gather};
+use super::{StartRun, regions};
 use crate::decision::Call;
 use crate::key;
 use crate::ledger::{Book, Transfer};
+use crate::names::Participant;
 use crate::payment::PaymentRow;
 use crate::snapshot::{Snapshot, Stop};
 use crate::value::Json;
@@ -449,15 +452,14 @@ pub fn leg_counts(day: &Day, outcomes: &[Outcome]) -> (LegCounts, LegCounts) {
 /// Absent files, control totals that disagree, rows set aside; and those of earlier runs that are over.
 pub fn file_faults(run: &StartRun, day: &Day, call: &Call) -> Vec<BreakChange> {
     let mut now: BTreeMap<String, BreakRow> = BTreeMap::new();
-    let mut fault = |class: BreakClass, about: String, subject: &str, fields: Vec<(String, String, String)>| {
+    type Fields = Vec<(String, String, String)>;
+    let mut fault = |class: BreakClass, about: String, subject: &str, region: Option<&Participant>, fields: Fields| {
         let name = breaks::fault_name(class, &run.channel, run.clearing_date, &about);
-        let fields = fields.into_iter().map(|(field, ledger, channel)| super::super::rows::FieldDifference {
-            field,
-            ledger,
-            channel,
-        });
+        let fields = fields.into_iter().map(|(field, ledger, channel)| FieldDifference::of(&field, ledger, channel));
         let row = day.terms.judged(BreakRow {
             channel: Some(run.channel.clone()),
+            region: region.cloned(),
+            book_region: region.cloned(),
             fields: Json(fields.collect()),
             rule: class.to_string(),
             cause: about,
@@ -473,9 +475,14 @@ pub fn file_faults(run: &StartRun, day: &Day, call: &Call) -> Vec<BreakChange> {
             "" => ((day.policy.expected_files - n).to_string(), of_date),
             merchant => (merchant.to_owned(), format!("{of_date} {merchant}")),
         };
-        fault(BreakClass::FileMissing, about, &subject, Vec::new());
+        fault(BreakClass::FileMissing, about, &subject, None, Vec::new());
     }
-    for file in &run.files {
+    for region in regions::lacking(run, day) {
+        let subject = format!("{} {} {region}", run.channel, run.clearing_date);
+        fault(BreakClass::FileMissing, region.to_string(), &subject, Some(&region), Vec::new());
+    }
+    let books = run.books.iter().map(|book| (Some(&book.region), &book.file));
+    for (region, file) in run.files.iter().map(|file| (None, file)).chain(books) {
         let (stated, read) = (file.parsed.trailer.unwrap_or_default(), file.parsed.totals());
         if !file.parsed.totals_agree() {
             let pair = |name: &str, read: i64, stated: i64| (name.to_owned(), read.to_string(), stated.to_string());
@@ -484,14 +491,14 @@ pub fn file_faults(run: &StartRun, day: &Day, call: &Call) -> Vec<BreakChange> {
                 pair("amount_fen", read.amount_fen, stated.amount_fen),
                 pair("fee_fen", read.fee_fen, stated.fee_fen),
             ];
-            fault(BreakClass::ControlTotal, file.file.clone(), &file.file, fields);
+            fault(BreakClass::ControlTotal, file.file.clone(), &file.file, region, fields);
         }
         if !file.parsed.rejected.is_empty() {
             let named = file.parsed.rejected.iter().take(100);
             let fields = named.map(|r| {
                 (format!("line {} byte {}: {}", r.line, r.byte_offset, r.field), String::new(), r.reason.to_string())
             });
-            fault(BreakClass::MissingField, file.file.clone(), &file.file, fields.collect());
+            fault(BreakClass::MissingField, file.file.clone(), &file.file, region, fields.collect());
         }
     }
     let over = day.breaks.values().filter(|b| {
@@ -556,7 +563,8 @@ pub fn carried_forward(run: &StartRun, day: &Day, outcomes: &[Outcome], call: &C
     let seen: BTreeSet<&str> = outcomes.iter().filter_map(|o| o.break_name.as_deref()).collect();
     let name = run.run_name(day);
     let mut changes = Vec::new();
-    for row in day.breaks.values().filter(|b| b.is_open() && b.category == BreakCategory::Difference) {
+    let of_units = |b: &&Arc<BreakRow>| b.category == BreakCategory::Difference && b.book_region.is_none();
+    for row in day.breaks.values().filter(|b| b.is_open()).filter(of_units) {
         if seen.contains(row.break_name.as_str()) {
             continue;
         }

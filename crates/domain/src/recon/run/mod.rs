@@ -16,6 +16,7 @@ mod emit;
 mod expire;
 mod judge;
 mod load;
+mod regions;
 
 pub(crate) use self::load::Gather;
 
@@ -53,6 +54,13 @@ pub struct RunFile {
     pub parsed: Arc<ParsedFile>,
 }
 
+/// A region's book of the run, as the server has read it.
+#[derive(Clone, Debug)]
+pub struct RunBook {
+    pub region: Participant,
+    pub file: RunFile,
+}
+
 /// Reconciles a channel's clearing date. The caller is an administrator, or the gateway's timer.
 #[derive(Clone, Debug)]
 pub struct StartRun {
@@ -61,6 +69,8 @@ pub struct StartRun {
     /// Run although expected files are absent; the run is `INCOMPLETE`.
     pub allow_missing_files: bool,
     pub files: Vec<RunFile>,
+    /// Regions' own books, as they stood when they were read.
+    pub books: Vec<RunBook>,
     /// The ledger number just before the decision: all leaves below it are taken into account.
     pub cut: i64,
     /// The fee agreed with the channel; `None`: what the file states is not questioned.
@@ -104,6 +114,7 @@ struct Assembled {
     bill_lines: BillLines,
     ledger_leg: LegCounts,
     channel_leg: LegCounts,
+    regions: regions::Regions,
     breaks_opened: i64,
     breaks_open: i64,
     alerts: Vec<AlertRow>,
@@ -112,7 +123,8 @@ struct Assembled {
 }
 
 impl StartRun {
-    /// The files were read before this transaction: they must still be those in force.
+    /// The files were read before this transaction: they must still be those in force. A region's book
+    /// that came meanwhile waits for the next run: no region holds up a channel's date.
     fn check_files(&self, snapshot: &Snapshot) -> Result<(), Stop> {
         let of_date = key![self.channel.clone(), self.clearing_date];
         let files = snapshot.list::<FileRow>(&["channel", "clearing_date"], of_date)?;
@@ -139,6 +151,8 @@ impl StartRun {
         let mut others = judge::file_faults(self, day, call);
         others.extend(judge::findings(self, day, &outcomes, snapshot, call)?);
         others.extend(judge::carried_forward(self, day, &outcomes, call));
+        let mut regions = regions::Regions::of(self, day, &outcomes, call);
+        others.append(&mut regions.changes);
         let expired = expire::reservations(self, day, &outcomes, call)?;
         let bill_lines = load::bill_lines(snapshot, &outcomes, &expired)?;
         let after = breaks_after(day, &outcomes, &others);
@@ -163,6 +177,7 @@ impl StartRun {
             bill_lines,
             ledger_leg,
             channel_leg,
+            regions,
             expired,
             outcomes,
             others,

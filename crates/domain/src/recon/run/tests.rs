@@ -2,6 +2,7 @@
 //! transfers booked, the identities closed; and that a second run changes nothing.
 
 mod planted;
+mod regional;
 mod streamed;
 mod work;
 
@@ -17,7 +18,7 @@ use super::super::rows::{
     ViewRow, ViewState,
 };
 use super::super::view::SignView;
-use super::{RunFile, StartRun};
+use super::{RunBook, RunFile, StartRun};
 use crate::care::bill::{BillLineRow, FeeType};
 use crate::decision::{Call, Command, Decision};
 use crate::entitlement::{GrantRow, GrantState};
@@ -58,6 +59,8 @@ struct World {
     calls: u64,
     now: Timestamp,
     lines: Vec<SettlementLine>,
+    /// Regions' books of the next runs.
+    books: Vec<RunBook>,
     channel: Participant,
 }
 
@@ -81,6 +84,7 @@ impl World {
             calls: 0,
             now: date(today).starts_at().plus_us(9 * HOUR_US),
             lines: Vec::new(),
+            books: Vec::new(),
             channel: "channels/unionpay".parse().unwrap(),
         };
         let call = world.call("gateway/admins/setup");
@@ -281,6 +285,7 @@ impl World {
             clearing_date: date(DAY),
             allow_missing_files: false,
             files,
+            books: self.books.clone(),
             cut: 7,
             fee: Some(FEE),
             default_book: Some(book()),
@@ -298,7 +303,8 @@ impl World {
         for identity in &run.identities.0 {
             assert!(identity.holds, "{identity:?}");
         }
-        for leg in [run.ledger_leg.0, run.channel_leg.0] {
+        let regions = run.region_legs.0.iter().map(|leg| leg.counts);
+        for leg in [run.ledger_leg.0, run.channel_leg.0].into_iter().chain(regions) {
             assert_eq!(leg.rows, leg.matched + leg.broken + leg.rejected);
         }
         self.check_identities();

@@ -2,6 +2,7 @@
 
 use super::super::super::booking::LedgerRow;
 use super::super::super::matching::{MatchRule, Standing, Terms};
+use super::super::super::regional::{Leg, RegionalBook};
 use super::super::super::rows::{BreakCategory, UnitRow};
 use super::super::super::stream::{
     Assigned, Batch, Day, Known, LEDGER_OWN, LedgerRows, LineAt, LineRows, Rest, Rows, Views, order_of,
@@ -20,7 +21,8 @@ fn exported(world: &World, row: &LedgerRow) -> ([String; LEDGER_OWN], String) {
         Some(_) => "ELSEWHERE",
     };
     let breaks = world.breaks();
-    let is_own = |b: &&BreakRow| b.subject == entry.record && b.category == BreakCategory::Difference;
+    let is_own =
+        |b: &&BreakRow| b.subject == entry.record && b.category == BreakCategory::Difference && b.book_region.is_none();
     let known = breaks.iter().find(is_own).map_or(String::new(), state_of);
     let key = entry.key;
     let own = [
@@ -83,7 +85,7 @@ fn computed(world: &World, run: &RunRow, region: Option<&Participant>) -> Views 
     for line in of_rows {
         assigned.insert(line, Assigned { place: None, known: Known::No });
     }
-    for row in world.breaks().iter().filter(|b| b.channel.is_some()) {
+    for row in world.breaks().iter().filter(|b| b.channel.is_some() && b.book_region.is_none()) {
         for line in &row.rows.0 {
             assigned.entry(line.clone()).or_insert(Assigned { place: None, known: Known::No });
         }
@@ -103,12 +105,26 @@ fn computed(world: &World, run: &RunRow, region: Option<&Participant>) -> Views 
     let (batch, known_orders) = joined(&ledger_rows, &line_rows, &file);
     let terms = Terms::of(run.clearing_date, run.terms.0.clone(), known_orders);
     let files = vec!["files/f1".to_owned()];
-    let day = Day { terms: &terms, files: &files, assigned: &assigned, region, ledger: &ledger, lines: &file };
+    let is_wanted = |book: &&RunBook| region.is_none_or(|region| *region == book.region);
+    let mut books: Vec<RegionalBook> = world.books.iter().filter(is_wanted).map(read).collect();
+    books.sort_by(|a, b| a.region.cmp(&b.region));
+    let day =
+        Day { terms: &terms, files: &files, assigned: &assigned, region, books: &books, ledger: &ledger, lines: &file };
     let (mut views, mut rest) = (Views::default(), Rest::default());
+    let mut legs: Vec<Leg> = books.iter().map(Leg::new).collect();
     let mut found = day.work(&batch, false);
     views.add(&found, region);
-    found.leave(&mut rest);
-    views.add(&day.rest(&rest, false), region);
+    found.leave(&mut rest, &mut legs);
+    let mut last = day.rest(&rest, false);
+    views.add(&last, region);
+    last.leave(&mut Rest::default(), &mut legs);
+    let resolved: Vec<String> = world.breaks().into_iter().filter(|b| !b.is_open()).map(|b| b.break_name).collect();
+    for leg in legs {
+        let leg = leg.end(&world.channel, run.clearing_date, |name, _| resolved.iter().any(|known| known == name));
+        let stated = run.region_legs.0.iter().find(|stated| stated.region == leg.region).unwrap();
+        assert_eq!(leg.counts, stated.counts, "{}", leg.region);
+        views.add_leg(&leg, region);
+    }
     views.of.entry(region.cloned().unwrap_or_else(Participant::gateway)).or_default();
     views
 }
@@ -132,6 +148,10 @@ fn joined(ledger: &Rows, lines: &Rows, file: &LineRows) -> (Batch, std::collecti
         lines.iter().for_each(|line| batch.take(line, true));
     }
     (batch, known)
+}
+
+fn read(book: &RunBook) -> RegionalBook {
+    RegionalBook::new(book.region.clone(), &book.file.file, &book.file.sha256, &book.file.parsed)
 }
 
 /// The run's views, computed again by everybody, are the run's.

@@ -1,0 +1,172 @@
+//! The run's third leg: regions' books ([`regional`](super::super::regional)), their breaks, their counts. It books
+//! nothing, and no money waits for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::booking::Place;
+use super::super::breaks;
+use super::super::file::LineKind;
+use super::super::regional::{Compared, Leg, LegLine, LegResult, RegionalBook};
+use super::super::resolve::unproposed;
+use super::super::rows::{BreakCategory, BreakRow, BreakState, BreakStep, LegCounts, RegionLeg, Resolution};
+use super::emit::regions_of;
+use super::judge::{BreakChange, Outcome};
+use super::load::Day;
+use super::{RunFile, StartRun};
+use crate::decision::Call;
+use crate::names::Participant;
+use crate::value::Json;
+
+/// What the run makes of the books.
+pub struct Regions {
+    /// By region.
+    pub legs: Vec<LegResult>,
+    /// Breaks opened, changed and cleared.
+    pub changes: Vec<BreakChange>,
+}
+
+/// A line that a book adds to its region's view and to the whole.
+pub struct Line<'a> {
+    pub region: &'a Participant,
+    pub body: &'a str,
+    pub break_name: Option<&'a str>,
+}
+
+/// Regions whose expected books are absent.
+pub fn lacking(run: &StartRun, day: &Day) -> Vec<Participant> {
+    day.policy.lacking_books(&run.books.iter().map(|book| &book.region).collect())
+}
+
+impl Regions {
+    pub fn of(run: &StartRun, day: &Day, outcomes: &[Outcome], call: &Call) -> Self {
+        let mut found = Self { legs: Vec::new(), changes: Vec::new() };
+        let books: BTreeMap<&Participant, &RunFile> = run.books.iter().map(|book| (&book.region, &book.file)).collect();
+        for (region, file) in books {
+            let book = RegionalBook::new(region.clone(), &file.file, &file.sha256, &file.parsed);
+            let mut leg = Leg::new(&book);
+            let mut places: BTreeMap<(LineKind, &str), &Place> = BTreeMap::new();
+            for outcome in outcomes.iter().filter(|outcome| regions_of(outcome).contains(region)) {
+                if let Some(compared) = book.compare(&outcome.unit, run.clearing_date) {
+                    let key = (outcome.unit.key.kind, outcome.unit.key.order_id.as_str());
+                    places.extend(outcome.place.as_ref().map(|place| (key, place)));
+                    leg.add(compared);
+                }
+            }
+            let is_resolved = |name: &str, compared: &Compared| {
+                day.breaks.get(name).is_some_and(|known| stays_resolved(known, compared))
+            };
+            let leg = leg.end(&run.channel, run.clearing_date, is_resolved);
+            let judge = Judge { run, day, region, call };
+            found.changes.extend(judge.breaks(&leg, &places));
+            found.legs.push(leg);
+        }
+        found
+    }
+
+    /// Lines of views, in their order.
+    pub fn lines(&self) -> impl Iterator<Item = Line<'_>> {
+        self.legs.iter().flat_map(|leg| {
+            let whole = std::iter::once((leg.whole.as_str(), None));
+            let units = leg.lines.iter().map(|line| {
+                let open = line.difference.and(line.break_name.as_deref());
+                (line.body.as_str(), open)
+            });
+            whole.chain(units).map(|(body, break_name)| Line { region: &leg.region, body, break_name })
+        })
+    }
+
+    /// What the run states of them.
+    pub fn stated(&self, run: &StartRun, day: &Day) -> Vec<RegionLeg> {
+        let file = |region: &Participant| run.books.iter().find(|book| book.region == *region).map(|book| &book.file);
+        let here = self.legs.iter().map(|leg| RegionLeg {
+            region: leg.region.clone(),
+            file: file(&leg.region).map(|file| file.file.clone()),
+            sha256: file(&leg.region).map(|file| file.sha256.clone()),
+            counts: leg.counts,
+        });
+        let absent = lacking(run, day).into_iter().map(|region| {
+            let counts = LegCounts::default();
+            RegionLeg { region, file: None, sha256: None, counts }
+        });
+        let mut legs: Vec<RegionLeg> = here.chain(absent).collect();
+        legs.sort_by(|a, b| a.region.cmp(&b.region));
+        legs
+    }
+}
+
+/// Whether people or policy have settled the very same difference.
+fn stays_resolved(known: &BreakRow, compared: &Compared) -> bool {
+    let settled = !known.is_open() && known.resolution != Some(Resolution::Cleared);
+    settled && Some(known.class) == compared.class && known.fields.0 == compared.fields
+}
+
+struct Judge<'a> {
+    run: &'a StartRun,
+    day: &'a Day,
+    region: &'a Participant,
+    call: &'a Call,
+}
+
+impl Judge<'_> {
+    /// The book's breaks as they should stand; those of the date that no line shows are over.
+    fn breaks(&self, leg: &LegResult, places: &BTreeMap<(LineKind, &str), &Place>) -> Vec<BreakChange> {
+        let mut changes = Vec::new();
+        let mut seen = BTreeSet::new();
+        for line in leg.lines.iter().filter(|line| line.difference.is_some()) {
+            let Some(name) = line.break_name.clone() else { continue };
+            // Two units of one order have one break, the first one's.
+            if seen.insert(name.clone()) {
+                let place = places.get(&(line.compared.kind, line.compared.order_id.as_str())).copied();
+                changes.extend(self.change(name, line, place));
+            }
+        }
+        let run = self.run.run_name(self.day);
+        let is_over = |b: &&BreakRow| {
+            b.category == BreakCategory::Difference
+                && b.is_open()
+                && b.clearing_date == self.run.clearing_date
+                && b.book_region.as_ref() == Some(self.region)
+                && !seen.contains(&b.break_name)
+        };
+        let over = self.day.breaks.values().map(AsRef::as_ref).filter(is_over);
+        let cleared = over.map(|b| breaks::clear(b, &run, self.call.now));
+        changes.extend(cleared.map(|row| BreakChange { row, take_back: Vec::new() }));
+        changes
+    }
+
+    fn change(&self, name: String, line: &LegLine, place: Option<&Place>) -> Option<BreakChange> {
+        let (run, compared, class) = (self.run.run_name(self.day), &line.compared, line.difference?);
+        let existing = self.day.breaks.get(&name).map(AsRef::as_ref);
+        let (date, now) = (self.run.clearing_date, self.call.now);
+        let before = existing.cloned().unwrap_or_else(|| breaks::open(name, class, &compared.subject, date, now));
+        let reopened = existing.is_some_and(|b| !b.is_open());
+        let paying = place.map(|p| p.book.region().clone());
+        let row = self.day.terms.judged(BreakRow {
+            class,
+            state: if reopened { BreakState::New } else { before.state },
+            resolution: if reopened { None } else { before.resolution },
+            resolved_at_us: None,
+            channel: Some(self.run.channel.clone()),
+            // Of what the region alone has nobody else knows.
+            region: paying.or_else(|| Some(self.region.clone())),
+            programme: place.map(|p| p.book.programme().to_owned()),
+            institution_region: place.and_then(|p| p.institution_region.clone()),
+            book_region: Some(self.region.clone()),
+            subject: compared.subject.clone(),
+            fields: Json(compared.fields.clone()),
+            rows: Json(compared.references.clone()),
+            rule: compared.result.to_string(),
+            cause: format!("{} {}", self.region, breaks::cause_of(&compared.fields)).trim_end().to_owned(),
+            amount_fen: compared.amount_fen(),
+            ..before
+        });
+        let row = match existing {
+            None => row,
+            Some(known) if *known == row => return None,
+            Some(_) if reopened => row.step(BreakStep::Reopened, &self.call.actor, now, &run),
+            Some(_) => unproposed(row.step(BreakStep::Changed, &self.call.actor, now, &run)),
+        };
+        let opened_by = row.opened_by.clone().or_else(|| Some(run.clone()));
+        Some(BreakChange { row: BreakRow { opened_by, seen_by: Some(run), ..row }, take_back: Vec::new() })
+    }
+}
