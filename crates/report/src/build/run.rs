@@ -1,6 +1,6 @@
 //! A reconciliation run: whether it closed, what differs, who signed.
 
-use jjj_domain::recon::{BreakRow, IdentityResult, LegCounts, RunRow, ViewRow};
+use jjj_domain::recon::{BreakRow, ExpectedFile, IdentityResult, LegCounts, RunRow, ViewRow};
 
 use super::Frame;
 use super::breaks::{by_age, by_class, detail};
@@ -116,7 +116,11 @@ fn identities(identities: &[IdentityResult], words: Words) -> Table {
 }
 
 fn files(run: &RunRow, words: Words) -> Table {
-    let columns = vec![Column::text("file", words.say("文件", "File")), Column::code("sha256", "SHA-256")];
+    let columns = vec![
+        Column::text("merchant_id", words.say("商户", "Merchant")),
+        Column::text("file", words.say("文件", "File")),
+        Column::code("sha256", "SHA-256"),
+    ];
     let mut table = Table::new("files", words.say("应到文件", "Files expected"), columns);
     let absent = |file: &Option<String>| match file {
         Some(file) => Cell::text(file),
@@ -125,7 +129,12 @@ fn files(run: &RunRow, words: Words) -> Table {
             Cell::State { code: "ABSENT".into(), title, tone: Tone::Bad }
         }
     };
-    table.rows = run.expected_files.0.iter().map(|f| vec![absent(&f.file), Cell::maybe(f.sha256.as_ref())]).collect();
+    let merchant = |id: &str| match id {
+        "" => Cell::text(words.say("全部", "any")),
+        id => Cell::text(id),
+    };
+    let row = |f: &ExpectedFile| vec![merchant(&f.merchant_id), absent(&f.file), Cell::maybe(f.sha256.as_ref())];
+    table.rows = run.expected_files.0.iter().map(row).collect();
     table
 }
 
