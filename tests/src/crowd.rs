@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jjj_cli::session::CallError;
+use jjj_token::Hash;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::clients::{Payer, Registrar, Totals, reconcile};
@@ -149,6 +150,22 @@ fn is_silence(error: &CallError) -> bool {
     matches!(error.reason.as_str(), "" | "GATEWAY_UNAVAILABLE" | "GATEWAY_STOPPING" | "GATEWAY_BUSY")
 }
 
+/// Waits until what was promised is told. Leaves get their numbers a moment after the commit on PostgreSQL;
+/// a minute is far more than that on any machine.
+async fn numbered(gateway: &Gateway, promised: &[Hash]) {
+    let began = Instant::now();
+    loop {
+        let mut told = BTreeSet::new();
+        for participant in FOLLOWED {
+            told.extend(all_events(&gateway.session(participant)).await.into_iter().map(|(_, leaf)| leaf));
+        }
+        if promised.iter().all(|leaf| told.contains(&leaf[..])) || began.elapsed() > Duration::from_secs(60) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
 /// What was promised to crowds stands: every acknowledged call once and with its first answer, the
 /// book agrees with what the clients know, receipts hold, and no subscriber missed an event.
 /// Stops the gateway and verifies the database; tells how many payments the reconciled day matched.
@@ -175,6 +192,7 @@ pub async fn check(site: &Site, gateway: Gateway, world: &World, crowds: Vec<Cro
 
     // No event was missed behind a cursor, none came twice, and every promised leaf was told.
     let mut told = BTreeSet::new();
+    numbered(&gateway, &promised).await;
     for (i, subscriber) in everybody.subscribers.iter_mut().enumerate() {
         let participant = FOLLOWED[i % FOLLOWED.len()];
         let session = gateway.session(participant);

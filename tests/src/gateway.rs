@@ -41,7 +41,8 @@ fn build() -> PathBuf {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         let is_ours = ["CARGO_HOME", "CARGO_TARGET_DIR", "CARGO_INCREMENTAL", "CARGO_TERM_COLOR"];
-        if text.starts_with("CARGO_") && !is_ours.contains(&&*text) && !text.starts_with("CARGO_BUILD") {
+        let is_of_builds = text.starts_with("CARGO_BUILD") || text.starts_with("CARGO_PROFILE_");
+        if text.starts_with("CARGO_") && !is_ours.contains(&&*text) && !is_of_builds {
             cargo.env_remove(&name);
         }
     }

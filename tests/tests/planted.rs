@@ -208,7 +208,7 @@ async fn what_is_planted_is_found(db: TestDatabase) {
     for n in 0..elders {
         // Every case, then as drawn.
         let case = if n < CASES { n } else { draw.usize(..CASES) };
-        day.plant(case, n * 2, &format!("PLANTED{n:05}"), 1_000 + draw.i64(..9_000)).await;
+        day.plant(case, n * 2, &format!("PLANTED{n:05}"), 1_000 + draw.i64(0..9_000)).await;
     }
     let start = |allow: bool| json!({"channel": world::UNIONPAY, "clearing_date": world.yesterday, "allow_missing_files": allow});
     let run = done(&systems.chen, "ReconciliationService/StartRun", start(true)).await;

@@ -9,13 +9,13 @@ use jjj_domain::key;
 use jjj_domain::names::Participant;
 use jjj_domain::row::{Row, StoredFault};
 use jjj_domain::time::Timestamp;
-use jjj_domain::value::Value;
+use jjj_domain::value::{ColumnType, Value};
 
 use crate::Result;
 use crate::dialect::{Dialect, Shape, column_names, types_of};
 use crate::error::StoreError;
 use crate::log_tables::{CheckpointRow, DeliveryRow, FrontierRow, NodeRow, OrderRow, PendingRow};
-use crate::session::Args;
+use crate::session::{Args, Session};
 use crate::store::Store;
 use crate::write::WriteTx;
 
@@ -23,6 +23,7 @@ use crate::write::WriteTx;
 const FENCE: &str = "SELECT CAST(pg_try_advisory_xact_lock(30087452421058407) AS INTEGER)::bigint";
 const PENDING: &str = "SELECT pending_id FROM leaf_pending ORDER BY pending_id LIMIT 1";
 const TAKE: &str = "SELECT pending_id, leaf_id, leaf_hash, audience FROM leaf_pending ORDER BY pending_id LIMIT $1";
+const WAITING: &str = "SELECT MIN(pending_id), MAX(pending_id) FROM leaf_pending";
 const LAST_INDEX: &str = "SELECT MAX(leaf_index) FROM leaf_order";
 const UNSEALED: &str = "SELECT tree_size FROM log_frontier \
      WHERE tree_size > COALESCE((SELECT MAX(tree_size) FROM checkpoints), 0)";
@@ -117,6 +118,18 @@ impl Store {
         tx.insert(std::slice::from_ref(&checkpoint), Shape::Insert).await?;
         tx.commit().await?;
         Ok(Some(checkpoint))
+    }
+}
+
+impl Session {
+    /// First and last of the committed leaves that wait for their numbers, each by a number of their own
+    /// that only grows; `None` when none waits.
+    pub async fn waiting(&mut self) -> Result<Option<(i64, i64)>> {
+        let rows = self.fetch(WAITING.into(), Args::Values(&[]), &[ColumnType::Int, ColumnType::Int]).await?;
+        Ok(match rows.first().map(Vec::as_slice) {
+            Some([Value::Int(first), Value::Int(last)]) => Some((*first, *last)),
+            _ => None,
+        })
     }
 }
 

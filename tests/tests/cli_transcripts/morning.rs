@@ -136,8 +136,25 @@ async fn a_morning() {
     morning.types(&["recon", "sign", &run, "--as", SUN]);
     morning.types(&["recon", "sign", &run, "--as", MA]);
     morning.types(&["recon", "status", "--channel", UNIONPAY, "--days", "1"]);
+    morning.says("## The settlement\n\nWhat is each institution to be paid for the date?");
+    morning.types(&["settle", "prepare", UNIONPAY, &date]);
+    morning.types(&["settle", "statements", "--filter", r#"state = "OPEN""#]);
+    morning.says(
+        "The channel pays, and reports it with the statement's end-to-end id (its system does; here it is typed).",
+    );
+    let open = json!({"filter": r#"state = "OPEN""#});
+    let open = done(&systems.unionpay, "SettlementService/ListSettlementStatements", open).await;
+    let statements = open["statements"].as_array().expect("statements");
+    let due = statements.iter().find(|s| s["institution"] != "").expect("the institution's");
+    let text = |field: &str| due[field].as_str().expect(field).to_owned();
+    let today = Timestamp(systems.unionpay.client.now_us()).date().to_string();
+    let (net, id) = (text("net_fen"), text("end_to_end_id"));
+    let paid =
+        morning.types(&["settle", "pay", "PAYOUT1", &net, "--on", &today, "--end-to-end-id", &id, "--as", UNIONPAY]);
+    assert!(paid.contains("MATCHED"), "{paid}");
+    morning.types(&["settle", "statements", "--filter", r#"state = "SETTLED""#]);
     morning.says("## The report");
-    let report = morning.types(&["recon", "report", &run, "--lang", "en"]);
+    let report = morning.types(&["report", "run", &run, "--lang", "en"]);
     assert!(report.contains(&run), "{report}");
 
     let text = steady_document(&morning.text);

@@ -476,6 +476,7 @@ pub fn synthetic(spec: &'static TableSpec, version: i64) -> Vec<Value> {
         "elders/01939d0c-5a00-7000-8000-000000000001",
         "110000/care_subsidy:bank::",
         "{\"rows\":0,\"matched\":0,\"broken\":0,\"rejected\":0,\"debit_fen\":0,\"credit_fen\":0}",
+        "{\"fallbacks\":[],\"fee\":null,\"in_grace\":true,\"tolerances\":[]}",
     ];
     let mut tries = vec![0usize; spec.columns.len()];
     loop {

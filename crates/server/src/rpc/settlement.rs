@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use jjj_domain::key;
 use jjj_domain::ledger::{Account, AccountKind, AccountRow, Book};
@@ -148,6 +149,7 @@ impl SettlementService for SettlementApi {
 impl SettlementApi {
     /// What a cycle goes by beside the balances: the journal since the last one, read at one moment.
     async fn prepare(&self, channel: Participant, date: Date) -> Result<PrepareSettlement, Status> {
+        self.journal_numbered().await?;
         let mut session = self.0.store.read_at_once().await.map_err(failed)?;
         let last: Option<CycleRow> = session.get(key![channel.clone()]).await.map_err(failed)?;
         let mut command = empty(channel, date);
@@ -163,6 +165,26 @@ impl SettlementApi {
         let funded = session.settlement_funders(&command.channel, from, date).await.map_err(failed)?;
         command.funders = funders(funded, &command.channel);
         Ok(command)
+    }
+}
+
+impl SettlementApi {
+    /// Returns once what was committed before the call has its numbers (on PostgreSQL a moment after), for a
+    /// cycle takes in the journal up to a number. After a while it goes on all the same: the rules then refuse
+    /// with BOOKS_MOVED.
+    async fn journal_numbered(&self) -> Result<(), Status> {
+        const PATIENCE: Duration = Duration::from_secs(5);
+        const LOOK: Duration = Duration::from_millis(20);
+        let mut session = self.0.store.read().await.map_err(failed)?;
+        let Some((_, last)) = session.waiting().await.map_err(failed)? else { return Ok(()) };
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            match session.waiting().await.map_err(failed)? {
+                Some((first, _)) if first <= last => tokio::time::sleep(LOOK).await,
+                _ => break,
+            }
+        }
+        Ok(())
     }
 }
 

@@ -12,7 +12,7 @@ use jjj_wire::pb;
 use crate::formats::{breaks, camt, deliver, run, statement};
 use crate::harness::{World, ask};
 use crate::scene::{Payments, decide, file, id, orders, past_date, upload};
-use crate::settlement::{payout, prepared, statements};
+use crate::settlement::{payout, statements};
 
 both_databases!(a_statement_proves_balance_and_payouts,);
 
@@ -74,7 +74,8 @@ async fn a_statement_proves_balance_and_payouts(database: TestDatabase) {
         channel: "channels/unionpay".into(),
         clearing_date: date.to_string(),
     };
-    prepared(&world, &prepare).await;
+    let path = "/jjj.gateway.v1.SettlementService/PrepareSettlement";
+    ask::<pb::PrepareSettlementResponse>(&world, &world.hebei_admin, path, &prepare).await.unwrap();
     let due = statements(&world, r#"state = "OPEN""#).await;
     let of_institution = due.iter().find(|s| !s.institution.is_empty()).unwrap();
     let fee = due.iter().find(|s| s.institution.is_empty()).unwrap();

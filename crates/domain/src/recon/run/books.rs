@@ -4,9 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::StartRun;
+use super::super::booking::LedgerRow;
 use super::judge::Outcome;
 use super::load::{Day, Gather};
+use super::{RunFile, StartRun};
 use crate::care::bill::{BillLineRow, FeeType};
 use crate::close::{CloseRow, Trial, trial};
 use crate::decision::Call;
@@ -178,13 +179,25 @@ impl Books<'_> {
             if !posts {
                 continue;
             }
-            let rows: Vec<String> = outcome.unit.money_lines().map(|line| line.reference()).collect();
+            let mut rows: Vec<String> = outcome.unit.money_lines().map(|line| line.reference()).collect();
+            if rows.is_empty() {
+                // What a corrected file no longer says is taken back on the row of the file that it replaces.
+                rows.extend(outcome.rows.iter().filter_map(|row| self.replaced(row)).map(str::to_owned));
+            }
             if rows.is_empty() {
                 off.push((outcome.unit.key.text(), 0));
             }
             off.extend(rows.into_iter().filter_map(|row| (!seen.insert(row.clone())).then_some((row, 0))));
         }
         result(8, None, off)
+    }
+
+    /// The file row that matched a ledger row before, when a file of this run replaces that file.
+    fn replaced<'r>(&self, row: &'r LedgerRow) -> Option<&'r str> {
+        let matched_by = row.matched_by()?;
+        let (file, _) = matched_by.split_once('#')?;
+        let supersedes = |new: &RunFile| new.supersedes.iter().any(|old| old == file);
+        self.run.files.iter().any(supersedes).then_some(matched_by)
     }
 
     /// 9: the month closed last is as it was closed.
