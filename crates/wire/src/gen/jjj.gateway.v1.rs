@@ -13800,7 +13800,7 @@ pub struct Entry {
     /// Amount, fen, from 1.
     #[prost(int64, tag = "7")]
     pub amount_fen: i64,
-    /// Clearing date, YYYY-MM-DD; may be empty.
+    /// Clearing date, of a payout or other money at a bank the day it moved, YYYY-MM-DD; may be empty.
     #[prost(string, tag = "8")]
     pub clearing_date: ::prost::alloc::string::String,
     /// Booking month, YYYY-MM.
@@ -30967,7 +30967,7 @@ pub struct MatchPayoutResponse {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListPayoutsRequest {
     /// Filter, see paging.proto. Fields: channel, region, institution, paid_on, state, rule,
-    /// end_to_end_id, reference. Default: everything the caller may see.
+    /// end_to_end_id, reference, proof, proven_on. Default: everything the caller may see.
     #[prost(string, tag = "1")]
     pub filter: ::prost::alloc::string::String,
     /// Most items wanted, 0 to 1,000; 0 means 50. FIELD_OUT_OF_RANGE beyond.
