@@ -676,6 +676,16 @@ CREATE TABLE general_ledger (
     PRIMARY KEY (book, booking_month, entry, debit, credit)
 );
 
+-- What moved an account of money on a day, posted layer, running: `sum + delta`, last before commit.
+CREATE TABLE cash_days (
+    account TEXT COLLATE "C" NOT NULL,
+    moved_on TEXT COLLATE "C" NOT NULL,
+    region TEXT COLLATE "C" NOT NULL,
+    posted_fen BIGINT NOT NULL,
+    transfers BIGINT NOT NULL,
+    PRIMARY KEY (account, moved_on)
+);
+
 -- Settlement files as they arrived, encrypted under a key per file.
 CREATE TABLE files (
     file TEXT COLLATE "C" NOT NULL,
@@ -976,11 +986,22 @@ CREATE TABLE payouts (
     statements TEXT COLLATE "C" NOT NULL,
     region TEXT COLLATE "C",
     break_name TEXT COLLATE "C",
+    proof TEXT COLLATE "C" NOT NULL CHECK (proof IN ('NOT_EXPECTED', 'AWAITED', 'PROVEN')),
+    proof_rule TEXT COLLATE "C" CHECK (proof_rule IN ('END_TO_END_ID', 'STATEMENT_IDS', 'AMOUNT_AND_DATE', 'BULK')),
+    proof_file TEXT COLLATE "C",
+    bank_entries TEXT COLLATE "C" NOT NULL,
+    proven_on TEXT COLLATE "C",
     recorded_at_us BIGINT NOT NULL,
     version BIGINT NOT NULL,
     PRIMARY KEY (payout),
     UNIQUE (channel, reference)
 );
+-- Loaded and listed by channel and proof, in the order of the key.
+CREATE INDEX payouts_by_channel_proof ON payouts (channel, proof, payout);
+-- Loaded and listed by proof_file, in the order of the key.
+CREATE INDEX payouts_by_proof_file ON payouts (proof_file, payout);
+-- Loaded and listed by channel and proven_on, in the order of the key.
+CREATE INDEX payouts_by_channel_proven_on ON payouts (channel, proven_on, payout);
 
 -- Month closes of a book, with the trial balance as it was closed.
 CREATE TABLE month_closes (

@@ -677,6 +677,16 @@ CREATE TABLE general_ledger (
     PRIMARY KEY (book, booking_month, entry, debit, credit)
 ) STRICT, WITHOUT ROWID;
 
+-- What moved an account of money on a day, posted layer, running: `sum + delta`, last before commit.
+CREATE TABLE cash_days (
+    account TEXT NOT NULL,
+    moved_on TEXT NOT NULL,
+    region TEXT NOT NULL,
+    posted_fen INTEGER NOT NULL,
+    transfers INTEGER NOT NULL,
+    PRIMARY KEY (account, moved_on)
+) STRICT, WITHOUT ROWID;
+
 -- Settlement files as they arrived, encrypted under a key per file.
 CREATE TABLE files (
     file TEXT NOT NULL,
@@ -983,11 +993,22 @@ CREATE TABLE payouts (
     statements TEXT NOT NULL,
     region TEXT,
     break_name TEXT,
+    proof TEXT NOT NULL CHECK (proof IN ('NOT_EXPECTED', 'AWAITED', 'PROVEN')),
+    proof_rule TEXT CHECK (proof_rule IN ('END_TO_END_ID', 'STATEMENT_IDS', 'AMOUNT_AND_DATE', 'BULK')),
+    proof_file TEXT,
+    bank_entries TEXT NOT NULL,
+    proven_on TEXT,
     recorded_at_us INTEGER NOT NULL,
     version INTEGER NOT NULL,
     PRIMARY KEY (payout),
     UNIQUE (channel, reference)
 ) STRICT, WITHOUT ROWID;
+-- Loaded and listed by channel and proof, in the order of the key.
+CREATE INDEX payouts_by_channel_proof ON payouts (channel, proof, payout);
+-- Loaded and listed by proof_file, in the order of the key.
+CREATE INDEX payouts_by_proof_file ON payouts (proof_file, payout);
+-- Loaded and listed by channel and proven_on, in the order of the key.
+CREATE INDEX payouts_by_channel_proven_on ON payouts (channel, proven_on, payout);
 
 -- Month closes of a book, with the trial balance as it was closed.
 CREATE TABLE month_closes (

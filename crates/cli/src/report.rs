@@ -93,6 +93,25 @@ enum What {
         /// YYYY-MM.
         month: String,
     },
+    /// Settlement statements, by channel and day, institution and funder; without dates what is not settled yet.
+    Settlement {
+        /// Of one channel, `channels/unionpay`.
+        #[arg(long, default_value = "")]
+        channel: String,
+        /// First clearing date that a statement may end on, YYYY-MM-DD.
+        #[arg(long, default_value = "")]
+        from: String,
+        /// Last clearing date.
+        #[arg(long, default_value = "")]
+        to: String,
+    },
+    /// Vouchers of a book's month; final once it is closed.
+    Vouchers {
+        /// `110000/care_subsidy`.
+        book: String,
+        /// YYYY-MM.
+        month: String,
+    },
 }
 
 impl What {
@@ -107,6 +126,12 @@ impl What {
                 json!({"kind": "REPORT_KIND_TRIAL_BALANCE", "book": book, "month": month})
             }
             Self::Month { month } => json!({"kind": "REPORT_KIND_MONTH", "month": month}),
+            Self::Settlement { channel, from, to } => {
+                json!({"kind": "REPORT_KIND_SETTLEMENT", "channel": channel, "from_date": from, "to_date": to})
+            }
+            Self::Vouchers { book, month } => {
+                json!({"kind": "REPORT_KIND_VOUCHERS", "book": book, "month": month})
+            }
         }
     }
 }

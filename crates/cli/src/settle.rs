@@ -98,7 +98,8 @@ const STATEMENT_CSV: &[&str] = &[
     "paid_fen",
     "payout",
 ];
-const PAYOUT: &[&str] = &["name", "reference", "amount_fen", "paid_on", "state", "rule", "reconciliation_break"];
+const PAYOUT: &[&str] =
+    &["name", "reference", "amount_fen", "paid_on", "state", "rule", "proof", "reconciliation_break"];
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let session = args.connect.session()?;

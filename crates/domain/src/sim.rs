@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::close;
 use crate::decision::{Call, Command, Decision};
-use crate::ledger::{Account, AccountRow, GeneralLedgerRow, Layer, TransferRow};
+use crate::ledger::{Account, AccountRow, CashDayRow, GeneralLedgerRow, Layer, TransferRow};
 use crate::names::{Actor, Participant};
 use crate::policy;
 use crate::rejection::Rejection;
@@ -120,6 +120,15 @@ impl Sim {
                 let (amount_fen, transfers) = known.map_or((0, 0), |row| (row.amount_fen, row.transfers));
                 self.given(&GeneralLedgerRow {
                     amount_fen: amount_fen + more.amount_fen,
+                    transfers: transfers + more.transfers,
+                    ..more
+                });
+            }
+            for more in CashDayRow::sums(&leaf.transfers) {
+                let known: Option<CashDayRow> = self.get(crate::key![more.account.clone(), more.moved_on]);
+                let (posted_fen, transfers) = known.map_or((0, 0), |row| (row.posted_fen, row.transfers));
+                self.given(&CashDayRow {
+                    posted_fen: posted_fen + more.posted_fen,
                     transfers: transfers + more.transfers,
                     ..more
                 });

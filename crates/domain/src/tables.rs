@@ -43,6 +43,7 @@ pub fn all() -> Vec<&'static TableSpec> {
         ledger::AccountRow::spec(),
         ledger::TransferRow::spec(),
         ledger::GeneralLedgerRow::spec(),
+        ledger::CashDayRow::spec(),
         recon::FileRow::spec(),
         recon::bank::BankStatementRow::spec(),
         recon::bank::BankEntryRow::spec(),

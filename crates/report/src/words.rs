@@ -4,6 +4,7 @@ use jjj_domain::id::DivisionCode;
 use jjj_domain::ledger::AccountKind;
 use jjj_domain::recon::report::{AgeBucket, Language, class_title};
 use jjj_domain::recon::{BreakCategory, BreakClass, BreakState, Resolution, RunState, ViewState};
+use jjj_domain::settlement::StatementState;
 
 use crate::model::{Cell, Tone};
 
@@ -38,6 +39,16 @@ impl Words {
             ViewState::Agreed => (("已签", "Agreed"), Tone::Good),
             ViewState::Disputed => (("有异议", "Disputed"), Tone::Bad),
             ViewState::Unsigned => (("逾期未签", "Unsigned"), Tone::Warn),
+        };
+        self.state(state.as_str(), said, tone)
+    }
+
+    pub fn statement_state(self, state: StatementState) -> Cell {
+        let (said, tone) = match state {
+            StatementState::Open => (("待付", "Open"), Tone::Warn),
+            StatementState::Settled => (("已结", "Settled"), Tone::Good),
+            StatementState::Carried => (("结转", "Carried"), Tone::Plain),
+            StatementState::Taken => (("已转下期", "Taken"), Tone::Plain),
         };
         self.state(state.as_str(), said, tone)
     }

@@ -1,7 +1,12 @@
 //! One report in every rendering, read as its users would.
 
+use jjj_domain::close::{CloseRow, CloseState, Voucher, VoucherLine};
+use jjj_domain::ledger::EntryKind;
 use jjj_domain::recon::report::Language;
 use jjj_domain::recon::summary::{BreakSums, FunderSums, GrantSums, InstitutionSums, MonthSums, PaymentSums};
+use jjj_domain::settlement::{FunderShare, StatementRow, StatementState};
+use jjj_domain::time::{Date, Timestamp};
+use jjj_domain::value::Json;
 use jjj_report::build::{self, Frame};
 use jjj_report::{Cell, Column, Report, Table, render};
 
@@ -127,4 +132,131 @@ fn an_empty_month_is_a_report_too() {
     assert!(render::text(&empty).contains("按机构 (0)"));
     assert!(render::html(&empty).contains("无"));
     assert!(!render::xlsx(&empty).is_empty());
+}
+
+fn statement(
+    institution: Option<&str>,
+    clearing_date: &str,
+    gross_fen: i64,
+    fees_fen: i64,
+    open: bool,
+) -> StatementRow {
+    let payee = institution.map_or("fee", |name| name.trim_start_matches("institutions/"));
+    let net_fen = if institution.is_some() { gross_fen - fees_fen } else { gross_fen };
+    StatementRow {
+        statement: format!(
+            "settlementStatements/unionpay-{}-110000-care_subsidy-{payee}",
+            clearing_date.replace('-', "")
+        ),
+        channel: "channels/unionpay".parse().unwrap(),
+        region: "regions/110000".parse().unwrap(),
+        programme: "care_subsidy".into(),
+        account: "110000/care_subsidy:payable:A:unionpay".parse().unwrap(),
+        institution: institution.map(str::to_owned),
+        institution_region: None,
+        from_date: clearing_date.parse().unwrap(),
+        clearing_date: clearing_date.parse().unwrap(),
+        gross_fen,
+        refunds_fen: 0,
+        fees_fen,
+        adjustments_fen: 0,
+        brought_forward_fen: 0,
+        withheld_fen: 0,
+        net_fen,
+        funders: Json(match institution {
+            Some(_) => {
+                vec![FunderShare { division: "110108".into(), payments: 2, gross_fen, refunds: 0, refunds_fen: 0 }]
+            }
+            None => vec![],
+        }),
+        settlement_account: None,
+        account_last4: "0017".into(),
+        end_to_end_id: "e2e".into(),
+        due_on: clearing_date.parse::<Date>().unwrap().plus_days(1),
+        state: if open { StatementState::Open } else { StatementState::Settled },
+        paid_fen: if open { 0 } else { net_fen },
+        payout: (!open).then(|| "payouts/1".to_owned()),
+        recorded_at_us: Timestamp(0),
+        version: 1,
+    }
+}
+
+#[test]
+fn settlement_statements() {
+    let (a, b) = ("institutions/91131082MA00000001", "institutions/91131082MA00000002");
+    let rows = [
+        statement(Some(a), "2026-11-18", 60_000, 120, false),
+        statement(Some(b), "2026-11-18", 30_000, 60, true),
+        statement(None, "2026-11-18", 180, 0, false),
+        statement(Some(a), "2026-11-19", 10_000, 20, true),
+    ];
+    let names = [(a.to_owned(), "颐养院".to_owned())].into();
+    let report = |language| build::settlement(&rows, &names, "channels/unionpay", frame(language));
+    insta::assert_snapshot!("settlement_zh.txt", render::text(&report(Language::Zh)));
+    insta::assert_snapshot!("settlement_en.txt", render::text(&report(Language::En)));
+    let json = render::json(&report(Language::En));
+    assert_eq!(json["facts"]["open_fen"], 30_000 - 60 + 10_000 - 20);
+    assert_eq!(json["tables"]["cycles"]["rows"].as_array().unwrap().len(), 2);
+    let of_a = &json["tables"]["institutions"]["rows"][0];
+    assert_eq!(
+        (&of_a["display_name"], &of_a["statements"], &of_a["gross_fen"]),
+        (&"颐养院".into(), &2.into(), &70_000.into())
+    );
+    assert_eq!(json["tables"]["funders"]["rows"][0]["gross_fen"], 100_000);
+    for language in [Language::Zh, Language::En] {
+        assert!(render::html(&report(language)).contains("颐养院"));
+        assert!(render::xlsx(&report(language)).starts_with(b"PK"));
+    }
+}
+
+#[test]
+fn vouchers_of_a_month() {
+    let line = |code: &str, zh: &str, en: &str, debit_fen, credit_fen| VoucherLine {
+        account_code: code.into(),
+        account_zh: zh.into(),
+        account_en: en.into(),
+        detail: "unionpay".into(),
+        debit_fen,
+        credit_fen,
+    };
+    let vouchers = [Voucher {
+        number: 1,
+        date: "2026-11-30".parse().unwrap(),
+        entry: EntryKind::ChannelFunded,
+        summary_zh: "拨付渠道备付金".into(),
+        summary_en: "channel funded".into(),
+        lines: vec![
+            line("1021", "其他货币资金", "Prefund", 1_234_567, 0),
+            line("1002", "银行存款", "Bank", 0, 1_234_567),
+        ],
+        attachments: 3,
+    }];
+    let (book, month) = ("110000/care_subsidy".parse().unwrap(), "2026-11".parse().unwrap());
+    let close = CloseRow {
+        book,
+        month,
+        region: "regions/110000".parse().unwrap(),
+        state: CloseState::Closed,
+        trial: Json(vec![]),
+        transfers: 3,
+        placed_fen: Json(Default::default()),
+        proposed_by: "regions/110000/admins/chen".parse().unwrap(),
+        proposal_reason: "月结".into(),
+        decided_by: Some("regions/110000/admins/liu".parse().unwrap()),
+        decision_reason: None,
+        recorded_at_us: Timestamp(0),
+        version: 2,
+    };
+    let report = |language, close| {
+        render::text(&build::vouchers(
+            &"110000/care_subsidy".parse().unwrap(),
+            month,
+            &vouchers,
+            close,
+            frame(language),
+        ))
+    };
+    insta::assert_snapshot!("vouchers_zh.txt", report(Language::Zh, Some(&close)));
+    insta::assert_snapshot!("vouchers_en.txt", report(Language::En, Some(&close)));
+    assert!(report(Language::Zh, None).contains("未月结，非最终"));
 }

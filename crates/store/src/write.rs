@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jjj_domain::decision::{Erasure, Topic, Write};
-use jjj_domain::ledger::{Account, AccountRow, GeneralLedgerRow, Layer, TransferRow};
+use jjj_domain::ledger::{Account, AccountRow, CashDayRow, GeneralLedgerRow, Layer, TransferRow};
 use jjj_domain::names::{Participant, RequestId};
 use jjj_domain::row::{ColumnSet, Row, TableKind, TableSpec};
 use jjj_domain::snapshot::{Absent, Changed, Load, Snapshot};
@@ -257,11 +257,12 @@ impl WriteTx {
         }
     }
 
-    /// Adds the transfers to the accounts' balances and the general ledger: the last rows that a transaction takes, in one order.
+    /// Adds the transfers to the accounts' balances, the general ledger and the days of money: the last rows that a transaction takes, in one order.
     pub async fn write_balances(&mut self, transfers: &[TransferRow]) -> Result<()> {
         self.insert(&balance_changes(transfers), Shape::Add { sums: &["posted_fen", "held_fen"] }).await?;
         let sums = GeneralLedgerRow::sums(transfers);
-        self.insert(&sums, Shape::Add { sums: &["amount_fen", "transfers"] }).await
+        self.insert(&sums, Shape::Add { sums: &["amount_fen", "transfers"] }).await?;
+        self.insert(&CashDayRow::sums(transfers), Shape::Add { sums: &["posted_fen", "transfers"] }).await
     }
 
     /// Writes rows of a table that no leaf commits to (uploads, chunks), replacing equal keys.

@@ -106,6 +106,10 @@ impl From<&PayoutRow> for pb::Payout {
             reconciliation_break: or_empty(&row.break_name),
             version: row.version,
             recorded_time_us: row.recorded_at_us.0,
+            proof: enum_value::<pb::PayoutProofState>(row.proof.as_str()),
+            proof_rule: row.proof_rule.map_or(0, |rule| enum_value::<pb::ProofRule>(rule.as_str())),
+            bank_entries: row.bank_entries.0.clone(),
+            proven_on: or_empty(&row.proven_on),
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::decision::Call;
 use crate::key;
 use crate::ledger::{Account, AccountKind, AccountRow, Book, GeneralLedgerRow};
 use crate::names::Participant;
-use crate::policy::AccountingPolicy;
+use crate::policy::{self, AccountingPolicy, ChannelPolicy, PolicyKind, PolicyRow};
 use crate::recon::run::Gather;
 use crate::recon::{BreakRow, BreakState, RunRow, RunState, ViewRow, ViewState};
 use crate::rejection::Reason;
@@ -135,9 +135,10 @@ impl Check<'_> {
     }
 
     fn breaks(&self, channels: &BTreeSet<Participant>) -> Result<(), Stop> {
+        let stating = self.stating()?;
         let mut gather = Gather::default();
         let mut open = Vec::new();
-        for channel in channels {
+        for channel in channels.union(&stating) {
             for state in [BreakState::New, BreakState::Assigned, BreakState::Proposed] {
                 let of_state = key![state, channel.clone()];
                 open.extend(gather.all(self.snapshot.list::<BreakRow>(&["state", "channel"], of_state))?);
@@ -157,6 +158,23 @@ impl Check<'_> {
             Some(row) => self.unmet(CloseCondition::NoOpenBreak, &row.break_name),
             None => Ok(()),
         }
+    }
+
+    /// Channels that deliver statements of the book's bank accounts.
+    fn stating(&self) -> Result<BTreeSet<Participant>, Stop> {
+        let policies = self.snapshot.list::<PolicyRow>(&["kind"], key![PolicyKind::Channel])?;
+        let codes: BTreeSet<&str> = policies.iter().map(|row| row.scope.as_str()).collect();
+        let mut gather = Gather::default();
+        let mut stating = BTreeSet::new();
+        for code in codes {
+            let terms = policy::find::<ChannelPolicy>(self.snapshot, code, self.month.last_day());
+            let terms = gather.ask(terms)?.flatten();
+            if terms.is_some_and(|terms| terms.bank_accounts.iter().any(|bank| bank.books.contains(self.book))) {
+                stating.extend(format!("channels/{code}").parse::<Participant>().ok());
+            }
+        }
+        gather.end()?;
+        Ok(stating)
     }
 
     fn statements(&self, channels: &BTreeSet<Participant>) -> Result<(), Stop> {

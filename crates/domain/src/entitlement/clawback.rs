@@ -81,7 +81,7 @@ impl Command for ReportClawbackReturn {
         let leaf = decision.leaf("grant.clawed_back", &self.grant, row.version);
         leaf.put(&row).tell(&row.region).tell(&row.channel);
         leaf.book(Transfer::posted(returned, entitlement, cost.clone(), self.returned_fen, month));
-        leaf.book(Transfer::posted(returned, bank, prefund, self.returned_fen, month));
+        leaf.book(Transfer::posted(returned, bank, prefund, self.returned_fen, month).on(call.now.date()));
         leaf.book(Transfer::posted(spent, Account::receivable(&book, elder), cost, owed, month));
         let debit = Debit {
             account: Account::entitlement(&book, elder, &row.channel),
@@ -127,7 +127,8 @@ impl Command for RecordRecovery {
         guard::range("amount_fen", self.amount_fen, 1, owed?.map_or(0, |row| row.posted_fen))?;
         let bank = Account::bank(&book);
         let transfer =
-            Transfer::posted(EntryKind::Recovered, bank, receivable.clone(), self.amount_fen, call.now.month());
+            Transfer::posted(EntryKind::Recovered, bank, receivable.clone(), self.amount_fen, call.now.month())
+                .on(event.occurred_on);
         let mut decision = Decision::new(call);
         let leaf = decision.leaf("receivable.recovered", &event.event, 1);
         leaf.put(&event).tell(call.participant()).book(transfer);

@@ -41,7 +41,8 @@ impl Command for AllotBudget {
         let event = event.row(snapshot, call, &funder)?;
         let (bank, appropriation) = (Account::bank(&book), Account::appropriation(&book, &funder, self.year));
         let entry = EntryKind::BudgetAllotted;
-        let transfer = Transfer::posted(entry, bank, appropriation, self.amount_fen, call.now.month());
+        let transfer =
+            Transfer::posted(entry, bank, appropriation, self.amount_fen, call.now.month()).on(event.occurred_on);
         let mut decision = Decision::new(call);
         decision.leaf("budget.allotted", &event.event, 1).put(&event).tell(call.participant()).book(transfer);
         Ok(decision)
@@ -76,7 +77,8 @@ impl Command for FundChannel {
         }
         event.channel = Some(self.channel.clone());
         let (prefund, bank) = (Account::prefund(&book, &self.channel), Account::bank(&book));
-        let transfer = Transfer::posted(EntryKind::ChannelFunded, prefund, bank, self.amount_fen, call.now.month());
+        let transfer = Transfer::posted(EntryKind::ChannelFunded, prefund, bank, self.amount_fen, call.now.month())
+            .on(event.occurred_on);
         let mut decision = Decision::new(call);
         let leaf = decision.leaf("channel.funded", &event.event, 1);
         leaf.put(&event).tell(call.participant()).tell(&self.channel).book(transfer);

@@ -75,6 +75,7 @@ pub struct Transfer {
     pub credit: Account,
     /// Not negative; zero books nothing.
     pub amount_fen: i64,
+    /// Of money at a bank, the day it moved.
     pub clearing_date: Option<Date>,
     pub booking_month: Month,
     /// `{leaf id}#{line}` of the transfer that this one corrects or reverses.

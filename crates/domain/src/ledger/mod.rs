@@ -5,9 +5,11 @@
 //! transfers of one leaf.
 
 mod account;
+mod cash;
 mod entry;
 mod general;
 
 pub use account::{Account, AccountKind, AccountRow, Book, Side};
+pub use cash::CashDayRow;
 pub use entry::{EntryKind, Layer, Transfer, TransferRow};
 pub use general::{GeneralLedgerRow, Turnover};

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
-use super::{PolicyBody, PolicyKind, SchedulePolicy};
+use super::{BankAccount, PayoutProof, PolicyBody, PolicyKind, SchedulePolicy};
 use crate::care::bill::FeeType;
 use crate::care::contract::ContractEvidence;
 use crate::guard::MAX_PROGRAMME_FEN;
@@ -311,6 +311,12 @@ pub struct ChannelPolicy {
     /// that differs is a break.
     #[serde(default)]
     pub match_tolerances: Vec<Tolerance>,
+    /// The bank accounts of which it delivers statements; what it states of others is compared with nothing.
+    #[serde(default)]
+    pub bank_accounts: Vec<BankAccount>,
+    /// When bank statements are to show its payouts; absent: none is expected to.
+    #[serde(default)]
+    pub payout_proof: Option<PayoutProof>,
 }
 
 const fn one() -> i64 {
@@ -499,6 +505,13 @@ impl PolicyBody for ChannelPolicy {
             }
         }
         self.match_tolerances.iter().try_for_each(Tolerance::check)?;
+        for (at, bank) in self.bank_accounts.iter().enumerate() {
+            bank.check()?;
+            if self.bank_accounts[..at].iter().any(|other| other.account == bank.account) {
+                return Err(format!("bank_accounts: {} stands twice", bank.account));
+            }
+        }
+        self.payout_proof.iter().try_for_each(PayoutProof::check)?;
         let Some(fee) = &self.agreed_fee else { return Ok(()) };
         within("basis_points", fee.basis_points, 0..=10_000)?;
         within("min_fen", fee.min_fen, MONEY_FEN)?;

@@ -2,12 +2,14 @@
 //! changes without a release. Defaults from DOMAIN.md ship in `defaults.json`.
 
 mod accounting;
+mod bank;
 mod body;
 mod breaks;
 mod calendar;
 mod schedule;
 
 pub use accounting::{AccountTitle, AccountingPolicy};
+pub use bank::{BankAccount, PayoutProof};
 pub use body::{
     AgreedFee, Agreement, BalanceOfRecord, Basis, CalendarPolicy, ChannelPolicy, Condition, ContractCaps, DepositBase,
     FeeBearer, GatePolicy, GradeMap, Mode, OperatingSubsidyPolicy, ProgrammePolicy, QueryPolicy, Rate,
@@ -260,6 +262,11 @@ mod tests {
             }
             check_body(kind, &body).unwrap_err().message_en()
         };
+        let bank = |accounts: &[&str], ledger: &str| -> serde_json::Value {
+            let of =
+                |account| serde_json::json!({"account": account, "ledger": ledger, "books": ["110000/care_subsidy"]});
+            accounts.iter().map(of).collect()
+        };
         for (kind, member, value, says) in [
             (PolicyKind::Gate, "/fee_types", serde_json::json!(["BEDD"]), "BEDD"),
             (PolicyKind::Gate, "/contract_evidence", serde_json::json!(["PAPER"]), "PAPER"),
@@ -286,6 +293,21 @@ mod tests {
                 "/schedule",
                 serde_json::json!({"not_before": "9 o'clock", "latest": "18:00"}),
                 "is no time hh:mm",
+            ),
+            (PolicyKind::Channel, "/bank_accounts", bank(&["1"], "expense"), "expense is neither bank nor prefund"),
+            (PolicyKind::Channel, "/bank_accounts", bank(&["1", "1"], "bank"), "1 stands twice"),
+            (PolicyKind::Channel, "/bank_accounts", bank(&[""], "bank"), "account must be 1 to 64"),
+            (
+                PolicyKind::Channel,
+                "/payout_proof",
+                serde_json::json!({"working_days": 1, "fallbacks": ["STATEMENT_IDS"]}),
+                "STATEMENT_IDS is no fallback",
+            ),
+            (
+                PolicyKind::Channel,
+                "/payout_proof",
+                serde_json::json!({"working_days": 61}),
+                "working_days must be 0 to 60",
             ),
             (PolicyKind::Calendar, "/holidays", serde_json::json!(["2026-02-30"]), "2026-02-30"),
             (PolicyKind::Breaks, "/priorities/DUPLICATE", serde_json::json!(5), "priorities must be 1 to 4"),

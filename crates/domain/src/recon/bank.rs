@@ -78,7 +78,7 @@ table! {
 table! {
     /// The transactions of bank statements: those of one bulk entry share its `entry`.
     pub struct BankEntryRow in "bank_entries", AppendOnly
-    key [file, entry, part] index [end_to_end_id] index [channel, booked_on] readers [channel]
+    key [file, entry, part] index [file] index [end_to_end_id] index [channel, booked_on] readers [channel]
     {
         /// `files/{uuid}`.
         pub file: String,

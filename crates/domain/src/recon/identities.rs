@@ -13,7 +13,9 @@ use super::rows::{BreakClass, BreakRow};
 use super::stake::Stake;
 use crate::care::bill::BillLineRow;
 use crate::close::CloseRow;
-use crate::ledger::{Account, AccountKind, AccountRow, Book, GeneralLedgerRow, Layer, TransferRow, Turnover};
+use crate::ledger::{
+    Account, AccountKind, AccountRow, Book, CashDayRow, GeneralLedgerRow, Layer, TransferRow, Turnover,
+};
 use crate::names::Participant;
 use crate::payment::{PaymentRow, PaymentState};
 use crate::row::Row;
@@ -38,6 +40,7 @@ pub struct Journal {
     balances: BTreeMap<(Account, Layer), i64>,
     /// By key, see [`GeneralLedgerRow`].
     general: BTreeMap<Vec<Value>, GeneralLedgerRow>,
+    cash: BTreeMap<Vec<Value>, CashDayRow>,
     pub violations: Vec<Violation>,
 }
 
@@ -66,11 +69,25 @@ impl Journal {
                 }
             }
         }
+        for sum in CashDayRow::sums([row]) {
+            match self.cash.entry(CashDayRow::spec().key_of(&sum.to_values())) {
+                Entry::Vacant(place) => drop(place.insert(sum)),
+                Entry::Occupied(mut known) => {
+                    known.get_mut().posted_fen += sum.posted_fen;
+                    known.get_mut().transfers += sum.transfers;
+                }
+            }
+        }
     }
 
     /// The general ledger as the journal makes it.
     pub fn general_ledger(&self) -> impl Iterator<Item = &GeneralLedgerRow> {
         self.general.values()
+    }
+
+    /// Money by day as the journal makes it.
+    pub fn cash_days(&self) -> impl Iterator<Item = &CashDayRow> {
+        self.cash.values()
     }
 
     /// An account's balance on its normal side.

@@ -24,6 +24,7 @@ use sha2::{Digest, Sha256};
 
 use crate::ledger::{Account, AccountKind};
 use crate::names::Participant;
+use crate::recon::proof::ProofRule;
 use crate::time::{Date, Timestamp};
 use crate::value::Json;
 use crate::{table, text_enum};
@@ -65,6 +66,17 @@ text_enum! {
         Channel = "CHANNEL",
         /// None of these.
         None = "NONE",
+    }
+}
+
+text_enum! {
+    /// Whether a bank's statement shows a payout.
+    pub enum PayoutProofState {
+        /// The channel's policy expected none when it was reported.
+        NotExpected = "NOT_EXPECTED",
+        /// None does yet.
+        Awaited = "AWAITED",
+        Proven = "PROVEN",
     }
 }
 
@@ -167,7 +179,7 @@ table! {
 table! {
     /// Payouts as channels report them.
     pub struct PayoutRow in "payouts", Head
-    key [payout] index [channel, reference] unique [channel, reference] readers [channel, region]
+    key [payout] index [channel, reference] index [channel, proof] index [proof_file] index [channel, proven_on] unique [channel, reference] readers [channel, region]
     {
         /// `payouts/{request id}`.
         pub payout: String,
@@ -190,13 +202,21 @@ table! {
         pub region: Option<Participant>,
         /// `breaks/…` that it opened.
         pub break_name: Option<String>,
+        pub proof: PayoutProofState,
+        pub proof_rule: Option<ProofRule>,
+        /// The file whose statement shows it, `files/{uuid}`.
+        pub proof_file: Option<String>,
+        /// That statement's entries: `files/{uuid}#{entry}`, of one transaction of a bulk entry with `.{part}`.
+        pub bank_entries: Json<Vec<String>>,
+        /// When the bank booked it, the last of them.
+        pub proven_on: Option<Date>,
         pub recorded_at_us: Timestamp,
         pub version: i64,
     }
 }
 
 /// A statement's end-to-end id: the first 32 hex digits of its name's SHA-256.
-fn end_to_end_id(statement: &str) -> String {
+pub(crate) fn end_to_end_id(statement: &str) -> String {
     hex::encode(Sha256::digest(statement))[..32].to_owned()
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::prepare::about;
-use super::{PayoutRow, PayoutRule, PayoutState, PositionRow, StatementRow, StatementState};
+use super::{PayoutProofState, PayoutRow, PayoutRule, PayoutState, PositionRow, StatementRow, StatementState};
 use crate::decision::{Call, Command, Decision};
 use crate::guard;
 use crate::key;
@@ -70,6 +70,11 @@ impl Command for ReportPayout {
             statements: Json(Vec::new()),
             region: None,
             break_name: None,
+            proof: PayoutProofState::NotExpected,
+            proof_rule: None,
+            proof_file: None,
+            bank_entries: Json(Vec::new()),
+            proven_on: None,
             recorded_at_us: call.now,
             version: 1,
         };
@@ -109,6 +114,8 @@ fn settle(snapshot: &Snapshot, call: &Call, row: PayoutRow, kind: &'static str) 
     }
     let terms = gather.ask(policy::in_force::<ChannelPolicy>(snapshot, row.channel.code(), call.now.date()))?;
     gather.end()?;
+    let terms = terms.expect("gathered");
+    let is_awaited = row.version == 1 && terms.payout_proof.is_some();
     let found = find(&row, &candidates);
     let differences = differences(&row, &found);
     let is_booked = !found.statements.is_empty() && !differences.iter().any(|d| d.field != "amount_fen");
@@ -135,6 +142,7 @@ fn settle(snapshot: &Snapshot, call: &Call, row: PayoutRow, kind: &'static str) 
         statements: Json(found.statements.iter().map(|s| s.statement.clone()).collect()),
         region: (regions.len() == 1).then(|| regions.first().cloned()).flatten(),
         break_name: opens.then(|| name.clone()),
+        proof: if is_awaited { PayoutProofState::Awaited } else { row.proof },
         ..row
     };
     let mut decision = Decision::new(call);
@@ -144,10 +152,10 @@ fn settle(snapshot: &Snapshot, call: &Call, row: PayoutRow, kind: &'static str) 
         leaf.tell(region);
     }
     if is_booked {
-        let prefunded = terms.expect("gathered").prefunded;
+        let prefunded = terms.prefunded;
         for statement in &found.statements {
             let amount_fen = if found.statements.len() == 1 { row.amount_fen } else { statement.net_fen };
-            leaf.book(transfer(statement, amount_fen, prefunded, call));
+            leaf.book(transfer(statement, amount_fen, prefunded, call).on(row.paid_on));
             if statement.state == StatementState::Open
                 && let Some(position) = positions.get_mut(&statement.account)
             {
@@ -202,7 +210,7 @@ fn transfer(statement: &StatementRow, amount_fen: i64, prefunded: bool, call: &C
         0.. => (statement.account.clone(), money),
         _ => (money, statement.account.clone()),
     };
-    Transfer::posted(entry, debit, credit, amount_fen.abs(), call.now.month()).on(statement.clearing_date)
+    Transfer::posted(entry, debit, credit, amount_fen.abs(), call.now.month())
 }
 
 /// The statements that a payout is for: by its end-to-end id, else by the narrowest sum that is the only one.

@@ -10,7 +10,7 @@ use crate::close::{CloseCondition, CloseRow, CloseState, DecideClose, ProposeClo
 use crate::entitlement::{ClawBackGrant, GrantRow};
 use crate::institution::{SettlementAccountRow, SettlementAccountState};
 use crate::key;
-use crate::ledger::{AccountRow, EntryKind, GeneralLedgerRow, Layer};
+use crate::ledger::{AccountRow, CashDayRow, EntryKind, GeneralLedgerRow, Layer};
 use crate::payment::world::*;
 use crate::payment::{ConfirmPayment, PaymentRow, PaymentState, RefundPayment, RefundRow};
 use crate::policy::{AccountingPolicy, PolicyKind};
@@ -220,6 +220,7 @@ fn check(world: &World) {
     // The running sums are those of the journal.
     let stored = world.sim.all::<GeneralLedgerRow>();
     assert!(stored.iter().eq(journal.general_ledger()), "general ledger");
+    assert!(world.sim.all::<CashDayRow>().iter().eq(journal.cash_days()), "money by day");
     // 8: every posted transfer is of a leaf whose request somebody signed, and of one only.
     let leaves: BTreeSet<&str> =
         world.sim.decisions.iter().flat_map(|d| &d.leaves).map(|leaf| leaf.leaf_id.as_str()).collect();

@@ -3,7 +3,9 @@
 mod breaks;
 mod month;
 mod run;
+mod settlement;
 mod trial_balance;
+mod vouchers;
 
 use jjj_domain::recon::report::Language;
 use jjj_domain::time::Date;
@@ -11,7 +13,9 @@ use jjj_domain::time::Date;
 pub use breaks::{ageing, breaks};
 pub use month::month;
 pub use run::run;
+pub use settlement::settlement;
 pub use trial_balance::{AccountSums, trial_balance};
+pub use vouchers::vouchers;
 
 /// What is the same of every report.
 #[derive(Clone, Copy, Debug)]

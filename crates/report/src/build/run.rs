@@ -1,6 +1,6 @@
 //! A reconciliation run: whether it closed, what differs, who signed.
 
-use jjj_domain::recon::{BreakRow, IdentityResult, LegCounts, RegionLeg, RunRow, ViewRow};
+use jjj_domain::recon::{BreakRow, IdentityResult, LegCounts, RunRow, ViewRow};
 
 use super::Frame;
 use super::breaks::{by_age, by_class, detail};
@@ -118,20 +118,28 @@ fn identities(identities: &[IdentityResult], words: Words) -> Table {
 }
 
 fn files(run: &RunRow, words: Words) -> Table {
-    let columns = vec![Column::text("file", words.say("文件", "File")), Column::code("sha256", "SHA-256")];
+    let columns = vec![
+        Column::text("of", words.say("商户或地区", "Merchant or region")),
+        Column::text("file", words.say("文件", "File")),
+        Column::code("sha256", "SHA-256"),
+    ];
     let mut table = Table::new("files", words.say("应到文件", "Files expected"), columns);
-    let absent = |file: &Option<String>, region: Option<String>| match file {
+    let absent = |file: &Option<String>| match file {
         Some(file) => Cell::text(file),
         None => {
-            let title =
-                [words.say("缺失", "Absent").to_owned()].into_iter().chain(region).collect::<Vec<_>>().join(" ");
+            let title = words.say("缺失", "Absent").to_owned();
             Cell::State { code: "ABSENT".into(), title, tone: Tone::Bad }
         }
     };
-    let region = |leg: &RegionLeg| Some(words.division_name(leg.region.as_str()));
-    let books = run.region_legs.0.iter().map(|leg| (&leg.file, &leg.sha256, region(leg)));
-    let files = run.expected_files.0.iter().map(|f| (&f.file, &f.sha256, None)).chain(books);
-    table.rows = files.map(|(file, sha256, of)| vec![absent(file, of), Cell::maybe(sha256.as_ref())]).collect();
+    let merchant = |id: &str| match id {
+        "" => Cell::text(words.say("全部", "any")),
+        id => Cell::text(id),
+    };
+    let files = run.expected_files.0.iter().map(|f| (merchant(&f.merchant_id), &f.file, &f.sha256));
+    let books = run.region_legs.0.iter();
+    let books = books.map(|leg| (Cell::text(words.division_name(leg.region.as_str())), &leg.file, &leg.sha256));
+    table.rows =
+        files.chain(books).map(|(of, file, sha256)| vec![of, absent(file), Cell::maybe(sha256.as_ref())]).collect();
     table
 }
 

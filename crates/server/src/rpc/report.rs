@@ -1,13 +1,18 @@
 //! Reports: rows that the caller may read, at one moment, built and rendered by [`jjj_report`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jjj_domain::close::{CloseRow, vouchers};
+use jjj_domain::institution::InstitutionRow;
 use jjj_domain::key;
-use jjj_domain::ledger::Book;
+use jjj_domain::ledger::{Book, GeneralLedgerRow};
 use jjj_domain::names::{Collection, Participant, ParticipantKind};
+use jjj_domain::policy::AccountingPolicy;
 use jjj_domain::recon::report::Language;
 use jjj_domain::recon::{BreakRow, RunRow, ViewRow};
 use jjj_domain::rejection::{Reason, Rejection};
+use jjj_domain::settlement::{StatementRow, StatementState};
 use jjj_domain::value::Column;
 use jjj_report::build::{self, AccountSums, Frame};
 use jjj_report::{Report, render};
@@ -17,6 +22,7 @@ use jjj_wire::pb::report_service_server::ReportService;
 use tonic::{Request, Response, Status};
 
 use super::fields;
+use super::month_close::check_reader;
 use super::read::{Sees, failed, refuse};
 use super::reconciliation::{is_of_another_channel, own_channel, sees};
 use super::support::caller;
@@ -42,7 +48,8 @@ impl ReportService for ReportApi {
             "RUN" => &["run"],
             "AGEING" => &["channel"],
             "BREAKS" => &["channel", "from_date", "to_date"],
-            "TRIAL_BALANCE" => &["book", "month"],
+            "TRIAL_BALANCE" | "VOUCHERS" => &["book", "month"],
+            "SETTLEMENT" => &["channel", "from_date", "to_date"],
             _ => &["month"],
         };
         nothing_else(q, used).map_err(refuse)?;
@@ -55,6 +62,8 @@ impl ReportService for ReportApi {
             "AGEING" => desk.ageing(q).await?,
             "BREAKS" => desk.breaks(q).await?,
             "TRIAL_BALANCE" => desk.trial_balance(q).await?,
+            "SETTLEMENT" => desk.settlement(q).await?,
+            "VOUCHERS" => desk.vouchers(q, &self.0).await?,
             _ => desk.month(q).await?,
         };
         drop(desk);
@@ -93,7 +102,7 @@ fn file_stem(report: &Report, q: &pb::GetReportRequest) -> String {
     let of = match report.id {
         "run" => q.run.trim_start_matches("runs/").to_owned(),
         "trial_balance" if q.month.is_empty() => q.book.replace('/', "-"),
-        "trial_balance" => format!("{}-{}", q.book.replace('/', "-"), q.month),
+        "trial_balance" | "vouchers" => format!("{}-{}", q.book.replace('/', "-"), q.month),
         "month" => q.month.clone(),
         _ => report.as_of.to_string(),
     };
@@ -131,7 +140,53 @@ impl Desk<'_> {
     }
 
     async fn breaks(&mut self, q: &pb::GetReportRequest) -> Result<Report, Status> {
-        let (mut predicates, mut subject) = self.of_channel(q)?;
+        let (mut predicates, subject, is_dated) = self.of_dates(q)?;
+        if !is_dated {
+            predicates.push(("state", Op::Ne, "RESOLVED".to_owned().to_value()));
+        }
+        let breaks = self.break_rows(predicates).await?;
+        Ok(build::breaks(&breaks, &subject, self.frame))
+    }
+
+    /// Statements as those concerned read them: the paying region, the institution's, the channel.
+    async fn settlement(&mut self, q: &pb::GetReportRequest) -> Result<Report, Status> {
+        let (predicates, subject, is_dated) = self.of_dates(q)?;
+        let own = self.caller.participant().to_string();
+        let reader = (!self.caller.sees_all()).then_some(own.as_str());
+        let query = ListQuery { predicates, reader, limit: ALL, ..ListQuery::default() };
+        let mut rows: Vec<StatementRow> = self.session.list(&query).await.map_err(failed)?;
+        if !is_dated {
+            rows.retain(|row| matches!(row.state, StatementState::Open | StatementState::Carried));
+        }
+        rows.sort_by(|a, b| (a.clearing_date, &a.statement).cmp(&(b.clearing_date, &b.statement)));
+        let mut names = BTreeMap::new();
+        for institution in rows.iter().filter_map(|row| row.institution.as_ref()) {
+            if !names.contains_key(institution) {
+                let row: Option<InstitutionRow> = self.session.get(key![institution.clone()]).await.map_err(failed)?;
+                names.insert(institution.clone(), row.map_or_else(|| institution.clone(), |row| row.display_name));
+            }
+        }
+        Ok(build::settlement(&rows, &names, &subject, self.frame))
+    }
+
+    async fn vouchers(&mut self, q: &pb::GetReportRequest, gateway: &Gateway) -> Result<Report, Status> {
+        let book: Book = fields::parse("book", &q.book, "{6 digits}/{programme}").map_err(refuse)?;
+        let month = fields::month("month", &q.month).map_err(refuse)?;
+        check_reader(self.caller, &book)?;
+        let today = self.frame.today;
+        let policy = gateway.engine.read(|snapshot, _| AccountingPolicy::of_book(snapshot, &book, today)).await?;
+        let predicates = vec![("book", Op::Eq, book.to_value()), ("booking_month", Op::Eq, month.to_value())];
+        let query = ListQuery { predicates, limit: ALL, ..ListQuery::default() };
+        let rows: Vec<GeneralLedgerRow> = self.session.list(&query).await.map_err(failed)?;
+        let close: Option<CloseRow> = self.session.get(key![book.clone(), month]).await.map_err(failed)?;
+        let close = close.filter(CloseRow::is_closed);
+        let made = vouchers(&rows, month, &policy);
+        Ok(build::vouchers(&book, month, &made, close.as_ref(), self.frame))
+    }
+
+    /// Of the channel and the clearing dates asked for, what to call that, and whether there are dates.
+    fn of_dates(&self, q: &pb::GetReportRequest) -> Result<(Vec<Predicate>, String, bool), Status> {
+        let (mut predicates, subject) = self.of_channel(q)?;
         let from = fields::optional_date("from_date", &q.from_date).map_err(refuse)?;
         let to = fields::optional_date("to_date", &q.to_date).map_err(refuse)?;
         if from.zip(to).is_some_and(|(from, to)| to < from) {
@@ -139,13 +194,9 @@ impl Desk<'_> {
         }
         predicates.extend(from.map(|date| ("clearing_date", Op::Ge, date.to_value())));
         predicates.extend(to.map(|date| ("clearing_date", Op::Le, date.to_value())));
-        if from.is_none() && to.is_none() {
-            predicates.push(("state", Op::Ne, "RESOLVED".to_owned().to_value()));
-        } else {
-            subject = format!("{subject} · {} – {}", q.from_date, q.to_date);
-        }
-        let breaks = self.break_rows(predicates).await?;
-        Ok(build::breaks(&breaks, &subject, self.frame))
+        let is_dated = from.is_some() || to.is_some();
+        let subject = if is_dated { format!("{subject} · {} – {}", q.from_date, q.to_date) } else { subject };
+        Ok((predicates, subject, is_dated))
     }
 
     async fn trial_balance(&mut self, q: &pb::GetReportRequest) -> Result<Report, Status> {

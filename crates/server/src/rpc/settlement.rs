@@ -50,6 +50,8 @@ const PAYOUTS: &[Field] = &[
     ("rule", Some("rule")),
     ("end_to_end_id", Some("end_to_end_id")),
     ("reference", Some("reference")),
+    ("proof", Some("proof")),
+    ("proven_on", Some("proven_on")),
 ];
 
 /// More payees of one channel than there are.

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jjj_domain::care::bill::BillLineRow;
 use jjj_domain::close::CloseRow;
-use jjj_domain::ledger::{Account, AccountRow, GeneralLedgerRow, Layer, TransferRow};
+use jjj_domain::ledger::{Account, AccountRow, Layer, TransferRow};
 use jjj_domain::payment::{PaymentRow, PaymentState};
 use jjj_domain::policy::{CalendarPolicy, ChannelPolicy, PolicyBody, PolicyRow};
 use jjj_domain::recon::breaks::due_on;
@@ -77,7 +77,8 @@ impl Ledger {
         findings: &mut Findings,
     ) -> Result<u64, StoreError> {
         self.compare_accounts(session, findings).await?;
-        self.compare_general_ledger(session, findings).await?;
+        compare_sums(self.journal.general_ledger(), session, findings).await?;
+        compare_sums(self.journal.cash_days(), session, findings).await?;
         let mut violations = std::mem::take(&mut self.journal.violations);
         let books = Books::load(session, at).await?;
         violations.extend(self.journal.check_prefund(|channel| books.is_prefunded(channel)));
@@ -129,34 +130,35 @@ impl Ledger {
     }
 }
 
-impl Ledger {
-    /// Every column of the general ledger, recomputed.
-    async fn compare_general_ledger(&self, session: &mut Session, findings: &mut Findings) -> Result<(), StoreError> {
-        let spec = GeneralLedgerRow::spec();
-        let rows = self.journal.general_ledger().map(Row::to_values);
-        let mut unseen: BTreeMap<String, Vec<Value>> =
-            rows.map(|values| (row_key_text(spec, &values), values)).collect();
-        let mut scan = Scan::of(spec);
-        while let Some(page) = scan.page(session).await? {
-            for values in page {
-                let key = row_key_text(spec, &values);
-                let Some(wanted) = unseen.remove(&key) else {
-                    findings.row(Check::Fold, spec.name, key, "no transfer books to it");
-                    continue;
-                };
-                for (column, (stored, sum)) in spec.columns.iter().zip(values.iter().zip(&wanted)) {
-                    if stored != sum {
-                        let problem = format!("is {}, the transfers say {}", quote(stored), quote(sum));
-                        findings.column(Check::Fold, spec.name, &key, column.name, problem);
-                    }
+/// Every column of a table of running sums, recomputed.
+async fn compare_sums<'a, T: Row>(
+    rows: impl Iterator<Item = &'a T>,
+    session: &mut Session,
+    findings: &mut Findings,
+) -> Result<(), StoreError> {
+    let spec = T::spec();
+    let rows = rows.map(Row::to_values);
+    let mut unseen: BTreeMap<String, Vec<Value>> = rows.map(|values| (row_key_text(spec, &values), values)).collect();
+    let mut scan = Scan::of(spec);
+    while let Some(page) = scan.page(session).await? {
+        for values in page {
+            let key = row_key_text(spec, &values);
+            let Some(wanted) = unseen.remove(&key) else {
+                findings.row(Check::Fold, spec.name, key, "no transfer books to it");
+                continue;
+            };
+            for (column, (stored, sum)) in spec.columns.iter().zip(values.iter().zip(&wanted)) {
+                if stored != sum {
+                    let problem = format!("is {}, the transfers say {}", quote(stored), quote(sum));
+                    findings.column(Check::Fold, spec.name, &key, column.name, problem);
                 }
             }
         }
-        for key in unseen.keys() {
-            findings.row(Check::Fold, spec.name, key, "is missing");
-        }
-        Ok(())
     }
+    for key in unseen.keys() {
+        findings.row(Check::Fold, spec.name, key, "is missing");
+    }
+    Ok(())
 }
 
 /// What the identities are judged with, as stored.

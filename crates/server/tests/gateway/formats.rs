@@ -124,11 +124,11 @@ async fn send(world: &World, wanted: &pb::BeginUploadRequest, bytes: &[u8]) -> R
     complete(world, &file).await
 }
 
-async fn deliver(world: &World, date: Date, format: pb::FileFormat, bytes: &[u8]) -> pb::SettlementFile {
+pub async fn deliver(world: &World, date: Date, format: pb::FileFormat, bytes: &[u8]) -> pb::SettlementFile {
     send(world, &begin(world, date, format, bytes), bytes).await.unwrap()
 }
 
-async fn run(world: &World, date: Date) -> pb::Run {
+pub async fn run(world: &World, date: Date) -> pb::Run {
     let request = pb::StartRunRequest {
         request_id: id(world),
         channel: "channels/unionpay".into(),
@@ -139,7 +139,7 @@ async fn run(world: &World, date: Date) -> pb::Run {
     ask::<pb::StartRunResponse>(world, &world.hebei_admin, path, &request).await.unwrap().run.unwrap()
 }
 
-async fn breaks(world: &World) -> Vec<pb::Break> {
+pub async fn breaks(world: &World) -> Vec<pb::Break> {
     let request = pb::ListBreaksRequest { page_size: 1_000, ..Default::default() };
     let path = "/jjj.gateway.v1.ReconciliationService/ListBreaks";
     ask::<pb::ListBreaksResponse>(world, &world.gateway_admin, path, &request).await.unwrap().breaks
@@ -221,7 +221,7 @@ async fn unionpays_zip_is_run(database: TestDatabase) {
     world.verify().await;
 }
 
-fn statement(date: Date, account: &str, closing_fen: i64, paid: &[(&str, i64)]) -> Statement {
+pub fn statement(date: Date, account: &str, closing_fen: i64, paid: &[(&str, i64)]) -> Statement {
     let entry = |(n, (order, amount_fen)): (i64, &(&str, i64))| BankEntry {
         entry: n,
         part: 1,
@@ -252,7 +252,7 @@ fn statement(date: Date, account: &str, closing_fen: i64, paid: &[(&str, i64)]) 
     Statement { statement, entries: (1..).zip(paid).map(entry).collect() }
 }
 
-fn camt(message: CamtMessage, statement: Statement, date: Date) -> Vec<u8> {
+pub fn camt(message: CamtMessage, statement: Statement, date: Date) -> Vec<u8> {
     let mut bytes = Vec::new();
     camt::write(message, "MSG1", date.starts_at(), &[statement], &mut bytes).unwrap();
     bytes

@@ -72,12 +72,15 @@ impl Command for Payments {
         decision
             .leaf("test.funded", &funding, 1)
             .tell(&beijing())
-            .book(post(
-                EntryKind::ChannelFunded,
-                Account::prefund(&book, &channel),
-                Account::bank(&book),
-                sum + 1_000_000,
-            ))
+            .book(
+                post(
+                    EntryKind::ChannelFunded,
+                    Account::prefund(&book, &channel),
+                    Account::bank(&book),
+                    sum + 1_000_000,
+                )
+                .on(self.date),
+            )
             .book(post(EntryKind::MonthGranted, Account::expense(&book, "110108", 2026), granted.clone(), sum + 500))
             .book(post(EntryKind::Credited, granted, spendable.clone(), sum + 500));
         for (order, amount_fen) in &self.orders {

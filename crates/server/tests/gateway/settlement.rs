@@ -24,14 +24,14 @@ macro_rules! close {
     };
 }
 
-async fn statements(world: &World, filter: &str) -> Vec<pb::SettlementStatement> {
+pub async fn statements(world: &World, filter: &str) -> Vec<pb::SettlementStatement> {
     let request = pb::ListSettlementStatementsRequest { filter: filter.into(), ..Default::default() };
     let path = settlement!("ListSettlementStatements");
     let listed: pb::ListSettlementStatementsResponse = ask(world, &world.unionpay, path, &request).await.unwrap();
     listed.statements
 }
 
-fn payout(world: &World, reference: &str, amount_fen: i64, end_to_end_id: &str) -> pb::ReportPayoutRequest {
+pub fn payout(world: &World, reference: &str, amount_fen: i64, end_to_end_id: &str) -> pb::ReportPayoutRequest {
     pb::ReportPayoutRequest {
         request_id: id(world),
         reference: reference.into(),
@@ -119,6 +119,7 @@ async fn a_day_is_settled_and_a_month_closed(database: TestDatabase) {
         ask(&world, &world.unionpay, settlement!("ListPayouts"), &list).await.unwrap();
     assert_eq!(listed.payouts.len(), 1);
 
+    reports(&world, date, stated).await;
     close_last_month(&world).await;
     world.stop().await;
     world.verify().await;
@@ -153,4 +154,62 @@ async fn close_last_month(world: &World) {
     let trial: pb::TrialBalance = ask(world, &world.beijing, path, &trial).await.unwrap();
     assert_eq!(trial.accounts.iter().map(|a| a.closing_fen).sum::<i64>(), 0);
     assert_eq!(trial.accounts.iter().map(|a| a.debit_fen).sum::<i64>(), vouchers.debit_fen);
+}
+
+/// Statements and vouchers as reports, for those who may read the records.
+async fn reports(world: &World, date: jjj_domain::time::Date, stated: &pb::SettlementStatement) {
+    use pb::ReportFormat::{Csv, Html, Json, Text, Xlsx};
+    use pb::ReportKind::{Settlement, Vouchers};
+    const PATH: &str = "/jjj.gateway.v1.ReportService/GetReport";
+    let month = world.clock.now().month().to_string();
+    let request = |kind: pb::ReportKind, format: pb::ReportFormat| pb::GetReportRequest {
+        kind: kind.into(),
+        format: format.into(),
+        language: pb::ReportLanguage::Zh.into(),
+        from_date: if kind == Settlement { date.to_string() } else { String::new() },
+        book: if kind == Vouchers { book().to_string() } else { String::new() },
+        month: if kind == Vouchers { month.clone() } else { String::new() },
+        ..Default::default()
+    };
+    let json = async |reader, kind| -> serde_json::Value {
+        let report: pb::Report = ask(world, reader, PATH, &request(kind, Json)).await.unwrap();
+        serde_json::from_slice(&report.content).unwrap()
+    };
+    let settlement = json(&world.gateway_admin, Settlement).await;
+    let rows = settlement["tables"]["statements"]["rows"].as_array().unwrap();
+    let row = rows.iter().find(|row| row["statement"] == stated.name.as_str()).unwrap();
+    assert_eq!((&row["net_fen"], &row["state"]), (&stated.net_fen.into(), &"SETTLED".into()));
+    assert_eq!(row["paid_fen"], stated.net_fen - 100);
+    let sum = |table: &str, of: &str| -> i64 {
+        settlement["tables"][table]["rows"].as_array().unwrap().iter().map(|row| row[of].as_i64().unwrap()).sum()
+    };
+    assert_eq!(sum("cycles", "net_fen"), sum("statements", "net_fen"));
+    assert_eq!(sum("institutions", "net_fen"), stated.net_fen, "without the channel's fee");
+    assert_eq!(sum("funders", "gross_fen"), stated.funders.iter().map(|f| f.gross_fen).sum::<i64>());
+    // The channel's own fees do not concern the institution's region.
+    let of_hebei = json(&world.hebei_admin, Settlement).await;
+    let of_hebei = of_hebei["tables"]["statements"]["rows"].as_array().unwrap();
+    assert!(of_hebei.len() == 1 && of_hebei[0]["statement"] == stated.name.as_str(), "{of_hebei:?}");
+    let undated = pb::GetReportRequest { from_date: String::new(), ..request(Settlement, Csv) };
+    let open: pb::Report = ask(world, &world.gateway_admin, PATH, &undated).await.unwrap();
+    assert_eq!(String::from_utf8(open.content).unwrap().lines().count(), 1, "nothing waits for its payout");
+
+    let vouchers = json(&world.gateway_admin, Vouchers).await;
+    assert_eq!(vouchers["facts"]["state"], "OPEN");
+    assert_eq!(vouchers["facts"]["debit_fen"], vouchers["facts"]["credit_fen"]);
+    let lines = vouchers["tables"]["vouchers"]["rows"].as_array().unwrap();
+    assert!(lines.iter().any(|line| line["entry"] == "SETTLED" && line["credit_fen"].as_i64() > Some(0)));
+    let refused = ask::<pb::Report>(world, &world.hebei_admin, PATH, &request(Vouchers, Text)).await.unwrap_err();
+    assert_eq!(reason(&refused), "NOT_YOUR_RECORD");
+    for kind in [Settlement, Vouchers] {
+        for (format, begins) in [(Text, ""), (Html, "<!DOCTYPE html>"), (Xlsx, "PK")] {
+            let report: pb::Report = ask(world, &world.gateway_admin, PATH, &request(kind, format)).await.unwrap();
+            assert!(report.content.starts_with(begins.as_bytes()) && !report.content.is_empty());
+        }
+    }
+    let more = pb::GetReportRequest { book: book().to_string(), ..request(Settlement, Text) };
+    assert_eq!(
+        reason(&ask::<pb::Report>(world, &world.gateway_admin, PATH, &more).await.unwrap_err()),
+        "FIELD_MALFORMED"
+    );
 }

@@ -61,6 +61,8 @@ enum_texts! {
     SettlementStatementState "SETTLEMENT_STATEMENT_STATE_";
     PayoutState "PAYOUT_STATE_";
     PayoutRule "PAYOUT_RULE_";
+    PayoutProofState "PAYOUT_PROOF_STATE_";
+    ProofRule "PROOF_RULE_";
     StayState "STAY_STATE_";
     StayEndReason "STAY_END_REASON_";
 }

@@ -13800,7 +13800,7 @@ pub struct Entry {
     /// Amount, fen, from 1.
     #[prost(int64, tag = "7")]
     pub amount_fen: i64,
-    /// Clearing date, YYYY-MM-DD; may be empty.
+    /// Clearing date, of a payout or other money at a bank the day it moved, YYYY-MM-DD; may be empty.
     #[prost(string, tag = "8")]
     pub clearing_date: ::prost::alloc::string::String,
     /// Booking month, YYYY-MM.
@@ -26680,15 +26680,17 @@ pub enum BreakClass {
     FileMissing = 21,
     /// File fault: its totals do not agree with its rows.
     ControlTotal = 22,
-    /// File fault: its balances do not agree with the ledger.
+    /// File fault: the closing balance of a bank account's newest statement is not the ledger's.
     BalanceMismatch = 23,
     /// File fault: a row lacks a field.
     MissingField = 24,
     /// Finding: the channel's message was refused and contradicts what the ledger has.
     Contradiction = 25,
-    /// Finding: a payout that statements do not account for, or for another amount or account.
+    /// Finding: a payout that settlement statements do not account for, or for another amount or account; one of
+    /// which a bank's statement has another amount; or an entry of a bank's statement that shows no payout.
     PayoutMismatch = 26,
-    /// Finding: a settlement statement past its due day without a payout.
+    /// Finding: a settlement statement past its due day without a payout, or a payout that no bank statement shows
+    /// by its due day.
     PayoutMissing = 27,
 }
 impl BreakClass {
@@ -30164,19 +30166,20 @@ pub struct GetReportRequest {
     /// Of RUN, required: `runs/{channel}-{YYYYMMDD}-{n}`.
     #[prost(string, tag = "4")]
     pub run: ::prost::alloc::string::String,
-    /// Of AGEING and BREAKS: `channels/{id}`; empty: all.
+    /// Of AGEING, BREAKS and SETTLEMENT: `channels/{id}`; empty: all.
     #[prost(string, tag = "5")]
     pub channel: ::prost::alloc::string::String,
-    /// Of BREAKS: first clearing date, YYYY-MM-DD. Without this and the next, those that are open.
+    /// Of BREAKS and SETTLEMENT: first clearing date, of a statement its cycle's last, YYYY-MM-DD. Without this and
+    /// the next, those that are open; of statements also those that are carried.
     #[prost(string, tag = "6")]
     pub from_date: ::prost::alloc::string::String,
-    /// Of BREAKS: last clearing date, inclusive, YYYY-MM-DD.
+    /// Of BREAKS and SETTLEMENT: last clearing date, inclusive, YYYY-MM-DD.
     #[prost(string, tag = "7")]
     pub to_date: ::prost::alloc::string::String,
-    /// Of TRIAL_BALANCE, required: `{paying region code}/{programme}`.
+    /// Of TRIAL_BALANCE and VOUCHERS, required: `{paying region code}/{programme}`.
     #[prost(string, tag = "8")]
     pub book: ::prost::alloc::string::String,
-    /// Of MONTH, required: YYYY-MM. Of TRIAL_BALANCE: the booking month; empty: everything so far.
+    /// Of MONTH and VOUCHERS, required: YYYY-MM. Of TRIAL_BALANCE: the booking month; empty: everything so far.
     #[prost(string, tag = "9")]
     pub month: ::prost::alloc::string::String,
 }
@@ -30209,6 +30212,10 @@ pub enum ReportKind {
     TrialBalance = 4,
     /// A month by region and programme, funder and institution.
     Month = 5,
+    /// Settlement statements (结算单), with sums by channel and day, institution and funder.
+    Settlement = 6,
+    /// Vouchers (记账凭证) of a book's month; final once it is closed.
+    Vouchers = 7,
 }
 impl ReportKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -30223,6 +30230,8 @@ impl ReportKind {
             Self::Breaks => "REPORT_KIND_BREAKS",
             Self::TrialBalance => "REPORT_KIND_TRIAL_BALANCE",
             Self::Month => "REPORT_KIND_MONTH",
+            Self::Settlement => "REPORT_KIND_SETTLEMENT",
+            Self::Vouchers => "REPORT_KIND_VOUCHERS",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -30234,6 +30243,8 @@ impl ReportKind {
             "REPORT_KIND_BREAKS" => Some(Self::Breaks),
             "REPORT_KIND_TRIAL_BALANCE" => Some(Self::TrialBalance),
             "REPORT_KIND_MONTH" => Some(Self::Month),
+            "REPORT_KIND_SETTLEMENT" => Some(Self::Settlement),
+            "REPORT_KIND_VOUCHERS" => Some(Self::Vouchers),
             _ => None,
         }
     }
@@ -30774,6 +30785,18 @@ pub struct Payout {
     /// When this version was recorded, UTC microseconds since 1970.
     #[prost(int64, tag = "14")]
     pub recorded_time_us: i64,
+    /// Whether a bank's statement shows it.
+    #[prost(enumeration = "PayoutProofState", tag = "15")]
+    pub proof: i32,
+    /// Rule by which it was proven.
+    #[prost(enumeration = "ProofRule", tag = "16")]
+    pub proof_rule: i32,
+    /// The statement's entries that prove it: `files/{uuid}#{entry}`, of one transaction of a bulk entry with `.{part}`.
+    #[prost(string, repeated, tag = "17")]
+    pub bank_entries: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// When the bank booked it, the last of them, YYYY-MM-DD; empty before.
+    #[prost(string, tag = "18")]
+    pub proven_on: ::prost::alloc::string::String,
 }
 /// Where a statement stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -30898,6 +30921,84 @@ impl PayoutRule {
         }
     }
 }
+/// Whether a bank's statement shows a payout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum PayoutProofState {
+    /// Not given; refused on input with ENUM_UNSPECIFIED.
+    Unspecified = 0,
+    /// The channel's policy expected none when it was reported.
+    NotExpected = 1,
+    /// None does yet; past its due day it is a PAYOUT_MISSING break.
+    Awaited = 2,
+    /// It does.
+    Proven = 3,
+}
+impl PayoutProofState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "PAYOUT_PROOF_STATE_UNSPECIFIED",
+            Self::NotExpected => "PAYOUT_PROOF_STATE_NOT_EXPECTED",
+            Self::Awaited => "PAYOUT_PROOF_STATE_AWAITED",
+            Self::Proven => "PAYOUT_PROOF_STATE_PROVEN",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "PAYOUT_PROOF_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "PAYOUT_PROOF_STATE_NOT_EXPECTED" => Some(Self::NotExpected),
+            "PAYOUT_PROOF_STATE_AWAITED" => Some(Self::Awaited),
+            "PAYOUT_PROOF_STATE_PROVEN" => Some(Self::Proven),
+            _ => None,
+        }
+    }
+}
+/// How a payout and entries of a bank's statement found each other, in the order in which the rules are tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ProofRule {
+    /// Not proven; refused on input with ENUM_UNSPECIFIED.
+    Unspecified = 0,
+    /// By the payout's end-to-end id.
+    EndToEndId = 1,
+    /// By the end-to-end ids of the settlement statements that it settled.
+    StatementIds = 2,
+    /// The only entry of its amount in time, and the only payout of the entry's.
+    AmountAndDate = 3,
+    /// One entry is the sum of a day's payouts, or the payout that of one entry's transactions.
+    Bulk = 4,
+}
+impl ProofRule {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "PROOF_RULE_UNSPECIFIED",
+            Self::EndToEndId => "PROOF_RULE_END_TO_END_ID",
+            Self::StatementIds => "PROOF_RULE_STATEMENT_IDS",
+            Self::AmountAndDate => "PROOF_RULE_AMOUNT_AND_DATE",
+            Self::Bulk => "PROOF_RULE_BULK",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "PROOF_RULE_UNSPECIFIED" => Some(Self::Unspecified),
+            "PROOF_RULE_END_TO_END_ID" => Some(Self::EndToEndId),
+            "PROOF_RULE_STATEMENT_IDS" => Some(Self::StatementIds),
+            "PROOF_RULE_AMOUNT_AND_DATE" => Some(Self::AmountAndDate),
+            "PROOF_RULE_BULK" => Some(Self::Bulk),
+            _ => None,
+        }
+    }
+}
 /// The statements of a cycle; the caller is an administrator.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PrepareSettlementRequest {
@@ -31017,7 +31118,7 @@ pub struct MatchPayoutResponse {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListPayoutsRequest {
     /// Filter, see paging.proto. Fields: channel, region, institution, paid_on, state, rule,
-    /// end_to_end_id, reference. Default: everything the caller may see.
+    /// end_to_end_id, reference, proof, proven_on. Default: everything the caller may see.
     #[prost(string, tag = "1")]
     pub filter: ::prost::alloc::string::String,
     /// Most items wanted, 0 to 1,000; 0 means 50. FIELD_OUT_OF_RANGE beyond.

@@ -14,6 +14,7 @@ use super::{Assembled, StartRun, UNITS_PER_LEAF};
 use crate::decision::{Call, Decision, Leaf};
 use crate::names::Participant;
 use crate::participant::ParticipantRow;
+use crate::settlement::PayoutProofState;
 use crate::snapshot::Stop;
 use crate::value::Json;
 
@@ -36,6 +37,17 @@ pub fn decision(run: &StartRun, day: &Day, mut found: Assembled, call: &Call) ->
     breaks(&found, &mut decision);
     for alert in &found.alerts {
         decision.leaf("alert.counted", &alert.alert, alert.version).put(alert).tell(&alert.channel);
+    }
+    for payout in &found.payouts {
+        let kind = match payout.proof {
+            PayoutProofState::Proven => "payout.proven",
+            PayoutProofState::Awaited | PayoutProofState::NotExpected => "payout.unproven",
+        };
+        let leaf = decision.leaf(kind, &payout.payout, payout.version);
+        leaf.put(payout).tell(&payout.channel);
+        if let Some(region) = &payout.region {
+            leaf.tell(region);
+        }
     }
     for expired in &found.expired {
         let payment = &expired.payment;

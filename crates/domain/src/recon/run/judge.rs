@@ -503,6 +503,8 @@ pub fn file_faults(run: &StartRun, day: &Day, call: &Call) -> Vec<BreakChange> {
     }
     let over = day.breaks.values().filter(|b| {
         b.category == BreakCategory::FileFault
+            // A balance is a matter of its account, whatever the date.
+            && b.class != BreakClass::BalanceMismatch
             && b.is_open()
             && b.clearing_date == run.clearing_date
             && !now.contains_key(&b.break_name)

@@ -9,6 +9,7 @@
 //! else of most rows of the same institution, else to the run's `default_book`. With none of
 //! these it is not booked, and the run is `INCOMPLETE`.
 
+mod bank;
 mod books;
 mod check;
 mod corrected;
@@ -35,9 +36,10 @@ use super::rows::{AlertRow, BreakRow, FileRow, FileState, LegCounts};
 use crate::decision::{Call, Command, Decision};
 use crate::guard;
 use crate::key;
-use crate::ledger::Book;
+use crate::ledger::{Book, Transfer};
 use crate::names::Participant;
 use crate::rejection::Reason;
+use crate::settlement::PayoutRow;
 use crate::snapshot::{Snapshot, Stop};
 use crate::time::Date;
 
@@ -109,6 +111,8 @@ struct Assembled {
     outcomes: Vec<Outcome>,
     /// Breaks that no unit of this run carries: cleared, reclassified, findings, file faults.
     others: Vec<BreakChange>,
+    /// Payouts that bank statements prove now, or no more.
+    payouts: Vec<PayoutRow>,
     expired: Vec<expire::Expired>,
     identities: Vec<super::rows::IdentityResult>,
     bill_lines: BillLines,
@@ -155,6 +159,11 @@ impl StartRun {
         others.append(&mut regions.changes);
         let expired = expire::reservations(self, day, &outcomes, call)?;
         let bill_lines = load::bill_lines(snapshot, &outcomes, &expired)?;
+        let planned = outcomes.iter().flat_map(|o| &o.plan.transfers).map(|planned| &planned.transfer);
+        let taken_back = outcomes.iter().filter_map(|o| o.change.as_ref()).chain(&others).flat_map(|c| &c.take_back);
+        let books: Vec<&Transfer> = planned.chain(taken_back).collect();
+        let bank::Bank { changes, payouts } = bank::judge(self, day, &books, snapshot, call)?;
+        others.extend(changes);
         let after = breaks_after(day, &outcomes, &others);
         let found = check::Found {
             outcomes: &outcomes,
@@ -181,6 +190,7 @@ impl StartRun {
             expired,
             outcomes,
             others,
+            payouts,
         })
     }
 }

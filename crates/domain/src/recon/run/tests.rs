@@ -1,6 +1,7 @@
 //! Days with planted differences and findings, on the simulated world: the class found, the
 //! transfers booked, the identities closed; and that a second run changes nothing.
 
+mod bank;
 mod planted;
 mod regional;
 mod streamed;
