@@ -533,7 +533,7 @@ fn break_of(payout: &str) -> String {
 }
 
 fn difference(field: &str, ledger: i64, bank: i64) -> FieldDifference {
-    FieldDifference { field: field.to_owned(), ledger: ledger.to_string(), channel: bank.to_string() }
+    FieldDifference::of(field, ledger.to_string(), bank.to_string())
 }
 
 /// Money that came in without a payout is the balance's affair; what takes an entry back is not.
