@@ -19,7 +19,7 @@ const TURN: u32 = 250;
 const TURNS: usize = 40;
 
 pub fn measure(options: &Options, report: &mut Report) -> anyhow::Result<()> {
-    for algorithm in Algorithm::ALL {
+    for algorithm in Algorithm::JOSE {
         let mut to = Measurement::new(format!("Verifying a recognition token offline, {}", algorithm.jose_name()));
         for _ in 0..options.runs {
             one(algorithm, &mut to)?;
@@ -36,6 +36,7 @@ fn one(algorithm: Algorithm, to: &mut Measurement) -> anyhow::Result<()> {
     let (foreign, name) = match algorithm {
         Algorithm::EdDsa => (DecodingKey::from_ed_der(public.public_bytes()), jsonwebtoken::Algorithm::EdDSA),
         Algorithm::Es256 => (DecodingKey::from_ec_der(public.public_bytes()), jsonwebtoken::Algorithm::ES256),
+        Algorithm::Sm2 => anyhow::bail!("jsonwebtoken does not know SM2"),
     };
     let mut validation = Validation::new(name);
     // Their clock is the system's.
