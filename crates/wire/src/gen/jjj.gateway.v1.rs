@@ -2940,7 +2940,7 @@ pub struct BeginUploadRequest {
     /// Original name, up to 200 characters; nothing personal. Optional.
     #[prost(string, tag = "7")]
     pub file_name: ::prost::alloc::string::String,
-    /// Required. 0 to 4 GiB; an empty file is no absent one.
+    /// Required. 0 to 4 GiB, of a REGIONAL_BOOK to 256 MiB; an empty file is no absent one.
     #[prost(int64, tag = "8")]
     pub size_bytes: i64,
     /// Required. SHA-256 of the bytes, 64 lower-case hex digits.
