@@ -1003,12 +1003,12 @@ CREATE TABLE payouts (
     PRIMARY KEY (payout),
     UNIQUE (channel, reference)
 ) STRICT, WITHOUT ROWID;
--- Loaded and listed by channel and proof, in the order of the key.
-CREATE INDEX payouts_by_channel_proof ON payouts (channel, proof, payout);
+-- Loaded and listed by proof and channel, in the order of the key.
+CREATE INDEX payouts_by_proof_channel ON payouts (proof, channel, payout);
 -- Loaded and listed by proof_file, in the order of the key.
 CREATE INDEX payouts_by_proof_file ON payouts (proof_file, payout);
--- Loaded and listed by channel and proven_on, in the order of the key.
-CREATE INDEX payouts_by_channel_proven_on ON payouts (channel, proven_on, payout);
+-- Loaded and listed by proven_on and channel, in the order of the key.
+CREATE INDEX payouts_by_proven_on_channel ON payouts (proven_on, channel, payout);
 
 -- Month closes of a book, with the trial balance as it was closed.
 CREATE TABLE month_closes (

@@ -51,7 +51,7 @@ async fn a_view_is_the_same_from_an_export(db: TestDatabase) {
     let mut book: Vec<SettlementLine> = lines.clone();
     book.pop();
     book[3].amount_fen += 1;
-    book[4].order_id = "ALONE0000001".to_owned();
+    book[2].order_id = "ALONE0000001".to_owned();
     let book = settlement_file(&book);
     std::fs::write(folder.path().join("book.csv"), &book).expect("a book");
     deliver(&systems.hebei, &world, "REGIONAL_BOOK", &book).await;

@@ -20,7 +20,8 @@ fn jjj(site: &Site, args: &[&str]) -> (bool, String) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn issued_presented_verified() {
-    let site = Site::init(TestDatabase::sqlite().url());
+    let database = TestDatabase::sqlite();
+    let site = Site::init(database.url());
     let gateway = site.serve();
     let systems = Systems::of(&gateway);
     let world = World::build(&systems, 1, 1).await;

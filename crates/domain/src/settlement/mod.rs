@@ -179,7 +179,7 @@ table! {
 table! {
     /// Payouts as channels report them.
     pub struct PayoutRow in "payouts", Head
-    key [payout] index [channel, reference] index [channel, proof] index [proof_file] index [channel, proven_on] unique [channel, reference] readers [channel, region]
+    key [payout] index [channel, reference] index [proof, channel] index [proof_file] index [proven_on, channel] unique [channel, reference] readers [channel, region]
     {
         /// `payouts/{request id}`.
         pub payout: String,

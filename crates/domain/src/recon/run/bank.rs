@@ -263,11 +263,11 @@ impl<'a> Desk<'a> {
         // Some have their last entry in a later file.
         let from = self.run.clearing_date.plus_days(-EARLIER_DAYS);
         for date in (0..=self.newest().days_since(from)).map(|n| from.plus_days(n)) {
-            let of_date = key![payer.clone(), date];
-            proven.extend(gather.all(snapshot.list::<PayoutRow>(&["channel", "proven_on"], of_date))?);
+            let of_date = key![date, payer.clone()];
+            proven.extend(gather.all(snapshot.list::<PayoutRow>(&["proven_on", "channel"], of_date))?);
         }
-        let awaited = key![payer.clone(), PayoutProofState::Awaited];
-        let mut rows = gather.all(snapshot.list::<PayoutRow>(&["channel", "proof"], awaited))?;
+        let awaited = key![PayoutProofState::Awaited, payer.clone()];
+        let mut rows = gather.all(snapshot.list::<PayoutRow>(&["proof", "channel"], awaited))?;
         gather.end()?;
         // What a file proved that is replaced by now is awaited again; all else that is proven is so still.
         let replaced: BTreeSet<&str> = {
