@@ -109,7 +109,9 @@ async fn until(
         let arrived_us = now_us();
         let last = versions.insert(event.record.clone(), event.version);
         ensure!(last.is_none_or(|last| last < event.version), "{} was told twice", event.record);
-        if event.record == rating {
+        // The recognizing region is told of its recognition, which names the rating; its first version is the
+        // publication's.
+        if event.version > 1 && String::from_utf8_lossy(event.body.as_ref()).contains(rating) {
             return Ok((event.recorded_time_us, arrived_us));
         }
     }
