@@ -2,6 +2,7 @@
 //!
 //! - [`campaign`]: how often, and from which seed. [`postgres`]: databases, `both_databases!`.
 //!   [`proxy`]: a wire to PostgreSQL that can be cut. [`python`]: the interpreter of the foreign libraries.
+//!   [`raw`]: a database without its gateway, for attackers.
 //! - [`gateway`]: the real `jjj` binary, as sandboxes and servers that die with the test.
 //! - [`events`], the subscribers.
 //! - [`world`]: institutions, elders, contracts, bills and money, set up in bulk through the API.
@@ -16,4 +17,5 @@ pub mod load;
 pub mod postgres;
 pub mod proxy;
 pub mod python;
+pub mod raw;
 pub mod world;

@@ -11,7 +11,7 @@ use jjj_domain::value::{ColumnType, Value};
 use jjj_server::verify::{Change, Fault, unprotected};
 use jjj_tests::both_databases;
 use jjj_tests::postgres::TestDatabase;
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqliteConnection};
+use jjj_tests::raw::Raw;
 
 use verify_fixture::{Fixture, first_row};
 
@@ -46,7 +46,7 @@ async fn every_altered_deleted_or_added_value_is_named(db: TestDatabase) {
                 let found: Vec<String> = report.faults.iter().take(5).map(Fault::to_string).collect();
                 unnoticed.push(format!("{change:?} {} {:?}: {found:#?}", spec.name, column.map(|c| c.name)));
             }
-            attacker.run(&undo).await;
+            attacker.0.run(&undo).await;
             tried += 1;
         }
     }
@@ -66,56 +66,24 @@ fn names(fault: &Fault, spec: &TableSpec, column: Option<&ColumnSpec>) -> bool {
     fault.table == spec.name && column_named
 }
 
-enum Connected {
-    Sqlite(SqliteConnection),
-    Postgres(PgConnection),
-}
-
-struct Attacker(Connected);
+struct Attacker(Raw);
 
 impl Attacker {
+    /// Who has also dropped the checks that the database makes.
     async fn of(db: &TestDatabase) -> Self {
-        let mut attacker = if db.is_postgres() {
-            Self(Connected::Postgres(PgConnection::connect(db.url()).await.unwrap()))
-        } else {
-            Self(Connected::Sqlite(SqliteConnection::connect(db.url()).await.unwrap()))
-        };
-        attacker.disarm().await;
-        attacker
-    }
-
-    /// Drops what the database itself would refuse.
-    async fn disarm(&mut self) {
-        if let Connected::Sqlite(connection) = &mut self.0 {
-            let triggers: Vec<(String,)> = sqlx::query_as("SELECT name FROM sqlite_master WHERE type = 'trigger'")
-                .fetch_all(connection)
-                .await
-                .unwrap();
-            let drops: String = triggers.iter().map(|(name,)| format!("DROP TRIGGER {name};")).collect();
-            self.run(&(drops + "PRAGMA ignore_check_constraints = ON")).await;
-        } else {
-            self.run(
-                "DROP FUNCTION refuse_change() CASCADE;
-                 DO $$ DECLARE c record; BEGIN
+        let mut raw = Raw::open(db).await;
+        let checks = match &raw {
+            Raw::Sqlite(_) => "PRAGMA ignore_check_constraints = ON",
+            Raw::Postgres(_) => {
+                "DO $$ DECLARE c record; BEGIN
                      FOR c IN SELECT conrelid::regclass AS t, conname FROM pg_constraint
                               WHERE contype = 'c' AND connamespace = 'public'::regnamespace
                      LOOP EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', c.t, c.conname); END LOOP;
-                 END $$",
-            )
-            .await;
-        }
-    }
-
-    async fn run(&mut self, sql: &str) {
-        self.try_run(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
-    }
-
-    async fn try_run(&mut self, sql: &str) -> Result<(), sqlx::Error> {
-        let statement = AssertSqlSafe(sql.to_owned());
-        match &mut self.0 {
-            Connected::Sqlite(connection) => connection.execute(sqlx::raw_sql(statement)).await.map(drop),
-            Connected::Postgres(connection) => connection.execute(sqlx::raw_sql(statement)).await.map(drop),
-        }
+                 END $$"
+            }
+        };
+        raw.run(checks).await;
+        Self(raw)
     }
 
     /// Changes one thing; the statement that puts it back.
@@ -125,13 +93,13 @@ impl Attacker {
                 let at = spec.column(column.name).unwrap();
                 let mut altered = row.to_vec();
                 altered[at] = alter(column, &row[at], spec.key.contains(&column.name));
-                self.run(&self.update(spec, row, &altered)).await;
+                self.0.run(&self.update(spec, row, &altered)).await;
                 self.update(spec, &altered, row)
             }
             (Change::Altered, None) => unreachable!("a column is altered"),
             (Change::Deleted, _) => {
-                self.run(&self.delete(spec, row)).await;
-                self.insert(spec, row)
+                self.0.run(&self.delete(spec, row)).await;
+                self.0.insertion(spec, row)
             }
             (Change::Added, _) => {
                 let mut added = row.to_vec();
@@ -145,7 +113,7 @@ impl Attacker {
                         added[at] = alter(column, &row[at], true);
                     }
                 }
-                self.run(&self.insert(spec, &added)).await;
+                self.0.run(&self.0.insertion(spec, &added)).await;
                 self.delete(spec, &added)
             }
         }
@@ -153,7 +121,7 @@ impl Attacker {
 
     fn update(&self, spec: &TableSpec, from: &[Value], to: &[Value]) -> String {
         let changed = spec.columns.iter().zip(from.iter().zip(to)).filter(|(_, (old, new))| old != new);
-        let set: Vec<_> = changed.map(|(c, (_, new))| format!("\"{}\" = {}", c.name, self.literal(new))).collect();
+        let set: Vec<_> = changed.map(|(c, (_, new))| format!("\"{}\" = {}", c.name, self.0.literal(new))).collect();
         format!("UPDATE {} SET {} WHERE {}", spec.name, set.join(", "), self.key_is(spec, from))
     }
 
@@ -161,29 +129,9 @@ impl Attacker {
         format!("DELETE FROM {} WHERE {}", spec.name, self.key_is(spec, row))
     }
 
-    fn insert(&self, spec: &TableSpec, row: &[Value]) -> String {
-        let columns: Vec<_> = spec.columns.iter().map(|c| format!("\"{}\"", c.name)).collect();
-        let values: Vec<_> = row.iter().map(|v| self.literal(v)).collect();
-        let overriding = match self.0 {
-            Connected::Postgres(_) if spec.name == "leaf_pending" => "OVERRIDING SYSTEM VALUE ",
-            _ => "",
-        };
-        format!("INSERT INTO {} ({}) {overriding}VALUES ({})", spec.name, columns.join(", "), values.join(", "))
-    }
-
     fn key_is(&self, spec: &TableSpec, row: &[Value]) -> String {
         let key = spec.key.iter().zip(spec.key_of(row));
-        key.map(|(name, v)| format!("\"{name}\" = {}", self.literal(&v))).collect::<Vec<_>>().join(" AND ")
-    }
-
-    fn literal(&self, value: &Value) -> String {
-        match (value, &self.0) {
-            (Value::Null, _) => "NULL".to_owned(),
-            (Value::Int(n), _) => n.to_string(),
-            (Value::Text(text), _) => format!("'{}'", text.replace('\'', "''")),
-            (bytes, Connected::Sqlite(_)) => format!("X'{bytes}'"),
-            (bytes, Connected::Postgres(_)) => format!("'\\x{bytes}'::bytea"),
-        }
+        key.map(|(name, v)| format!("\"{name}\" = {}", self.0.literal(&v))).collect::<Vec<_>>().join(" AND ")
     }
 }
 

@@ -12,8 +12,8 @@ use jjj_store::Packed;
 use jjj_store::log_tables::CheckpointRow;
 use jjj_tests::both_databases;
 use jjj_tests::postgres::TestDatabase;
+use jjj_tests::raw::Raw;
 use jjj_token::note::{Checkpoint, SignedNote};
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqliteConnection};
 
 use verify_fixture::{Fixture, Put, beijing, spec};
 
@@ -182,47 +182,4 @@ fn put(record: &str, version: i64) -> Put {
 
 fn tables(report: &VerifyReport) -> Vec<String> {
     report.faults.iter().map(|fault| fault.table.clone()).collect()
-}
-
-/// The database without the gateway, its triggers dropped.
-enum Raw {
-    Sqlite(SqliteConnection),
-    Postgres(PgConnection),
-}
-
-impl Raw {
-    async fn open(db: &TestDatabase) -> Self {
-        if db.is_postgres() {
-            let mut raw = Self::Postgres(PgConnection::connect(db.url()).await.unwrap());
-            raw.run("DROP FUNCTION refuse_change() CASCADE").await;
-            return raw;
-        }
-        let mut connection = SqliteConnection::connect(db.url()).await.unwrap();
-        let triggers: Vec<(String,)> = sqlx::query_as("SELECT name FROM sqlite_master WHERE type = 'trigger'")
-            .fetch_all(&mut connection)
-            .await
-            .unwrap();
-        let mut raw = Self::Sqlite(connection);
-        for (name,) in triggers {
-            raw.run(&format!("DROP TRIGGER {name}")).await;
-        }
-        raw
-    }
-
-    /// Bytes as this database spells them.
-    fn bytes(&self, bytes: &[u8]) -> String {
-        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        match self {
-            Self::Sqlite(_) => format!("X'{hex}'"),
-            Self::Postgres(_) => format!("'\\x{hex}'::bytea"),
-        }
-    }
-
-    async fn run(&mut self, sql: &str) {
-        let statement = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
-        match self {
-            Self::Sqlite(connection) => drop(connection.execute(statement).await.unwrap()),
-            Self::Postgres(connection) => drop(connection.execute(statement).await.unwrap()),
-        }
-    }
 }

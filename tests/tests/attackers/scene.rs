@@ -29,6 +29,7 @@ use jjj_store::log_tables::{CheckpointRow, EvidenceRow, LeafRow};
 use jjj_store::{LogState, Packed, Store};
 use jjj_tests::gateway::{Gateway, Site, jjj};
 use jjj_tests::postgres::TestDatabase;
+use jjj_tests::raw::Raw;
 use jjj_tests::world::{self, Days, HEBEI, done};
 use jjj_token::SigningKey;
 use jjj_token::merkle::{MemoryTree, consistency_proof, leaf_hash};
@@ -39,7 +40,6 @@ use jjj_token::thumbprint::certificate_sha256;
 use jjj_token::witness::AddCheckpoint;
 use prost::Message as _;
 use serde_json::{Value as Json, json};
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, SqliteConnection};
 use tokio::sync::Notify;
 
 /// What was observed after an attack; each word stands in the document's table.
@@ -399,64 +399,6 @@ impl Command for Put {
             leaf.writes.push(Write { spec, values: values.clone().into(), person: None });
         }
         Ok(decision)
-    }
-}
-
-/// The database without the gateway, its triggers dropped.
-pub enum Raw {
-    Sqlite(SqliteConnection),
-    Postgres(PgConnection),
-}
-
-impl Raw {
-    async fn open(db: &TestDatabase) -> Self {
-        if db.is_postgres() {
-            let mut raw = Self::Postgres(PgConnection::connect(db.url()).await.unwrap());
-            raw.run("DROP FUNCTION IF EXISTS refuse_change() CASCADE").await;
-            return raw;
-        }
-        let mut connection = SqliteConnection::connect(db.url()).await.unwrap();
-        let triggers: Vec<(String,)> = sqlx::query_as("SELECT name FROM sqlite_master WHERE type = 'trigger'")
-            .fetch_all(&mut connection)
-            .await
-            .unwrap();
-        let mut raw = Self::Sqlite(connection);
-        for (name,) in triggers {
-            raw.run(&format!("DROP TRIGGER {name}")).await;
-        }
-        raw
-    }
-
-    pub async fn insert(&mut self, spec: &TableSpec, row: &[Value]) {
-        let columns: Vec<_> = spec.columns.iter().map(|column| format!("\"{}\"", column.name)).collect();
-        let values: Vec<_> = row.iter().map(|value| self.literal(value)).collect();
-        self.run(&format!("INSERT INTO {} ({}) VALUES ({})", spec.name, columns.join(", "), values.join(", "))).await;
-    }
-
-    fn literal(&self, value: &Value) -> String {
-        match value {
-            Value::Null => "NULL".to_owned(),
-            Value::Int(n) => n.to_string(),
-            Value::Text(text) => format!("'{}'", text.replace('\'', "''")),
-            Value::Bytes(bytes) => self.bytes(bytes),
-        }
-    }
-
-    /// Bytes as this database spells them.
-    fn bytes(&self, bytes: &[u8]) -> String {
-        match self {
-            Self::Sqlite(_) => format!("X'{}'", hex(bytes)),
-            Self::Postgres(_) => format!("'\\x{}'::bytea", hex(bytes)),
-        }
-    }
-
-    pub async fn run(&mut self, sql: &str) {
-        let statement = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
-        let done = match self {
-            Self::Sqlite(connection) => connection.execute(statement).await.map(drop),
-            Self::Postgres(connection) => connection.execute(statement).await.map(drop),
-        };
-        done.unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 }
 

@@ -1,0 +1,77 @@
+//! A database without its gateway: what somebody does who has only that.
+
+use jjj_domain::row::TableSpec;
+use jjj_domain::value::Value;
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, SqliteConnection};
+
+use crate::postgres::TestDatabase;
+
+/// A connection, the triggers that refuse change dropped.
+pub enum Raw {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+impl Raw {
+    pub async fn open(db: &TestDatabase) -> Self {
+        if db.is_postgres() {
+            let mut raw = Self::Postgres(PgConnection::connect(db.url()).await.unwrap());
+            raw.run("DROP FUNCTION IF EXISTS refuse_change() CASCADE").await;
+            return raw;
+        }
+        let mut connection = SqliteConnection::connect(db.url()).await.unwrap();
+        let triggers: Vec<(String,)> = sqlx::query_as("SELECT name FROM sqlite_master WHERE type = 'trigger'")
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+        let mut raw = Self::Sqlite(connection);
+        for (name,) in triggers {
+            raw.run(&format!("DROP TRIGGER {name}")).await;
+        }
+        raw
+    }
+
+    pub async fn run(&mut self, sql: &str) {
+        let statement = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+        let done = match self {
+            Self::Sqlite(connection) => connection.execute(statement).await.map(drop),
+            Self::Postgres(connection) => connection.execute(statement).await.map(drop),
+        };
+        done.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+
+    pub async fn insert(&mut self, spec: &TableSpec, row: &[Value]) {
+        self.run(&self.insertion(spec, row)).await;
+    }
+
+    /// The statement that adds a row as it is.
+    pub fn insertion(&self, spec: &TableSpec, row: &[Value]) -> String {
+        let columns: Vec<_> = spec.columns.iter().map(|column| format!("\"{}\"", column.name)).collect();
+        let values: Vec<_> = row.iter().map(|value| self.literal(value)).collect();
+        // Its key is numbered by the database.
+        let overriding = match self {
+            Self::Postgres(_) if spec.name == "leaf_pending" => "OVERRIDING SYSTEM VALUE ",
+            _ => "",
+        };
+        format!("INSERT INTO {} ({}) {overriding}VALUES ({})", spec.name, columns.join(", "), values.join(", "))
+    }
+
+    /// A value as this database spells it.
+    pub fn literal(&self, value: &Value) -> String {
+        match value {
+            Value::Null => "NULL".to_owned(),
+            Value::Int(n) => n.to_string(),
+            Value::Text(text) => format!("'{}'", text.replace('\'', "''")),
+            Value::Bytes(bytes) => self.bytes(bytes),
+        }
+    }
+
+    /// Bytes as this database spells them.
+    pub fn bytes(&self, bytes: &[u8]) -> String {
+        let hex = hex::encode(bytes);
+        match self {
+            Self::Sqlite(_) => format!("X'{hex}'"),
+            Self::Postgres(_) => format!("'\\x{hex}'::bytea"),
+        }
+    }
+}
