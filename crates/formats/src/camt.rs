@@ -194,10 +194,6 @@ fn schema((name, reason): Disorder) -> FileRefusal {
     FileRefusal::new(RefusalReason::Schema, format!("{name} {}", reason.message_en()))
 }
 
-fn refuse(reason: RefusalReason, detail: impl std::fmt::Display) -> FileRefusal {
-    FileRefusal::new(reason, detail)
-}
-
 /// Entries of a message, each statement's own record behind its entries.
 pub struct Reader<R: Read> {
     message: Message,
@@ -267,7 +263,7 @@ impl<R: Read> Open<R> {
         let name = message.elements().0;
         match xml.step()? {
             Step::Child(child) if child.name == name => {}
-            Step::Child(child) => return Err(refuse(RefusalReason::Schema, child.name)),
+            Step::Child(child) => return Err(FileRefusal::new(RefusalReason::Schema, child.name)),
             Step::End => return Err(schema((name.to_owned(), FaultReason::Missing))),
         }
         let children = match message {
@@ -284,7 +280,7 @@ impl<R: Read> Open<R> {
         let Step::Child(child) = self.xml.step()? else {
             self.order.end().map_err(schema)?;
             if let Step::Child(child) = self.xml.step()? {
-                return Err(refuse(RefusalReason::Schema, child.name));
+                return Err(FileRefusal::new(RefusalReason::Schema, child.name));
             }
             self.xml.end()?;
             pending.is_over = true;
@@ -303,7 +299,7 @@ impl<R: Read> Open<R> {
         if node.name == "GrpHdr" {
             required_text(&node, "MsgId")?;
             let created = node.text_at("CreDtTm");
-            time_of_day(created).ok_or_else(|| refuse(RefusalReason::Schema, "CreDtTm"))?;
+            time_of_day(created).ok_or_else(|| FileRefusal::new(RefusalReason::Schema, "CreDtTm"))?;
         }
         Ok(())
     }
@@ -351,7 +347,10 @@ impl<R: Read> Open<R> {
                 read.note(order.take(&node.name));
                 read.detail(&node)?;
                 if read.parts.len() > MAX_ENTRIES {
-                    return Err(refuse(RefusalReason::TooManyEntries, format!("entry {entry}: {MAX_ENTRIES}")));
+                    return Err(FileRefusal::new(
+                        RefusalReason::TooManyEntries,
+                        format!("entry {entry}: {MAX_ENTRIES}"),
+                    ));
                 }
             }
             read.note(order.end());
@@ -384,7 +383,7 @@ impl Account {
             "Acct" => {
                 let currency = node.text_at("Ccy");
                 if !currency.is_empty() && currency != CURRENCY {
-                    return Err(refuse(RefusalReason::Currency, currency));
+                    return Err(FileRefusal::new(RefusalReason::Currency, currency));
                 }
                 let account = account_of(&node);
                 self.statement.account = bounded("Acct/Id", account)?.to_owned();
@@ -403,7 +402,7 @@ impl Account {
             // Available, interim and forward balances prove nothing about booked entries.
             return Ok(());
         }
-        let malformed = |what: &str| refuse(RefusalReason::Schema, format!("Bal/{what}"));
+        let malformed = |what: &str| FileRefusal::new(RefusalReason::Schema, format!("Bal/{what}"));
         let amount_fen = node.child("Amt").and_then(amount).ok_or_else(|| malformed("Amt"))?;
         currency(node)?;
         let way = direction(node.text_at("CdtDbtInd")).ok_or_else(|| malformed("CdtDbtInd"))?;
@@ -412,7 +411,7 @@ impl Account {
         let place = if kind == "CLBD" { &mut self.statement.closing } else { &mut self.statement.opening };
         match place {
             Some(known) if known.amount_fen != balance.amount_fen || kind == "CLBD" => {
-                Err(refuse(RefusalReason::Balance, format!("{kind} twice")))
+                Err(FileRefusal::new(RefusalReason::Balance, format!("{kind} twice")))
             }
             // The opening balance of a day is the closing one of the day before.
             Some(_) if kind == "PRCD" => Ok(()),
@@ -435,7 +434,7 @@ impl Account {
             }
             EntryDirection::Debit => (&mut self.sums.debits, &mut self.sums.debit_fen, &mut self.statement.debit_fen),
         };
-        let too_large = || refuse(RefusalReason::ControlTotal, "beyond what is counted");
+        let too_large = || FileRefusal::new(RefusalReason::ControlTotal, "beyond what is counted");
         *number += 1;
         *sum = sum.checked_add(amount_fen).ok_or_else(too_large)?;
         if status == EntryStatus::Booked {
@@ -448,17 +447,17 @@ impl Account {
     fn prove(&self, message: Message) -> Result<(), FileRefusal> {
         let at = &self.statement.reference;
         if message == Message::Statement {
-            let lacks = |name: &str| refuse(RefusalReason::Balance, format!("{at} lacks {name}"));
+            let lacks = |name: &str| FileRefusal::new(RefusalReason::Balance, format!("{at} lacks {name}"));
             let opening = self.statement.opening.ok_or_else(|| lacks("OPBD"))?;
             let closing = self.statement.closing.ok_or_else(|| lacks("CLBD"))?;
             let moved = i128::from(self.statement.credit_fen) - i128::from(self.statement.debit_fen);
             if self.is_unsummed || i128::from(opening.amount_fen) + moved != i128::from(closing.amount_fen) {
-                return Err(refuse(RefusalReason::Balance, at));
+                return Err(FileRefusal::new(RefusalReason::Balance, at));
             }
         }
         let Some(summary) = &self.summary else { return Ok(()) };
         if self.is_unsummed {
-            return Err(refuse(RefusalReason::ControlTotal, at));
+            return Err(FileRefusal::new(RefusalReason::ControlTotal, at));
         }
         let sums = &self.sums;
         let all = (sums.credits + sums.debits, i128::from(sums.credit_fen) + i128::from(sums.debit_fen));
@@ -477,7 +476,7 @@ impl Account {
                 parse_fen(net.text_at("Amt")).map(|fen| i128::from(way.signed(fen))) == Some(net_fen)
             });
             if !(number_agrees && sum_agrees && net_agrees) {
-                return Err(refuse(RefusalReason::ControlTotal, format!("{at} {name}")));
+                return Err(FileRefusal::new(RefusalReason::ControlTotal, format!("{at} {name}")));
             }
         }
         Ok(())
@@ -734,7 +733,7 @@ fn required_text(node: &Node, name: &str) -> Result<(), FileRefusal> {
 
 /// `Max35Text`.
 fn bounded<'a>(name: &str, text: &'a str) -> Result<&'a str, FileRefusal> {
-    if has_length(text, 35) { Ok(text) } else { Err(refuse(RefusalReason::Schema, name)) }
+    if has_length(text, 35) { Ok(text) } else { Err(FileRefusal::new(RefusalReason::Schema, name)) }
 }
 
 /// So many characters, on one line.
@@ -756,8 +755,8 @@ fn currency(node: &Node) -> Result<(), FileRefusal> {
 fn currency_of(amount: &Node) -> Result<(), FileRefusal> {
     match amount.attribute("Ccy") {
         Some(CURRENCY) => Ok(()),
-        Some(other) => Err(refuse(RefusalReason::Currency, other)),
-        None => Err(refuse(RefusalReason::Schema, "Ccy is missing")),
+        Some(other) => Err(FileRefusal::new(RefusalReason::Currency, other)),
+        None => Err(FileRefusal::new(RefusalReason::Schema, "Ccy is missing")),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The settlement file in CSV; its fields are in [`jjj_domain::recon::file`].
 
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 
 use csv::ByteRecord;
 use jjj_domain::recon::file::{
@@ -8,6 +8,7 @@ use jjj_domain::recon::file::{
 };
 use jjj_domain::recon::refusal::{FileRefusal, RefusalReason};
 
+use crate::bounded::Bounded;
 use crate::{Pending, Record, Row, unreadable};
 
 /// The longest row, in bytes; a file with a longer one is refused whole.
@@ -24,12 +25,11 @@ pub struct Reader<R> {
 
 impl<R: Read> Reader<R> {
     pub fn new(source: R) -> Self {
-        let bounded = Bounded { inner: source, since_row: 0, is_over: false };
         let rows = csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
             .buffer_capacity(BUFFER_LEN)
-            .from_reader(bounded);
+            .from_reader(Bounded::new(source, MAX_ROW_LEN));
         Self { rows, row: ByteRecord::new(), has_header: false, pending: Pending::default() }
     }
 }
@@ -41,7 +41,7 @@ impl<R: Read> Iterator for Reader<R> {
         let Self { rows, row, has_header, pending } = self;
         pending.next(|pending| {
             let more = rows.read_byte_record(row).map_err(|error| refusal(&error, rows.get_ref()))?;
-            rows.get_mut().since_row = 0;
+            rows.get_mut().mark();
             if !more {
                 // A file without a byte is empty, not damaged.
                 pending.is_over = true;
@@ -59,7 +59,7 @@ impl<R: Read> Iterator for Reader<R> {
 }
 
 fn refusal<R>(error: &csv::Error, source: &Bounded<R>) -> FileRefusal {
-    if source.is_over {
+    if source.is_over() {
         FileRefusal::new(RefusalReason::RowTooLong, format!("{MAX_ROW_LEN} bytes"))
     } else {
         FileRefusal::new(RefusalReason::Unreadable, error)
@@ -70,25 +70,6 @@ fn record(row: &ByteRecord, (line, byte_offset): (i64, i64)) -> Result<Record, L
     let fields: Result<Vec<&str>, _> = row.iter().map(std::str::from_utf8).collect();
     let unreadable = |_| LineFault { line, byte_offset, field: String::new(), reason: FaultReason::Unreadable };
     parse_record(&fields.map_err(unreadable)?, line, byte_offset).map(Into::into)
-}
-
-/// Gives up on a row without end.
-struct Bounded<R> {
-    inner: R,
-    since_row: usize,
-    is_over: bool,
-}
-
-impl<R: Read> Read for Bounded<R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if self.since_row > MAX_ROW_LEN {
-            self.is_over = true;
-            return Err(io::Error::other("row too long"));
-        }
-        let n = self.inner.read(into)?;
-        self.since_row += n;
-        Ok(n)
-    }
 }
 
 /// Writes a file: header, lines, trailer.

@@ -5,6 +5,7 @@
 //! [`LineFault`], and the row is set aside; what is wrong with the file ends it with a
 //! [`FileRefusal`], and nothing that was read before counts. `docs/formats.md` has every field.
 
+pub mod bounded;
 pub mod camt;
 pub mod csv;
 pub mod fixed;

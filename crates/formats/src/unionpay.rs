@@ -260,12 +260,12 @@ impl At<'_> {
         let codes = &self.context.codes;
         let is = |of: &[String]| of.iter().any(|known| known == code);
         if is(&codes.payment) {
-            let line = self.zm_line(values, LineKind::Payment, "settlement_amount", 1)?;
+            let line = self.zm_line(values, LineKind::Payment, 1)?;
             return Ok(Record::Numbered(line, values.get("trace_number").to_owned()));
         }
         if is(&codes.refund) {
             let earlier = self.earlier(values, "original_trace_number", "original_time", None, None)?;
-            let line = self.zm_line(values, LineKind::Refund, "settlement_amount", -1)?;
+            let line = self.zm_line(values, LineKind::Refund, -1)?;
             let line = SettlementLine { original_order_id: Some(earlier.key()), ..line };
             return Ok(Record::Traced(Traced { line, earlier }));
         }
@@ -279,15 +279,9 @@ impl At<'_> {
     }
 
     /// A line of ZM; what is settled must go the kind's way.
-    fn zm_line(
-        &self,
-        values: &Values,
-        kind: LineKind,
-        settled: &'static str,
-        way: i64,
-    ) -> Result<SettlementLine, Fault> {
-        if values.sum(settled)? * way < 0 {
-            return Err((settled, FaultReason::OutOfRange));
+    fn zm_line(&self, values: &Values, kind: LineKind, way: i64) -> Result<SettlementLine, Fault> {
+        if values.sum("settlement_amount")? * way < 0 {
+            return Err(("settlement_amount", FaultReason::OutOfRange));
         }
         let order = values.required("order_id")?;
         let order: OrderId = order.parse().map_err(|_| ("order_id", FaultReason::Malformed))?;

@@ -11,6 +11,8 @@ use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::name::{Namespace, ResolveResult};
 
+use crate::bounded::Bounded;
+
 /// The deepest nesting.
 const MAX_DEPTH: usize = 32;
 /// The most bytes of one piece of markup or text.
@@ -76,25 +78,20 @@ enum Piece {
     Over,
 }
 
-fn refuse(reason: RefusalReason, detail: impl std::fmt::Display) -> FileRefusal {
-    FileRefusal::new(reason, detail)
-}
-
 impl<R: Read> Reader<R> {
     /// Reads up to the root element, whose namespace must be one of those taken.
     pub fn new(source: R, is_taken: impl Fn(&str) -> bool) -> Result<Self, FileRefusal> {
-        let bounded = Bounded { inner: source, since_event: 0, is_over: false };
-        let mut xml = NsReader::from_reader(BufReader::new(bounded));
+        let mut xml = NsReader::from_reader(BufReader::new(Bounded::new(source, MAX_EVENT_LEN)));
         xml.config_mut().expand_empty_elements = true;
         xml.config_mut().check_comments = true;
         let mut reader = Self { xml, buffer: Vec::new(), namespace: String::new(), depth: 0, position: 0 };
         loop {
             match reader.piece(Some(&is_taken))? {
                 Piece::Start(root, true) if root.name == "Document" => return Ok(reader),
-                Piece::Start(root, _) => return Err(refuse(RefusalReason::MessageUnknown, root.name)),
+                Piece::Start(root, _) => return Err(FileRefusal::new(RefusalReason::MessageUnknown, root.name)),
                 Piece::Text(text) if text.trim().is_empty() => {}
-                Piece::Text(_) | Piece::End => return Err(refuse(RefusalReason::XmlMalformed, "no element")),
-                Piece::Over => return Err(refuse(RefusalReason::XmlMalformed, "no element")),
+                Piece::Text(_) | Piece::End => return Err(FileRefusal::new(RefusalReason::XmlMalformed, "no element")),
+                Piece::Over => return Err(FileRefusal::new(RefusalReason::XmlMalformed, "no element")),
             }
         }
     }
@@ -110,12 +107,12 @@ impl<R: Read> Reader<R> {
             match self.piece(None)? {
                 Piece::Start(node, true) => return Ok(Step::Child(node)),
                 Piece::Start(node, false) => {
-                    return Err(refuse(RefusalReason::Schema, format!("{} of another namespace", node.name)));
+                    return Err(FileRefusal::new(RefusalReason::Schema, format!("{} of another namespace", node.name)));
                 }
                 Piece::End => return Ok(Step::End),
                 Piece::Text(text) if text.trim().is_empty() => {}
-                Piece::Text(_) => return Err(refuse(RefusalReason::Schema, "text between elements")),
-                Piece::Over => return Err(refuse(RefusalReason::XmlMalformed, "cut short")),
+                Piece::Text(_) => return Err(FileRefusal::new(RefusalReason::Schema, "text between elements")),
+                Piece::Over => return Err(FileRefusal::new(RefusalReason::XmlMalformed, "cut short")),
             }
         }
     }
@@ -152,10 +149,10 @@ impl<R: Read> Reader<R> {
             }
             if len > MAX_NODE_LEN || nodes > MAX_NODES {
                 let name = open.first().map_or("", |(node, _)| &node.name);
-                return Err(refuse(RefusalReason::XmlTooLarge, name));
+                return Err(FileRefusal::new(RefusalReason::XmlTooLarge, name));
             }
         }
-        Err(refuse(RefusalReason::XmlMalformed, "cut short"))
+        Err(FileRefusal::new(RefusalReason::XmlMalformed, "cut short"))
     }
 
     /// After the root element nothing may follow but white space and comments.
@@ -165,7 +162,7 @@ impl<R: Read> Reader<R> {
                 Piece::Over => return Ok(()),
                 Piece::Text(text) if text.trim().is_empty() => {}
                 Piece::Start(..) | Piece::End | Piece::Text(_) => {
-                    return Err(refuse(RefusalReason::XmlMalformed, "something follows the message"));
+                    return Err(FileRefusal::new(RefusalReason::XmlMalformed, "something follows the message"));
                 }
             }
         }
@@ -175,16 +172,16 @@ impl<R: Read> Reader<R> {
         loop {
             self.buffer.clear();
             self.position = self.xml.buffer_position();
-            self.xml.get_mut().get_mut().since_event = 0;
+            self.xml.get_mut().get_mut().mark();
             let event = match self.xml.read_event_into(&mut self.buffer) {
                 Ok(event) => event,
-                Err(error) => return Err(refusal(&error, self.position, self.xml.get_ref().get_ref().is_over)),
+                Err(error) => return Err(refusal(&error, self.position, self.xml.get_ref().get_ref().is_over())),
             };
             match event {
                 Event::Start(start) => {
                     self.depth += 1;
                     if self.depth > MAX_DEPTH {
-                        return Err(refuse(RefusalReason::XmlTooLarge, format!("deeper than {MAX_DEPTH}")));
+                        return Err(FileRefusal::new(RefusalReason::XmlTooLarge, format!("deeper than {MAX_DEPTH}")));
                     }
                     let (found, local) = self.xml.resolver().resolve_element(start.name());
                     let found = match found {
@@ -193,7 +190,7 @@ impl<R: Read> Reader<R> {
                     };
                     if let Some(is_taken) = root {
                         if !is_taken(found) {
-                            return Err(refuse(RefusalReason::MessageUnknown, found));
+                            return Err(FileRefusal::new(RefusalReason::MessageUnknown, found));
                         }
                         found.clone_into(&mut self.namespace);
                     }
@@ -211,11 +208,11 @@ impl<R: Read> Reader<R> {
                 Event::Text(text) => return Ok(Piece::Text(plain(&text.xml10_content())?)),
                 Event::CData(text) => return Ok(Piece::Text(plain(&text.xml10_content())?)),
                 Event::GeneralRef(reference) => {
-                    let malformed = |_| refuse(RefusalReason::XmlMalformed, "character reference");
+                    let malformed = |_| FileRefusal::new(RefusalReason::XmlMalformed, "character reference");
                     let text = match reference.resolve_char_ref().map_err(malformed)? {
                         Some(character) => character.to_string(),
                         None => resolve_predefined_entity(&reference.xml10_content())
-                            .ok_or_else(|| refuse(RefusalReason::XmlEntity, reference.xml10_content()))?
+                            .ok_or_else(|| FileRefusal::new(RefusalReason::XmlEntity, reference.xml10_content()))?
                             .to_owned(),
                     };
                     return Ok(Piece::Text(plain(&text)?));
@@ -223,14 +220,14 @@ impl<R: Read> Reader<R> {
                 Event::Decl(declaration) => {
                     let encoding = declaration.encoding().transpose().ok().flatten();
                     if encoding.is_some_and(|name| !name.eq_ignore_ascii_case("utf-8")) {
-                        return Err(refuse(RefusalReason::Encoding, "expected UTF-8"));
+                        return Err(FileRefusal::new(RefusalReason::Encoding, "expected UTF-8"));
                     }
                 }
                 Event::Comment(_) => {}
-                Event::DocType(_) => return Err(refuse(RefusalReason::XmlDocumentType, "")),
-                Event::PI(_) => return Err(refuse(RefusalReason::XmlMalformed, "processing instruction")),
-                Event::Empty(_) => return Err(refuse(RefusalReason::XmlMalformed, "empty element")),
-                Event::Eof if self.depth > 0 => return Err(refuse(RefusalReason::XmlMalformed, "cut short")),
+                Event::DocType(_) => return Err(FileRefusal::new(RefusalReason::XmlDocumentType, "")),
+                Event::PI(_) => return Err(FileRefusal::new(RefusalReason::XmlMalformed, "processing instruction")),
+                Event::Empty(_) => return Err(FileRefusal::new(RefusalReason::XmlMalformed, "empty element")),
+                Event::Eof if self.depth > 0 => return Err(FileRefusal::new(RefusalReason::XmlMalformed, "cut short")),
                 Event::Eof => return Ok(Piece::Over),
             }
         }
@@ -240,12 +237,12 @@ impl<R: Read> Reader<R> {
 fn attributes(start: &BytesStart) -> Result<Vec<(String, String)>, FileRefusal> {
     let mut found = Vec::new();
     for attribute in start.attributes() {
-        let attribute = attribute.map_err(|error| refuse(RefusalReason::XmlMalformed, error))?;
+        let attribute = attribute.map_err(|error| FileRefusal::new(RefusalReason::XmlMalformed, error))?;
         let value = attribute.normalized_value(quick_xml::XmlVersion::Implicit1_0);
         // An entity of the file's own, or a malformed reference.
-        let value = value.map_err(|_| refuse(RefusalReason::XmlEntity, attribute.key.as_ref()))?;
+        let value = value.map_err(|_| FileRefusal::new(RefusalReason::XmlEntity, attribute.key.as_ref()))?;
         if found.len() == MAX_ATTRIBUTES {
-            return Err(refuse(RefusalReason::XmlTooLarge, "attributes"));
+            return Err(FileRefusal::new(RefusalReason::XmlTooLarge, "attributes"));
         }
         found.push((attribute.key.local_name().as_ref().to_owned(), plain(&value)?));
     }
@@ -258,36 +255,19 @@ fn plain(text: &str) -> Result<String, FileRefusal> {
     if text.chars().all(is_allowed) {
         Ok(text.to_owned())
     } else {
-        Err(refuse(RefusalReason::XmlMalformed, "a character that XML does not have"))
+        Err(FileRefusal::new(RefusalReason::XmlMalformed, "a character that XML does not have"))
     }
 }
 
 fn refusal(error: &Error, position: u64, is_over: bool) -> FileRefusal {
     match error {
-        _ if is_over => refuse(RefusalReason::XmlTooLarge, format!("byte {position}")),
-        Error::Io(error) if error.kind() != io::ErrorKind::InvalidData => refuse(RefusalReason::Unreadable, error),
+        _ if is_over => FileRefusal::new(RefusalReason::XmlTooLarge, format!("byte {position}")),
+        Error::Io(error) if error.kind() != io::ErrorKind::InvalidData => {
+            FileRefusal::new(RefusalReason::Unreadable, error)
+        }
         Error::Encoding(_) | Error::Io(_) => {
-            refuse(RefusalReason::Encoding, format!("byte {position}: expected UTF-8"))
+            FileRefusal::new(RefusalReason::Encoding, format!("byte {position}: expected UTF-8"))
         }
-        _ => refuse(RefusalReason::XmlMalformed, format!("byte {position}: {error}")),
-    }
-}
-
-/// Gives up on markup or text without end.
-struct Bounded<R> {
-    inner: R,
-    since_event: usize,
-    is_over: bool,
-}
-
-impl<R: Read> Read for Bounded<R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if self.since_event > MAX_EVENT_LEN {
-            self.is_over = true;
-            return Err(io::Error::other("too long"));
-        }
-        let n = self.inner.read(into)?;
-        self.since_event += n;
-        Ok(n)
+        _ => FileRefusal::new(RefusalReason::XmlMalformed, format!("byte {position}: {error}")),
     }
 }

@@ -58,6 +58,7 @@ pub struct Archive<R> {
     names: BTreeSet<String>,
     member: Option<Member>,
     unpacked_bytes: u64,
+    most_unpacked_bytes: u64,
     /// Why reading stopped, for [`Archive::refusal`].
     refused: Option<FileRefusal>,
 }
@@ -72,18 +73,21 @@ struct Member {
     begins: Vec<u8>,
 }
 
-fn refuse(reason: RefusalReason, detail: impl std::fmt::Display) -> FileRefusal {
-    FileRefusal::new(reason, detail)
-}
-
 fn damaged(detail: impl std::fmt::Display) -> FileRefusal {
-    refuse(RefusalReason::ArchiveDamaged, detail)
+    FileRefusal::new(RefusalReason::ArchiveDamaged, detail)
 }
 
 impl<R: Read> Archive<R> {
     pub fn new(source: R) -> Self {
-        let source = Counted { inner: BufReader::new(source), at: 0 };
-        Self { source, seen: Vec::new(), names: BTreeSet::new(), member: None, unpacked_bytes: 0, refused: None }
+        Self {
+            source: Counted { inner: BufReader::new(source), at: 0 },
+            seen: Vec::new(),
+            names: BTreeSet::new(),
+            member: None,
+            unpacked_bytes: 0,
+            most_unpacked_bytes: MAX_UNPACKED_BYTES,
+            refused: None,
+        }
     }
 
     /// The next member's name; `None` at the end, when the archive is proved whole. What is left of
@@ -99,7 +103,7 @@ impl<R: Read> Archive<R> {
         match self.source.u32()? {
             LOCAL => self.begin(offset).map(Some),
             CENTRAL => self.directory(offset).map(|()| None),
-            END if self.seen.is_empty() => Err(refuse(RefusalReason::MemberMissing, "no member")),
+            END if self.seen.is_empty() => Err(FileRefusal::new(RefusalReason::MemberMissing, "no member")),
             _ => Err(damaged(format!("byte {offset}"))),
         }
     }
@@ -111,7 +115,7 @@ impl<R: Read> Archive<R> {
 
     fn begin(&mut self, offset: u64) -> Result<String, FileRefusal> {
         if self.seen.len() == MAX_MEMBERS {
-            return Err(refuse(RefusalReason::ArchiveTooLarge, format!("more than {MAX_MEMBERS} members")));
+            return Err(FileRefusal::new(RefusalReason::ArchiveTooLarge, format!("more than {MAX_MEMBERS} members")));
         }
         let source = &mut self.source;
         let (_version, flags, method) = (source.u16()?, source.u16()?, source.u16()?);
@@ -120,24 +124,24 @@ impl<R: Read> Archive<R> {
         let (name_len, extra_len) = (source.u16()?.into(), source.u16()?.into());
         let name = source.bytes(name_len, MAX_NAME_LEN)?;
         source.bytes(extra_len, MAX_EXTRA_LEN)?;
-        let offset = u32::try_from(offset).map_err(|_| refuse(RefusalReason::ArchiveUnsupported, "Zip64"))?;
+        let offset = u32::try_from(offset).map_err(|_| FileRefusal::new(RefusalReason::ArchiveUnsupported, "Zip64"))?;
         let entry = Entry { name, flags, method, crc, packed, unpacked, offset };
         let plain = plain_name(&entry)?;
         if flags & !FLAGS_TAKEN != 0 {
-            return Err(refuse(RefusalReason::ArchiveUnsupported, format!("{plain}: flags {flags:#06x}")));
+            return Err(FileRefusal::new(RefusalReason::ArchiveUnsupported, format!("{plain}: flags {flags:#06x}")));
         }
         let by_descriptor = flags & FLAG_DESCRIPTOR != 0;
         if !(method == DEFLATED || method == STORED && !by_descriptor) {
-            return Err(refuse(RefusalReason::ArchiveUnsupported, format!("{plain}: method {method}")));
+            return Err(FileRefusal::new(RefusalReason::ArchiveUnsupported, format!("{plain}: method {method}")));
         }
         if !by_descriptor && (packed == u32::MAX || unpacked == u32::MAX) {
-            return Err(refuse(RefusalReason::ArchiveUnsupported, format!("{plain}: Zip64")));
+            return Err(FileRefusal::new(RefusalReason::ArchiveUnsupported, format!("{plain}: Zip64")));
         }
         if !by_descriptor && u64::from(unpacked) > allowed(packed.into()) {
-            return Err(refuse(RefusalReason::ArchiveTooLarge, plain));
+            return Err(FileRefusal::new(RefusalReason::ArchiveTooLarge, plain));
         }
         if !self.names.insert(plain.to_lowercase()) {
-            return Err(refuse(RefusalReason::MemberDuplicate, plain));
+            return Err(FileRefusal::new(RefusalReason::MemberDuplicate, plain));
         }
         let inflate = (method == DEFLATED).then(|| Decompress::new(false));
         let member = Member { entry, inflate, crc: Crc::new(), packed: 0, unpacked: 0, begins: Vec::new() };
@@ -178,13 +182,13 @@ impl<R: Read> Archive<R> {
             member.crc.update(&into[..made]);
             self.unpacked_bytes += made as u64;
             let beyond = sizes_known && member.unpacked > member.entry.unpacked.into();
-            if beyond || member.unpacked > allowed(member.packed) || self.unpacked_bytes > MAX_UNPACKED_BYTES {
-                return Err(refuse(RefusalReason::ArchiveTooLarge, name));
+            if beyond || member.unpacked > allowed(member.packed) || self.unpacked_bytes > self.most_unpacked_bytes {
+                return Err(FileRefusal::new(RefusalReason::ArchiveTooLarge, name));
             }
             let wanted = 4 - member.begins.len().min(4);
             member.begins.extend(&into[..made.min(wanted)]);
             if member.begins == LOCAL.to_le_bytes() {
-                return Err(refuse(RefusalReason::MemberNested, name));
+                return Err(FileRefusal::new(RefusalReason::MemberNested, name));
             }
             if is_over && made == 0 {
                 self.end()?;
@@ -289,7 +293,7 @@ fn plain_name(entry: &Entry) -> Result<String, FileRefusal> {
     let shown = String::from_utf8_lossy(&entry.name).into_owned();
     let is_plain = entry.name.iter().all(|b| b.is_ascii_graphic() && !b"/\\:*?\"<>|".contains(b));
     if !is_plain || entry.name.is_empty() || entry.name.starts_with(b".") {
-        return Err(refuse(RefusalReason::MemberName, shown));
+        return Err(FileRefusal::new(RefusalReason::MemberName, shown));
     }
     Ok(shown)
 }
@@ -330,7 +334,7 @@ impl<R: Read> Counted<R> {
 
     fn bytes(&mut self, n: usize, most: usize) -> Result<Vec<u8>, FileRefusal> {
         if n > most {
-            return Err(refuse(
+            return Err(FileRefusal::new(
                 RefusalReason::ArchiveUnsupported,
                 format!("{n} bytes of name, extra field or comment"),
             ));
@@ -445,7 +449,10 @@ mod tests {
     }
 
     fn read(bytes: &[u8]) -> Result<Vec<(String, Vec<u8>)>, FileRefusal> {
-        let mut archive = Archive::new(bytes);
+        read_all(Archive::new(bytes))
+    }
+
+    fn read_all(mut archive: Archive<&[u8]>) -> Result<Vec<(String, Vec<u8>)>, FileRefusal> {
         let mut members = Vec::new();
         while let Some(name) = archive.next_member()? {
             let mut content = Vec::new();
@@ -530,6 +537,38 @@ mod tests {
         deflate.compress_vec(&[b'1'; 1_000], &mut packed, FlushCompress::Finish).unwrap();
         let lying = by_hand("ZM_1", &packed, |e| (e.method, e.unpacked) = (DEFLATED, 10));
         assert_eq!(reason(&lying), RefusalReason::ArchiveTooLarge);
+    }
+
+    #[test]
+    fn members_together_unpack_to_a_limit() {
+        let members = archive(&[("ZM_1", &[b'1'; 600]), ("ZM_2", &[b'2'; 400]), ("ZM_3", b"3")]);
+        let most = |most_unpacked_bytes| read_all(Archive { most_unpacked_bytes, ..Archive::new(&members[..]) });
+        assert_eq!(most(1_001).unwrap().len(), 3);
+        assert_eq!(most(1_000).unwrap_err().reason, RefusalReason::ArchiveTooLarge);
+    }
+
+    #[test]
+    fn extra_fields_and_comments_have_a_limit() {
+        let good = by_hand("ZM_1", b"row", |_| ());
+        let name_ends = 30 + "ZM_1".len();
+        let extra = |len: usize| {
+            let stated = (len as u16).to_le_bytes();
+            let mut bytes =
+                [&good[..28], &stated, &good[30..name_ends], &vec![0; len][..], &good[name_ends..]].concat();
+            // The central directory begins so much later.
+            let at = bytes.len() - 6;
+            let begins = u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) + len as u32;
+            bytes[at..at + 4].copy_from_slice(&begins.to_le_bytes());
+            bytes
+        };
+        let comment = |len: usize| {
+            let (stated, before) = ((len as u16).to_le_bytes(), good.len() - 2);
+            [&good[..before], &stated, &vec![b'c'; len][..]].concat()
+        };
+        for with in [&extra as &dyn Fn(usize) -> Vec<u8>, &comment] {
+            assert_eq!(read(&with(MAX_EXTRA_LEN)).unwrap(), read(&good).unwrap());
+            assert_eq!(reason(&with(MAX_EXTRA_LEN + 1)), RefusalReason::ArchiveUnsupported);
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use jjj_domain::policy::TransactionCodes;
 use jjj_domain::recon::FileFormat;
+use jjj_domain::recon::bank::MAX_ENTRIES;
 use jjj_domain::recon::file::FaultReason;
 use jjj_domain::recon::refusal::RefusalReason;
 use jjj_domain::time::Date;
@@ -264,6 +265,19 @@ fn a_damaged_message_is_refused_whole() {
     for len in 0..good.len() - 1 {
         assert!(read(FileFormat::Camt053, &good[..len]).is_err(), "cut at {len}");
     }
+}
+
+/// Its transactions become rows in one transaction of the database.
+#[test]
+fn an_entry_has_only_so_many_transactions() {
+    let more = |n: usize| {
+        let part = "<TxDtls><Amt Ccy=\"CNY\">1.00</Amt><CdtDbtInd>DBIT</CdtDbtInd></TxDtls>".repeat(n);
+        statement(|text| text.replacen("</NtryDtls>", &format!("{part}</NtryDtls>"), 1))
+    };
+    // The golden entry has two; with so many they no longer add up to it, which costs the entry alone.
+    let (_, faults) = more(MAX_ENTRIES - 2).expect("taken");
+    assert!(faults.iter().all(|(entry, ..)| *entry == 1) && !faults.is_empty(), "{:?}", faults.first());
+    assert_eq!(more(MAX_ENTRIES - 1), Err(RefusalReason::TooManyEntries));
 }
 
 #[test]

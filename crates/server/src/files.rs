@@ -299,3 +299,36 @@ impl io::Read for Chunks {
         Ok(n)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jjj_domain::recon::bank::{BankEntry, EntryDirection, EntryStatus};
+
+    /// However many statements they are spread over.
+    #[test]
+    fn a_file_has_only_so_many_entries() {
+        let entry = BankEntry {
+            entry: 1,
+            part: 0,
+            statement: 0,
+            direction: EntryDirection::Debit,
+            amount_fen: 1,
+            entry_fen: -1,
+            entry_status: EntryStatus::Booked,
+            is_reversal: false,
+            booked_on: None,
+            value_on: None,
+            end_to_end_id: String::new(),
+            bank_reference: String::new(),
+            counterparty: String::new(),
+            counterparty_account: String::new(),
+        };
+        let mut counted = Counted::default();
+        for _ in 0..MAX_ENTRIES {
+            counted.take(Ok(Record::Entry(entry.clone()))).expect("taken");
+        }
+        let refusal = counted.take(Ok(Record::Entry(entry))).expect_err("one too many");
+        assert_eq!(refusal.reason, RefusalReason::TooManyEntries);
+    }
+}

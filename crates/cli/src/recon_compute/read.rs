@@ -11,6 +11,7 @@ use jjj_domain::names::Participant;
 use jjj_domain::recon::file::{ControlTotals, FaultReason, FileRecord, HEADER, ParsedFile, parse_record};
 use jjj_domain::recon::regional::RegionalBook;
 use jjj_domain::recon::stream::{LEDGER_HEADER, LEDGER_OWN, LedgerRows, LineAt, LineRows, Rows};
+use jjj_formats::bounded::Bounded;
 
 use super::merge::{Side, spill};
 use super::{DayFile, KnownBook, KnownFile, Totals};
@@ -263,16 +264,22 @@ fn quoted_lines(
     file: &mut impl Read,
     take: &mut impl FnMut(&[u8], i64, u64) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(file);
+    let bounded = Bounded::new(file, MAX_LINE);
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bounded);
     let mut row = csv::ByteRecord::new();
-    while reader.read_byte_record(&mut row)? {
+    loop {
+        let more = reader.read_byte_record(&mut row);
+        ensure!(!reader.get_ref().is_over(), "a line is longer than {MAX_LINE} bytes");
+        reader.get_mut().mark();
+        if !more? {
+            return Ok(());
+        }
         let (number, offset) = row.position().map_or((0, 0), |at| (at.line() as i64, at.byte()));
         // No right field holds a comma; one that does makes the line a damaged one.
         let is_plain = row.iter().all(|field| memchr::memchr(b',', field).is_none());
         let line: Vec<u8> = row.iter().collect::<Vec<_>>().join(&b',');
         take(if is_plain { &line } else { b"\"" }, number, offset)?;
     }
-    Ok(())
 }
 
 /// The first `N` fields of a line, and the rest of it; `None` when it has no more than `N`.
