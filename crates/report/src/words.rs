@@ -6,7 +6,7 @@ use jjj_domain::recon::report::{AgeBucket, Language, class_title};
 use jjj_domain::recon::{BreakCategory, BreakClass, BreakState, Resolution, RunState, ViewState};
 use jjj_domain::settlement::StatementState;
 
-use crate::model::{Cell, Tone};
+use crate::model::{Cell, Fact, Tone};
 
 /// Names in one language.
 #[derive(Clone, Copy)]
@@ -18,6 +18,10 @@ impl Words {
             Language::Zh => zh,
             Language::En => en,
         }
+    }
+
+    pub fn fact(self, id: &'static str, zh: &str, en: &str, value: Cell) -> Fact {
+        Fact { id, title: self.say(zh, en).to_owned(), value }
     }
 
     fn state(self, code: &str, (zh, en): (&str, &str), tone: Tone) -> Cell {

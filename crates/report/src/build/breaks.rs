@@ -15,11 +15,7 @@ pub fn breaks(rows: &[BreakRow], subject: &str, frame: Frame) -> Report {
     let words = Words(frame.language);
     let mut facts = sums(rows, words);
     let oldest = rows.iter().filter(|row| row.is_open()).map(|row| age_days(row, frame.today)).max();
-    facts.push(Fact {
-        id: "oldest_days",
-        title: words.say("最长账龄（天）", "Oldest (days)").to_owned(),
-        value: oldest.map_or(Cell::Empty, Cell::Count),
-    });
+    facts.push(words.fact("oldest_days", "最长账龄（天）", "Oldest (days)", oldest.map_or(Cell::Empty, Cell::Count)));
     Report {
         id: "breaks",
         language: frame.language,
@@ -89,11 +85,10 @@ fn sums(rows: &[BreakRow], words: Words) -> Vec<Fact> {
     let open = rows.iter().filter(|row| row.is_open());
     let (count, fen) = open.fold((0, 0i64), |(n, sum), row| (n + 1, sum.saturating_add(row.amount_fen)));
     let urgent = rows.iter().filter(|row| row.is_open() && row.priority == 1).count() as i64;
-    let fact = |id, zh, en, value| Fact { id, title: words.say(zh, en).to_owned(), value };
     vec![
-        fact("open_breaks", "未处置笔数", "Open breaks", Cell::Count(count)),
-        fact("open_fen", "未处置金额（元）", "Open amount (yuan)", Cell::Fen(fen)),
-        fact("urgent_breaks", "其中紧急", "Of them urgent", Cell::Count(urgent)),
+        words.fact("open_breaks", "未处置笔数", "Open breaks", Cell::Count(count)),
+        words.fact("open_fen", "未处置金额（元）", "Open amount (yuan)", Cell::Fen(fen)),
+        words.fact("urgent_breaks", "其中紧急", "Of them urgent", Cell::Count(urgent)),
     ]
 }
 

@@ -6,7 +6,7 @@ use jjj_domain::recon::summary::{BreakSums, FunderSums, GrantSums, InstitutionSu
 use jjj_domain::time::Month;
 
 use super::{Frame, MAX_ROWS};
-use crate::model::{Cell, Chart, Column, Fact, Report, Table};
+use crate::model::{Cell, Chart, Column, Report, Table};
 use crate::words::Words;
 
 /// A region's programme.
@@ -33,10 +33,7 @@ pub fn month(month: Month, subject: &str, sums: &MonthSums, frame: Frame) -> Rep
     }
     let programmes = programmes(&lines, words);
     let total = programmes.total().unwrap_or_default();
-    let fact = |id, zh, en, at: usize| {
-        let value = total.get(at).cloned().unwrap_or(Cell::Count(0));
-        Fact { id, title: words.say(zh, en).to_owned(), value }
-    };
+    let fact = |id, zh, en, at: usize| words.fact(id, zh, en, total.get(at).cloned().unwrap_or(Cell::Count(0)));
     Report {
         id: "month",
         language: frame.language,

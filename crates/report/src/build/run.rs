@@ -35,25 +35,24 @@ pub fn run(run: &RunRow, breaks: &[BreakRow], views: &[ViewRow], frame: Frame) -
 }
 
 fn facts(run: &RunRow, breaks: &[BreakRow], words: Words) -> Vec<Fact> {
-    let fact = |id, zh, en, value| Fact { id, title: words.say(zh, en).to_owned(), value };
     let open = breaks.iter().filter(|row| row.is_open());
     let (count, fen) = open.fold((0, 0i64), |(n, sum), row| (n + 1, sum.saturating_add(row.amount_fen)));
     let closed = run.identities.0.iter().filter(|identity| identity.holds).count();
     vec![
-        fact("state", "结果", "Result", words.run_state(run.state)),
-        fact("matched_rows", "已匹配笔数", "Rows matched", Cell::Count(run.channel_leg.0.matched)),
-        fact("payments_fen", "渠道付款（元）", "Payments (yuan)", Cell::Fen(run.channel_leg.0.debit_fen)),
-        fact("refunds_fen", "渠道退款（元）", "Refunds (yuan)", Cell::Fen(run.channel_leg.0.credit_fen)),
-        fact("open_breaks", "未处置差错", "Open breaks", Cell::Count(count)),
-        fact("open_fen", "未处置金额（元）", "Open amount (yuan)", Cell::Fen(fen)),
-        fact(
+        words.fact("state", "结果", "Result", words.run_state(run.state)),
+        words.fact("matched_rows", "已匹配笔数", "Rows matched", Cell::Count(run.channel_leg.0.matched)),
+        words.fact("payments_fen", "渠道付款（元）", "Payments (yuan)", Cell::Fen(run.channel_leg.0.debit_fen)),
+        words.fact("refunds_fen", "渠道退款（元）", "Refunds (yuan)", Cell::Fen(run.channel_leg.0.credit_fen)),
+        words.fact("open_breaks", "未处置差错", "Open breaks", Cell::Count(count)),
+        words.fact("open_fen", "未处置金额（元）", "Open amount (yuan)", Cell::Fen(fen)),
+        words.fact(
             "identities",
             "恒等式成立",
             "Identities that close",
             Cell::text(format!("{closed} / {}", run.identities.0.len())),
         ),
-        fact("started_by", "发起人", "Started by", Cell::text(run.started_by.to_string())),
-        fact("root", "结果根", "Root", Cell::text(&run.root)),
+        words.fact("started_by", "发起人", "Started by", Cell::text(run.started_by.to_string())),
+        words.fact("root", "结果根", "Root", Cell::text(&run.root)),
     ]
 }
 
@@ -113,7 +112,9 @@ fn identities(identities: &[IdentityResult], words: Words) -> Table {
             Cell::text(&identity.detail),
         ]
     };
-    table.rows = identities.iter().map(row).collect();
+    let mut sorted: Vec<&IdentityResult> = identities.iter().collect();
+    sorted.sort_by_key(|identity| (identity.number, &identity.book));
+    table.rows = sorted.into_iter().map(row).collect();
     table
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jjj_domain::settlement::{StatementRow, StatementState};
 
 use super::{Frame, MAX_ROWS};
-use crate::model::{Cell, Chart, Column, Fact, Report, Table};
+use crate::model::{Cell, Chart, Column, Report, Table};
 use crate::words::Words;
 
 /// Of statements, in their order; `names` are institutions' display names, by `institutions/{uscc}`.
@@ -16,7 +16,6 @@ pub fn settlement(
     frame: Frame,
 ) -> Report {
     let words = Words(frame.language);
-    let fact = |id, zh, en, value| Fact { id, title: words.say(zh, en).to_owned(), value };
     let sum = |of: fn(&StatementRow) -> i64| statements.iter().map(of).fold(0i64, i64::saturating_add);
     let open = statements.iter().filter(|row| row.state == StatementState::Open);
     let (open, open_fen) = open.fold((0, 0i64), |(n, fen), row| (n + 1, fen.saturating_add(row.net_fen)));
@@ -34,12 +33,12 @@ pub fn settlement(
         as_of: frame.today,
         ledger_number: frame.ledger_number,
         facts: vec![
-            fact("statements", "结算单数", "Statements", Cell::Count(statements.len() as i64)),
-            fact("gross_fen", "付款（元）", "Payments (yuan)", Cell::Fen(sum(|row| row.gross_fen))),
-            fact("net_fen", "应结（元）", "Net (yuan)", Cell::Fen(sum(|row| row.net_fen))),
-            fact("paid_fen", "已付（元）", "Paid (yuan)", Cell::Fen(sum(|row| row.paid_fen))),
-            fact("open_statements", "待付结算单", "Awaiting payout", Cell::Count(open)),
-            fact("open_fen", "待付（元）", "Awaiting payout (yuan)", Cell::Fen(open_fen)),
+            words.fact("statements", "结算单数", "Statements", Cell::Count(statements.len() as i64)),
+            words.fact("gross_fen", "付款（元）", "Payments (yuan)", Cell::Fen(sum(|row| row.gross_fen))),
+            words.fact("net_fen", "应结（元）", "Net (yuan)", Cell::Fen(sum(|row| row.net_fen))),
+            words.fact("paid_fen", "已付（元）", "Paid (yuan)", Cell::Fen(sum(|row| row.paid_fen))),
+            words.fact("open_statements", "待付结算单", "Awaiting payout", Cell::Count(open)),
+            words.fact("open_fen", "待付（元）", "Awaiting payout (yuan)", Cell::Fen(open_fen)),
         ],
         charts: vec![Chart::largest(words.say("应结金额，按收款方", "Net by payee"), by_payee)],
         tables: vec![

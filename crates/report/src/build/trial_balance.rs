@@ -6,7 +6,7 @@ use jjj_domain::ledger::{AccountKind, Book, Layer, Side};
 use jjj_domain::time::Month;
 
 use super::Frame;
-use crate::model::{Cell, Chart, Column, Fact, Part, Report, Shape, Table, Tone};
+use crate::model::{Cell, Chart, Column, Part, Report, Shape, Table, Tone};
 use crate::words::Words;
 
 /// Both sides of an account kind in a layer, of some month.
@@ -74,7 +74,6 @@ pub fn trial_balance(book: &Book, month: Option<Month>, sums: &[AccountSums], fr
         Some(Cell::Fen(fen)) => *fen,
         _ => 0,
     });
-    let fact = |id, zh, en, value| Fact { id, title: words.say(zh, en).to_owned(), value };
     let balanced = Cell::State {
         code: (debit == credit).to_string(),
         title: if debit == credit { words.say("平衡", "Balances") } else { words.say("不平", "Does not balance") }
@@ -92,9 +91,9 @@ pub fn trial_balance(book: &Book, month: Option<Month>, sums: &[AccountSums], fr
         as_of: frame.today,
         ledger_number: frame.ledger_number,
         facts: vec![
-            fact("balances", "试算", "Result", balanced),
-            fact("debit_fen", "借方合计（元）", "Debits (yuan)", Cell::Fen(debit)),
-            fact("credit_fen", "贷方合计（元）", "Credits (yuan)", Cell::Fen(credit)),
+            words.fact("balances", "试算", "Result", balanced),
+            words.fact("debit_fen", "借方合计（元）", "Debits (yuan)", Cell::Fen(debit)),
+            words.fact("credit_fen", "贷方合计（元）", "Credits (yuan)", Cell::Fen(credit)),
         ],
         charts: vec![Chart {
             title: words.say("期末余额", "Balances").to_owned(),

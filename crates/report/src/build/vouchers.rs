@@ -6,13 +6,12 @@ use jjj_domain::recon::report::Language;
 use jjj_domain::time::Month;
 
 use super::{Frame, MAX_ROWS};
-use crate::model::{Cell, Column, Fact, Report, Table, Tone};
+use crate::model::{Cell, Column, Report, Table, Tone};
 use crate::words::Words;
 
 /// Of a month, with its close; without one they are not final.
 pub fn vouchers(book: &Book, month: Month, vouchers: &[Voucher], close: Option<&CloseRow>, frame: Frame) -> Report {
     let words = Words(frame.language);
-    let fact = |id, zh, en, value| Fact { id, title: words.say(zh, en).to_owned(), value };
     let sum = |of: fn(&VoucherLine) -> i64| vouchers.iter().flat_map(|voucher| &voucher.lines).map(of).sum();
     let state = Cell::State {
         code: if close.is_some() { "CLOSED" } else { "OPEN" }.to_owned(),
@@ -32,12 +31,17 @@ pub fn vouchers(book: &Book, month: Month, vouchers: &[Voucher], close: Option<&
         as_of: frame.today,
         ledger_number: frame.ledger_number,
         facts: vec![
-            fact("state", "月结", "Month", state),
-            fact("vouchers", "凭证数", "Vouchers", Cell::Count(vouchers.len() as i64)),
-            fact("debit_fen", "借方合计（元）", "Debits (yuan)", Cell::Fen(sum(|line| line.debit_fen))),
-            fact("credit_fen", "贷方合计（元）", "Credits (yuan)", Cell::Fen(sum(|line| line.credit_fen))),
-            fact("proposed_by", "月结提出人", "Close proposed by", Cell::maybe(close.map(|row| &row.proposed_by))),
-            fact(
+            words.fact("state", "月结", "Month", state),
+            words.fact("vouchers", "凭证数", "Vouchers", Cell::Count(vouchers.len() as i64)),
+            words.fact("debit_fen", "借方合计（元）", "Debits (yuan)", Cell::Fen(sum(|line| line.debit_fen))),
+            words.fact("credit_fen", "贷方合计（元）", "Credits (yuan)", Cell::Fen(sum(|line| line.credit_fen))),
+            words.fact(
+                "proposed_by",
+                "月结提出人",
+                "Close proposed by",
+                Cell::maybe(close.map(|row| &row.proposed_by)),
+            ),
+            words.fact(
                 "decided_by",
                 "月结复核人",
                 "Close approved by",

@@ -250,7 +250,7 @@ fn svg(chart: &Chart, words: Words, out: &mut String) {
 
 /// A label that fits into its place.
 fn clipped(text: &str) -> String {
-    const COLUMNS: usize = 20;
+    const COLUMNS: usize = 17;
     if width(text) <= COLUMNS {
         return text.to_owned();
     }

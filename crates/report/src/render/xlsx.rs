@@ -63,22 +63,35 @@ impl Formats {
         Self { title: plain.clone().set_bold().set_font_size(16), plain, head }
     }
 
-    fn of(&self, cell: &Cell, is_total: bool) -> Format {
-        let format = self.plain.clone();
+    fn of(&self, cell: &Cell, kind: ColumnKind, is_total: bool) -> Format {
+        // Names that nobody reads aloud are small, and take lines rather than width.
+        let format = self.plain.clone().set_font_size(if kind == ColumnKind::Code { 8 } else { 10 });
         let format = match cell {
-            Cell::Fen(_) => format.set_num_format("#,##0.00;[Red]-#,##0.00").set_align(FormatAlign::Right),
-            Cell::Count(_) => format.set_num_format("#,##0").set_align(FormatAlign::Right),
-            Cell::Date(_) => format.set_num_format("yyyy-mm-dd").set_align(FormatAlign::Center),
+            Cell::Fen(_) => aligned(format, ColumnKind::Fen).set_num_format("#,##0.00;[Red]-#,##0.00"),
+            Cell::Count(_) => aligned(format, ColumnKind::Count).set_num_format("#,##0"),
+            Cell::Date(_) => aligned(format, ColumnKind::Date).set_num_format("yyyy-mm-dd"),
+            Cell::Empty | Cell::Text(_) | Cell::State { .. } => aligned(format, ColumnKind::Text).set_text_wrap(),
+        };
+        let format = match cell {
             Cell::State { tone: Tone::Bad, .. } => format.set_font_color(Color::RGB(0xA6_2B22)),
             Cell::State { tone: Tone::Warn, .. } => format.set_font_color(Color::RGB(0x8A_5A00)),
             Cell::State { tone: Tone::Good, .. } => format.set_font_color(Color::RGB(0x22_6B4A)),
-            Cell::Empty | Cell::Text(_) | Cell::State { tone: Tone::Plain, .. } => format,
+            _ => format,
         };
         if is_total {
             format.set_bold().set_border_top(FormatBorder::Thin).set_border_bottom(FormatBorder::Double)
         } else {
             format.set_border_bottom(FormatBorder::Hair).set_border_bottom_color(RULE)
         }
+    }
+}
+
+/// Headings stand where their cells do; texts keep off the numbers before them.
+fn aligned(format: Format, kind: ColumnKind) -> Format {
+    match kind {
+        ColumnKind::Count | ColumnKind::Fen => format.set_align(FormatAlign::Right),
+        ColumnKind::Date => format.set_align(FormatAlign::Center),
+        ColumnKind::Text | ColumnKind::Code | ColumnKind::State => format.set_align(FormatAlign::Left).set_indent(1),
     }
 }
 
@@ -97,8 +110,8 @@ fn facts(sheet: &mut Worksheet, report: &Report, words: Words, formats: &Formats
     ];
     lines.extend(report.facts.iter().map(|fact| (fact.title.clone(), fact.value.clone())));
     for (row, (title, value)) in (2..).zip(lines) {
-        write(sheet, row, 0, &Cell::Text(title), &formats.of(&Cell::Empty, false))?;
-        let format = formats.of(&value, false).set_align(FormatAlign::Left);
+        write(sheet, row, 0, &Cell::Text(title), &formats.of(&Cell::Empty, ColumnKind::Text, false))?;
+        let format = aligned(formats.of(&value, ColumnKind::Text, false), ColumnKind::Text);
         write(sheet, row, 1, &value, &format)?;
     }
     Ok(())
@@ -118,13 +131,16 @@ fn sheet(
     sheet.set_repeat_rows(0, 0)?;
     sheet.set_row_height(0, 24)?;
     for (at, column) in (0..).zip(&table.columns) {
-        sheet.write_string_with_format(0, at, heading(column, words), &formats.head)?;
+        // The filter's button covers the right end.
+        let indent = if column.is_number() { 2 } else { 1 };
+        let head = aligned(formats.head.clone(), column.kind).set_indent(indent);
+        sheet.write_string_with_format(0, at, heading(column, words), &head)?;
         sheet.set_column_width(at, column_width(table, at.into(), column, words))?;
     }
     let mut row = 1;
     for cells in &table.rows {
-        for (at, cell) in (0..).zip(cells) {
-            write(sheet, row, at, cell, &formats.of(cell, false))?;
+        for (at, (cell, column)) in (0..).zip(cells.iter().zip(&table.columns)) {
+            write(sheet, row, at, cell, &formats.of(cell, column.kind, false))?;
         }
         row += 1;
     }
@@ -135,7 +151,7 @@ fn sheet(
         for (at, cell) in (0..).zip(&total) {
             let label = Cell::text(words.say("合计", "Total"));
             let cell = if at == 0 && *cell == Cell::Empty { &label } else { cell };
-            write(sheet, row, at, cell, &formats.of(cell, true))?;
+            write(sheet, row, at, cell, &formats.of(cell, ColumnKind::Text, true))?;
         }
         row += 1;
     }
@@ -150,6 +166,8 @@ fn page(sheet: &mut Worksheet, report: &Report, words: Words) {
     // `&` begins a code in headers and footers.
     let plain = |text: &str| text.replace('&', "&&");
     sheet.set_paper_size(A4).set_print_fit_to_pages(1, 0);
+    // Inches; a wide table wants the width.
+    sheet.set_margins(0.4, 0.4, 0.7, 0.7, 0.3, 0.3);
     sheet.set_header(format!("&L{}&R{}", plain(&report.title), plain(&report.subject)));
     sheet.set_footer(format!("&L{} {}&R&P / &N", words.say("制表日", "Made on"), report.as_of));
 }
@@ -182,12 +200,19 @@ fn heading(column: &Column, words: Words) -> String {
     }
 }
 
+/// In digits of the font; what is wider takes more lines.
 fn column_width(table: &Table, at: usize, column: &Column, words: Words) -> f64 {
     let wide = |text: &str| text.chars().map(|c| if c.is_ascii() { 1.0 } else { 2.1 }).sum::<f64>();
     let cells = table.rows.iter().take(1_000).filter_map(|row| row.get(at)).map(|cell| wide(&shown(cell)));
     let total = table.total().and_then(|total| total.get(at).map(|cell| wide(&shown(cell))));
     let widest = cells.chain(total).fold(wide(&heading(column, words)), f64::max);
-    (widest + 3.0).clamp(9.0, 48.0)
+    let most = match column.kind {
+        ColumnKind::Code => 24.0,
+        ColumnKind::Text | ColumnKind::State => 36.0,
+        // A number that does not fit is not shown at all.
+        ColumnKind::Count | ColumnKind::Fen | ColumnKind::Date => 48.0,
+    };
+    (widest + 3.0).clamp(9.0, most)
 }
 
 fn sheet_name(title: &str) -> String {
