@@ -51,6 +51,9 @@ async fn issued_presented_verified() {
     let present = ["recognition", "present", &issued, "--show", "mobility", "--out", &shown];
     let by_key = ["--key", &path("holder.pem"), "--aud", aud, "--nonce", nonce];
     good(&[&present[..], &by_key].concat());
+    let unbound = ["recognition", "present", &issued, "--aud", aud, "--nonce", nonce, "--out", &path("unbound.sd")];
+    let (ended_well, said) = jjj(&site, &unbound);
+    assert!(!ended_well && said.contains("--key") && !std::path::Path::new(&path("unbound.sd")).exists(), "{said}");
     let (ended_well, said) = jjj(&site, &["recognition", "present", &issued, "--show", "wealth"]);
     assert!(!ended_well && said.contains("mental_state, mobility, perception_social, self_care, subject"), "{said}");
     let (ended_well, said) = jjj(&site, &["recognition", "present", &shown]);

@@ -95,12 +95,8 @@ enum What {
 const KEY: &[&str] = &["name", "state", "added_time_us", "ended_time_us", "suspect_from_time_us", "reason"];
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let show = |value: &Value, fields: &[&str]| {
-        if args.json { output::json(value) } else { output::table(std::slice::from_ref(value), fields) }
-    };
-    let show_all = |values: Vec<Value>, fields: &[&str]| {
-        if args.json { output::json(&values.into()) } else { output::table(&values, fields) }
-    };
+    let show = |value: &Value, fields: &[&str]| output::show(args.json, value, fields);
+    let show_all = |values: Vec<Value>, fields: &[&str]| output::show_all(args.json, values, fields);
     if let What::New { file, algorithm } = &args.what {
         println!("{}", new(file, algorithm)?);
         return Ok(ExitCode::SUCCESS);
@@ -152,19 +148,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
         What::Signed { key, since } => {
             let since = since.map_or(0, jiff::Timestamp::as_microsecond).to_string();
-            let mut signatures = Vec::new();
-            let mut token = String::new();
-            loop {
-                let request = json!({"key": key, "from_time_us": since, "page_size": 1000, "page_token": token});
-                let mut page = session.call("ParticipantService/ListSignatures", request).await?;
-                if let Value::Array(found) = page["signatures"].take() {
-                    signatures.extend(found);
-                }
-                token = page["next_page_token"].as_str().unwrap_or_default().to_owned();
-                if token.is_empty() {
-                    break;
-                }
-            }
+            let request = json!({"key": key, "from_time_us": since});
+            let signatures = session.pages("ParticipantService/ListSignatures", request).all("signatures").await?;
             show_all(signatures, &["kind", "record", "version", "author", "method", "recorded_time_us"]);
         }
     }

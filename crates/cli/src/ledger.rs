@@ -103,10 +103,6 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
     };
-    if args.json {
-        output::json(&list.into())
-    } else {
-        output::table(&list, fields)
-    }
+    output::show_all(args.json, list, fields);
     Ok(ExitCode::SUCCESS)
 }

@@ -1,10 +1,21 @@
 //! Results for people (tables) and machines (`--json`).
 
+use jjj_report::neutral;
 use serde_json::Value;
 
 /// Prints a JSON value, indented.
 pub fn json(value: &Value) {
     println!("{}", serde_json::to_string_pretty(value).unwrap_or_default());
+}
+
+/// Prints a record: as JSON, or chosen fields of it.
+pub fn show(json: bool, record: &Value, fields: &[&str]) {
+    if json { self::json(record) } else { table(std::slice::from_ref(record), fields) }
+}
+
+/// Prints records: as JSON, or chosen fields of them.
+pub fn show_all(json: bool, records: Vec<Value>, fields: &[&str]) {
+    if json { self::json(&records.into()) } else { table(&records, fields) }
 }
 
 /// Prints chosen fields of records as an aligned table. Wide characters count two columns.
@@ -25,25 +36,16 @@ pub fn table(records: &[Value], fields: &[&str]) {
 }
 
 /// Prints chosen fields of records as CSV (RFC 4180) in UTF-8 with a byte order mark, by which spreadsheets
-/// know it; cells that one would run as formulas are quoted.
+/// know it; cells that one would run as formulas are neutralised.
 pub fn csv(records: &[Value], fields: &[&str]) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     std::io::Write::write_all(&mut out, "\u{feff}".as_bytes())?;
     let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(out);
     writer.write_record(fields)?;
     for record in records {
-        writer.write_record(fields.iter().map(|field| neutralised(text(&record[*field]))))?;
+        writer.write_record(fields.iter().map(|field| neutral(&text(&record[*field])).into_owned()))?;
     }
     Ok(writer.flush()?)
-}
-
-/// Numbers stay numbers: a minus before digits begins no formula.
-fn neutralised(cell: String) -> String {
-    let is_number = cell.len() > 1 && cell.bytes().skip(1).all(|b| b.is_ascii_digit() || b == b'.');
-    if cell.starts_with('-') && is_number {
-        return cell;
-    }
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell }
 }
 
 fn text(value: &Value) -> String {
@@ -65,6 +67,14 @@ pub fn width(text: &str) -> usize {
 pub fn yuan(fen: i64) -> String {
     let (sign, fen) = if fen < 0 { ("-", fen.unsigned_abs()) } else { ("", fen.unsigned_abs()) };
     format!("{sign}{}.{:02}", fen / 100, fen % 100)
+}
+
+/// How lists are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    Text,
+    Json,
+    Csv,
 }
 
 /// The language of what is printed for people.

@@ -56,11 +56,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.what {
         What::List { filter } => {
             let policies = session.list("PolicyService/ListPolicies", &filter, "policies").await?;
-            if args.json {
-                output::json(&policies.into());
-            } else {
-                output::table(&policies, &["kind", "scope", "effective_from", "version", "author"]);
-            }
+            output::show_all(args.json, policies, &["kind", "scope", "effective_from", "version", "author"]);
         }
         What::Show { kind, scope, on } => {
             let request = json!({"name": format!("policies/{kind}/{scope}"), "as_of": on});

@@ -21,8 +21,8 @@ use jjj_wire::pb;
 use serde_json::{Value, json};
 
 use crate::connect::{Connect, system_now};
-use crate::output;
-use crate::verify_receipt::{Lang, moment};
+use crate::output::{self, Lang};
+use crate::verify_receipt::moment;
 
 const ISSUE: &str = "/jjj.gateway.v1.RecognitionService/GetSdRecognition";
 
@@ -125,9 +125,14 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
         What::Present { file, shown, key, challenge, out } => {
             let mut text = present(&read(&file)?, &shown)?;
-            if let (Some(key), Some(asked)) = (key, challenge.challenge()) {
-                let key = SigningKey::from_pkcs8_pem(&read_secret("--key", &key)?)?;
-                text = bind(&text, &key, &asked, now_s())?;
+            match (key, challenge.challenge()) {
+                (Some(key), Some(asked)) => {
+                    let key = SigningKey::from_pkcs8_pem(&read_secret("--key", &key)?)?;
+                    text = bind(&text, &key, &asked, now_s())?;
+                }
+                (None, None) => {}
+                // Otherwise the holder believes to have answered the verifier, who gets nothing bound.
+                _ => bail!("--aud and --nonce are what --key signs: give all three, or none"),
             }
             write(out.as_deref(), &text)?;
         }

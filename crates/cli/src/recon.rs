@@ -2,6 +2,8 @@
 
 mod work;
 
+use std::fs::File;
+use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -10,8 +12,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use clap::Subcommand;
 use jjj_cli::session::{CallError, Session};
-use jjj_token::Hash;
-use jjj_token::merkle::{leaf_hash, root};
+use jjj_domain::recon::tree::{Frontier, leaf_hash};
 use serde_json::{Value, json};
 
 use crate::connect::Connect;
@@ -117,13 +118,13 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         _ => {}
     }
     let session = args.connect.session()?;
-    let show = |value: &Value, fields: &[&str]| show(args.json, value, fields);
-    let show_all = |values: Vec<Value>, fields: &[&str]| show_all(args.json, values, fields);
+    let show = |value: &Value, fields: &[&str]| output::show(args.json, value, fields);
+    let show_all = |values: Vec<Value>, fields: &[&str]| output::show_all(args.json, values, fields);
     const RUN: &[&str] = &["name", "state", "breaks_opened", "breaks_open", "reservations_expired"];
     match args.what {
         What::Work(work) => work::run(&session, work, args.json).await?,
         What::Upload { date, file, format, content, merchant, channel } => {
-            let bytes = std::fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
+            let content_of = File::open(&file).with_context(|| format!("reading {}", file.display()))?;
             let delivery = Delivery {
                 date: &date,
                 file: &file,
@@ -132,7 +133,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 merchant: &merchant,
                 channel: &channel,
             };
-            let answer = upload(&session, &delivery, &bytes).await?;
+            let answer = upload(&session, &delivery, content_of).await?;
             show(
                 &answer,
                 &[
@@ -254,16 +255,8 @@ async fn together(session: &Session, method: &str, requests: Vec<Value>, json: b
 const BREAK: &[&str] =
     &["name", "break_class", "state", "priority", "age_days", "amount_fen", "due_on", "subject", "resolution"];
 
-fn show(json: bool, value: &Value, fields: &[&str]) {
-    if json { output::json(value) } else { output::table(std::slice::from_ref(value), fields) }
-}
-
-fn show_all(json: bool, values: Vec<Value>, fields: &[&str]) {
-    if json { output::json(&values.into()) } else { output::table(&values, fields) }
-}
-
 /// Delivers a settlement file, a bank's statement or a region's book.
-pub async fn upload(session: &Session, delivery: &Delivery<'_>, bytes: &[u8]) -> Result<Value, CallError> {
+pub async fn upload(session: &Session, delivery: &Delivery<'_>, from: impl Read + Seek) -> anyhow::Result<Value> {
     let format = delivery.format.to_uppercase();
     let states = match format.as_str() {
         _ if session.client.participant().starts_with("regions/") => "REGIONAL_BOOK",
@@ -278,71 +271,109 @@ pub async fn upload(session: &Session, delivery: &Delivery<'_>, bytes: &[u8]) ->
         "merchant_id": delivery.merchant,
         "channel": delivery.channel,
     });
-    deliver(session, begin, delivery.file, bytes).await
+    deliver(session, begin, delivery.file, from).await
 }
 
-/// Delivers a file: begin with size and digest, chunks, complete.
-async fn deliver(session: &Session, mut request: Value, file: &Path, bytes: &[u8]) -> Result<Value, CallError> {
-    const CHUNK_BYTES: usize = 1 << 20;
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+/// Delivers a file: begin with size and digest, chunks, complete. It is read twice, in bounded memory; one that
+/// changes meanwhile has another digest than was said, and is refused.
+async fn deliver(
+    session: &Session,
+    mut request: Value,
+    file: &Path,
+    mut from: impl Read + Seek,
+) -> anyhow::Result<Value> {
+    let named = || format!("reading {}", file.display());
+    let mut hashed = Hashed::new(std::io::sink());
+    let size_bytes = std::io::copy(&mut from, &mut hashed).with_context(named)?;
     request["file_name"] = file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default().into();
-    request["size_bytes"] = bytes.len().to_string().into();
-    request["sha256"] = hex::encode(digest).into();
+    request["size_bytes"] = size_bytes.to_string().into();
+    request["sha256"] = hashed.ended().1.into();
     let begun = session.call("ChannelService/BeginUpload", request).await?;
     let name = begun["file"]["name"].clone();
-    for (i, chunk) in bytes.chunks(CHUNK_BYTES).enumerate() {
-        let offset = (i * CHUNK_BYTES).to_string();
-        let request = json!({"file": name, "offset": offset, "data": BASE64_STANDARD.encode(chunk)});
+    from.rewind().with_context(named)?;
+    let (mut chunk, mut offset) = (Vec::new(), 0);
+    loop {
+        chunk.clear();
+        from.by_ref().take(CHUNK_BYTES).read_to_end(&mut chunk).with_context(named)?;
+        if chunk.is_empty() {
+            break;
+        }
+        let request = json!({"file": name, "offset": offset.to_string(), "data": BASE64_STANDARD.encode(&chunk)});
         session.call("ChannelService/UploadChunk", request).await?;
+        offset += chunk.len();
     }
     Ok(session.call("ChannelService/CompleteUpload", json!({"file": name})).await?["file"].take())
+}
+
+const CHUNK_BYTES: u64 = 1 << 20;
+
+/// Hashes what is written.
+struct Hashed<W> {
+    inner: W,
+    digest: aws_lc_rs::digest::Context,
+}
+
+impl<W> Hashed<W> {
+    fn new(inner: W) -> Self {
+        Self { inner, digest: aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256) }
+    }
+
+    /// What was written to, and the SHA-256 of all that was written, 64 hex digits.
+    fn ended(self) -> (W, String) {
+        (self.inner, hex::encode(self.digest.finish()))
+    }
+}
+
+impl<W: Write> Write for Hashed<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let n = self.inner.write(bytes)?;
+        self.digest.update(&bytes[..n]);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.inner.flush()
+    }
 }
 
 /// Signs a view: agreement, or a difference about the whole of it. What is signed is the root of
 /// the rows as read here; a gateway that states another root is told so, and nothing is signed.
 pub async fn sign_view(session: &Session, view: &str, dispute: Option<&str>) -> anyhow::Result<Value> {
-    let (rows, stated) = view_rows(session, view).await?;
-    let root = root_of(&rows);
+    let mut tree = Frontier::default();
+    let mut stated = Value::Null;
+    let mut pages = session.pages("ReconciliationService/GetView", json!({"name": view}));
+    while let Some(mut page) = pages.next().await? {
+        take_rows(&mut tree, page["page_rows"].as_array().into_iter().flatten().filter_map(|row| row["body"].as_str()));
+        stated = page["root_hash"].take();
+    }
+    let root = BASE64_STANDARD.encode(tree.root());
     anyhow::ensure!(stated == root, "{view}: the rows shown do not have the root stated; not signed");
     let differences: Vec<Value> = dispute.map(|note| json!({"note": note})).into_iter().collect();
     let request = json!({"view": view, "root_hash": root, "differences": differences});
     Ok(session.call("ReconciliationService/SignView", request).await?["view"].take())
 }
 
-/// RFC 6962 root over a view's rows, base64.
-fn root_of(rows: &[String]) -> String {
-    let leaves: Vec<Hash> = rows.iter().map(|row| leaf_hash(row.as_bytes())).collect();
-    BASE64_STANDARD.encode(root(&leaves))
-}
-
-/// A view's rows, in order, and the root that the gateway states.
-async fn view_rows(session: &Session, view: &str) -> anyhow::Result<(Vec<String>, Value)> {
-    let mut rows = Vec::new();
-    let mut token = String::new();
-    loop {
-        let request = json!({"name": view, "page_size": 1_000, "page_token": token});
-        let page = session.call("ReconciliationService/GetView", request).await?;
-        let bodies = page["page_rows"].as_array().into_iter().flatten().filter_map(|row| row["body"].as_str());
-        rows.extend(bodies.map(str::to_owned));
-        token = page["next_page_token"].as_str().unwrap_or_default().to_owned();
-        if token.is_empty() {
-            return Ok((rows, page["root_hash"].clone()));
-        }
-    }
+/// Rows of a view as leaves of its RFC 6962 tree.
+fn take_rows<'a>(tree: &mut Frontier, rows: impl Iterator<Item = &'a str>) {
+    tree.extend(rows.map(|row| leaf_hash(row.as_bytes())));
 }
 
 #[cfg(test)]
 mod tests {
-    use super::root_of;
+    use super::*;
 
     #[test]
     fn a_views_root_is_that_of_its_rows_in_their_order() {
-        let rows = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let two = root_of(&rows(&["{\"a\":\"1\"}", "{\"b\":\"2\"}"]));
+        let root_of = |rows: &[&str]| {
+            let mut tree = Frontier::default();
+            take_rows(&mut tree, rows.iter().copied());
+            BASE64_STANDARD.encode(tree.root())
+        };
+        let two = root_of(&["{\"a\":\"1\"}", "{\"b\":\"2\"}"]);
         for other in
             [&["{\"b\":\"2\"}", "{\"a\":\"1\"}"][..], &["{\"a\":\"1\"}"], &["{\"a\":\"1\"}", "{\"b\":\"3\"}"], &[]]
         {
-            assert_ne!(root_of(&rows(other)), two, "{other:?}");
+            assert_ne!(root_of(other), two, "{other:?}");
         }
         // SHA-256 of nothing: the root of an empty view.
         assert_eq!(root_of(&[]), "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");

@@ -2,9 +2,11 @@
 //! by whoever has it, without the gateway.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
+use std::fs::Permissions;
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::ops::RangeInclusive;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail, ensure};
@@ -15,6 +17,7 @@ use jjj_domain::recon::file::beijing_text;
 use jjj_domain::recon::stream::LEDGER_HEADER;
 use jjj_domain::time::{Date, Timestamp};
 use serde_json::{Value, json};
+use tempfile::NamedTempFile;
 
 use crate::output;
 
@@ -26,6 +29,9 @@ pub struct ExportArgs {
     #[arg(long)]
     out: PathBuf,
 }
+
+/// Less would spill files without number; more is not taken.
+const MEMORY_MIB: RangeInclusive<u64> = 16..=2_048;
 
 #[derive(clap::Args)]
 pub struct ComputeArgs {
@@ -47,9 +53,9 @@ pub struct ComputeArgs {
     /// Write the view's rows (or the whole's) here, one a line: the bytes that the root covers.
     #[arg(long)]
     rows: Option<PathBuf>,
-    /// Most memory for the rows of either side; more is spilled to disk.
-    #[arg(long, default_value_t = SIDE_BYTES >> 20, value_name = "MIB")]
-    memory_mib: usize,
+    /// Most memory for the rows of either side, 16 to 2048 MiB; more is spilled to disk.
+    #[arg(long, default_value_t = (SIDE_BYTES >> 20) as u64, value_name = "MIB", value_parser = clap::value_parser!(u64).range(MEMORY_MIB))]
+    memory_mib: u64,
 }
 
 pub fn compute(args: ComputeArgs, json: bool) -> anyhow::Result<ExitCode> {
@@ -60,7 +66,7 @@ pub fn compute(args: ComputeArgs, json: bool) -> anyhow::Result<ExitCode> {
         books: args.books,
         region: args.region,
         rows: args.rows,
-        side_bytes: args.memory_mib << 20,
+        side_bytes: (args.memory_mib as usize) << 20,
     })?;
     let value = serde_json::to_value(&computed)?;
     if json {
@@ -96,6 +102,7 @@ pub async fn export(session: &Session, args: &ExportArgs) -> anyhow::Result<Valu
         date: text(&run["clearing_date"]).parse().map_err(|_| anyhow::anyhow!("the run has no date"))?,
         payments: BTreeMap::new(),
         breaks: Vec::new(),
+        states: BTreeMap::new(),
         files: BTreeMap::new(),
         lines: BTreeMap::new(),
         books: Vec::new(),
@@ -116,14 +123,14 @@ pub async fn export(session: &Session, args: &ExportArgs) -> anyhow::Result<Valu
         }
     }
     std::fs::create_dir_all(&args.out).with_context(|| format!("creating {}", args.out.display()))?;
-    let create = |name: &str| {
-        let path = args.out.join(name);
-        File::create_new(&path).with_context(|| format!("creating {}", path.display()))
-    };
-    let mut ledger = csv::Writer::from_writer(BufWriter::new(create("ledger.csv")?));
+    let [ledger_path, day_path] = ["ledger.csv", "day.json"].map(|name| args.out.join(name));
+    for path in [&ledger_path, &day_path] {
+        ensure!(!path.exists(), "{} is there already", path.display());
+    }
+    let mut ledger = csv::Writer::from_writer(Unfinished::create(ledger_path)?);
     ledger.write_record(LEDGER_HEADER)?;
     let rows = export.ledger(&args.run, &mut ledger).await?;
-    ledger.flush()?;
+    let ledger = ledger.into_inner().map_err(csv::IntoInnerError::into_error)?;
     let day = DayFile {
         channel: export.channel.parse().map_err(|_| anyhow::anyhow!("the run has no channel"))?,
         clearing_date: export.date,
@@ -133,20 +140,67 @@ pub async fn export(session: &Session, args: &ExportArgs) -> anyhow::Result<Valu
         lines: export.lines.into_values().collect(),
         books: export.books,
     };
-    let mut into = BufWriter::new(create("day.json")?);
+    let mut into = Unfinished::create(day_path)?;
     serde_json::to_writer_pretty(&mut into, &day)?;
-    into.flush()?;
+    Unfinished::finish([ledger, into])?;
     Ok(json!({"run": args.run, "rows": rows, "lines": day.lines.len()}))
+}
+
+/// A file that has its name only when it is whole, so that what failed can be tried again.
+struct Unfinished {
+    file: BufWriter<NamedTempFile>,
+    path: PathBuf,
+}
+
+impl Unfinished {
+    fn create(path: PathBuf) -> anyhow::Result<Self> {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let named = || format!("creating {}", path.display());
+        // As files are otherwise: the folder says who may read them.
+        let file = tempfile::Builder::new().permissions(Permissions::from_mode(0o666)).tempfile_in(folder);
+        let file = BufWriter::new(file.with_context(named)?);
+        Ok(Self { file, path })
+    }
+
+    /// Names both, or neither: the first loses its name again when the second cannot get its own.
+    fn finish(files: [Self; 2]) -> anyhow::Result<()> {
+        let mut whole = Vec::new();
+        for Self { file, path } in files {
+            let file = file.into_inner().map_err(|error| error.into_error());
+            whole.push((file.with_context(|| format!("writing {}", path.display()))?, path));
+        }
+        let mut named: Vec<PathBuf> = Vec::new();
+        for (file, path) in whole {
+            if let Err(error) = file.persist_noclobber(&path) {
+                named.iter().for_each(|path| drop(std::fs::remove_file(path)));
+                return Err(error.error).with_context(|| format!("creating {}", path.display()));
+            }
+            named.push(path);
+        }
+        Ok(())
+    }
+}
+
+impl Write for Unfinished {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
 }
 
 struct Export<'a> {
     session: &'a Session,
     channel: String,
     date: Date,
-    /// By name, those of the dates exported: refunds say little of their own.
+    /// By name, those that only refunds of the dates exported lead to: refunds say little of their own.
     payments: BTreeMap<String, Value>,
     /// Differences of the dates exported, and of rows beyond them.
     breaks: Vec<Value>,
+    /// What has become of them, by subject and date.
+    states: BTreeMap<String, Vec<(String, String)>>,
     /// Whether a file is one of the run's date.
     files: BTreeMap<String, bool>,
     lines: BTreeMap<String, KnownLine>,
@@ -154,7 +208,7 @@ struct Export<'a> {
 }
 
 impl Export<'_> {
-    async fn ledger(&mut self, run: &str, into: &mut csv::Writer<BufWriter<File>>) -> anyhow::Result<u64> {
+    async fn ledger(&mut self, run: &str, into: &mut csv::Writer<Unfinished>) -> anyhow::Result<u64> {
         let dates = [-1, 0, 1].map(|days| self.date.plus_days(days).to_string());
         let mut records: BTreeMap<String, Value> = BTreeMap::new();
         for date in &dates {
@@ -176,9 +230,12 @@ impl Export<'_> {
         let joined_otherwise = self.beyond(run, &dates, &mut records).await?;
         self.breaks.retain(|b| text(&b["category"]).ends_with("DIFFERENCE"));
         self.know_books();
-        self.payments = records.iter().filter(|(name, _)| name.starts_with("payments/")).map(clone).collect();
+        for row in &self.breaks {
+            let state = (text(&row["clearing_date"]).to_owned(), state_of(row));
+            self.states.entry(text(&row["subject"]).to_owned()).or_default().push(state);
+        }
         for (name, record) in &records {
-            let row = self.row(name, record).await?;
+            let row = self.row(name, record, &records).await?;
             into.write_record(row)?;
             if joined_otherwise.contains(name) {
                 self.know(text(&record["matched_by"]));
@@ -197,11 +254,9 @@ impl Export<'_> {
         records: &mut BTreeMap<String, Value>,
     ) -> anyhow::Result<BTreeSet<String>> {
         let view = format!("{run}/views/{}", self.session.client.participant().rsplit('/').next().unwrap_or_default());
-        let mut token = String::new();
+        let mut pages = self.session.pages("ReconciliationService/GetView", json!({"name": view}));
         let mut joined_otherwise = BTreeSet::new();
-        loop {
-            let request = json!({"name": view, "page_size": 1_000, "page_token": token});
-            let page = self.session.call("ReconciliationService/GetView", request).await?;
+        while let Some(page) = pages.next().await? {
             for row in page["page_rows"].as_array().into_iter().flatten() {
                 let body: Value = serde_json::from_str(text(&row["body"])).context("a row of the view")?;
                 for side in body["ledger"].as_array().into_iter().flatten() {
@@ -217,11 +272,8 @@ impl Export<'_> {
                     }
                 }
             }
-            token = text(&page["next_page_token"]).to_owned();
-            if token.is_empty() {
-                return Ok(joined_otherwise);
-            }
         }
+        Ok(joined_otherwise)
     }
 
     async fn list(&self, method: &str, filter: &str, field: &str) -> anyhow::Result<Vec<Value>> {
@@ -239,11 +291,17 @@ impl Export<'_> {
     }
 
     /// A record in the columns of [`LEDGER_HEADER`].
-    async fn row(&mut self, name: &str, record: &Value) -> anyhow::Result<[String; 14]> {
-        let payment = match name.starts_with("refunds/") {
-            true => self.payment_of(text(&record["payment"])).await?,
-            false => record.clone(),
-        };
+    async fn row(
+        &mut self,
+        name: &str,
+        record: &Value,
+        records: &BTreeMap<String, Value>,
+    ) -> anyhow::Result<[String; 14]> {
+        let refunded = text(&record["payment"]);
+        if name.starts_with("refunds/") && !records.contains_key(refunded) && !self.payments.contains_key(refunded) {
+            let payment = self.get(refunded).await?;
+            self.payments.insert(refunded.to_owned(), payment);
+        }
         let state = text(&record["state"]).rsplit("_STATE_").next().unwrap_or_default();
         let (kind, standing, matched) = match name.split_once('/') {
             Some(("payments", _)) => {
@@ -266,6 +324,10 @@ impl Export<'_> {
                 };
                 ("OPERATING_SUBSIDY", standing, if state == "ON_STATEMENT" { "HERE" } else { "" })
             }
+        };
+        let payment = match kind {
+            "REFUND" => records.get(refunded).or_else(|| self.payments.get(refunded)).context("a refund's payment")?,
+            _ => record,
         };
         let is_claim = kind == "OPERATING_SUBSIDY";
         let time = if is_claim { String::new() } else { beijing_text(Timestamp(int(&record["transaction_time_us"])?)) };
@@ -295,23 +357,17 @@ impl Export<'_> {
         ])
     }
 
-    async fn payment_of(&mut self, name: &str) -> anyhow::Result<Value> {
-        if let Some(known) = self.payments.get(name) {
-            return Ok(known.clone());
-        }
-        let payment = self.get(name).await?;
-        self.payments.insert(name.to_owned(), payment.clone());
-        Ok(payment)
-    }
-
     /// By a file of this date, or by another's.
     async fn matched(&mut self, row: &str) -> anyhow::Result<&'static str> {
         let Some((file, _)) = row.split_once('#') else { return Ok("") };
         if !self.files.contains_key(file) {
-            // A region does not see files. What it calls one of this date's then is either so, or the
-            // row's break says what has become of it.
-            let known = self.session.call("ChannelService/GetSettlementFile", json!({"name": file})).await;
-            let here = known.map_or(true, |known| text(&known["clearing_date"]) == self.date.to_string());
+            let here = match self.session.call("ChannelService/GetSettlementFile", json!({"name": file})).await {
+                Ok(known) => text(&known["clearing_date"]) == self.date.to_string(),
+                // A region does not see files. What it calls one of this date's then is either so, or the
+                // row's break says what has become of it.
+                Err(refused) if refused.code == "NOT_FOUND" => true,
+                Err(error) => return Err(error.into()),
+            };
             self.files.insert(file.to_owned(), here);
         }
         Ok(if self.files[file] { "HERE" } else { "ELSEWHERE" })
@@ -322,11 +378,9 @@ impl Export<'_> {
     fn known(&self, record: &str, date: &str, elsewhere: bool) -> String {
         let run_date = self.date.to_string();
         let first = if elsewhere { run_date.as_str() } else { date };
-        let of = |date: &str| {
-            let mut found = self.breaks.iter().filter(|b| b["subject"] == record);
-            found.find(|b| b["clearing_date"] == date)
-        };
-        of(first).or_else(|| of(&run_date)).map(state_of).unwrap_or_default()
+        let states = self.states.get(record).map(Vec::as_slice).unwrap_or_default();
+        let of = |date: &str| states.iter().find(|(of_date, _)| of_date == date).map(|(_, state)| state.clone());
+        of(first).or_else(|| of(&run_date)).unwrap_or_default()
     }
 
     fn know(&mut self, row: &str) {
@@ -374,10 +428,6 @@ impl Export<'_> {
             rows.iter().for_each(|row| self.know(row));
         }
     }
-}
-
-fn clone((name, record): (&String, &Value)) -> (String, Value) {
-    (name.clone(), record.clone())
 }
 
 /// `RESOLVED`, or the class of an open break.

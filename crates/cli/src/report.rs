@@ -19,20 +19,28 @@ use crate::output::Lang;
 pub struct Args {
     #[command(flatten)]
     connect: Connect,
-    /// Default: text, or what --out ends with.
-    #[arg(long, global = true, value_enum)]
-    format: Option<Format>,
+    #[command(flatten)]
+    rendering: Rendering,
     /// The same as --format json.
     #[arg(long, global = true, conflicts_with = "format")]
     json: bool,
-    /// zh or en.
-    #[arg(long, global = true, default_value = "zh")]
-    lang: Lang,
-    /// Where to write it: a file, or a folder, in which it gets its own name. Default: standard output.
-    #[arg(long, global = true, value_name = "PATH")]
-    out: Option<PathBuf>,
     #[command(subcommand)]
     what: What,
+}
+
+/// How a report is rendered, and where it goes.
+#[derive(clap::Args)]
+pub struct Rendering {
+    /// Default: text, or what --out ends with.
+    #[arg(long, global = true, value_enum)]
+    format: Option<Format>,
+    /// zh or en.
+    #[arg(long, global = true, value_enum, default_value_t = Lang::Zh)]
+    lang: Lang,
+    /// Where to write it: a file, or a folder (one that ends with `/` is made), in which it gets its own name.
+    /// Default: standard output.
+    #[arg(long, global = true, value_name = "PATH")]
+    out: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -114,6 +122,11 @@ enum What {
     },
 }
 
+/// Which report a book's month of vouchers is.
+pub fn vouchers(book: &str, month: &str) -> Value {
+    json!({"kind": "REPORT_KIND_VOUCHERS", "book": book, "month": month})
+}
+
 impl What {
     fn request(&self) -> Value {
         match self {
@@ -129,17 +142,21 @@ impl What {
             Self::Settlement { channel, from, to } => {
                 json!({"kind": "REPORT_KIND_SETTLEMENT", "channel": channel, "from_date": from, "to_date": to})
             }
-            Self::Vouchers { book, month } => {
-                json!({"kind": "REPORT_KIND_VOUCHERS", "book": book, "month": month})
-            }
+            Self::Vouchers { book, month } => vouchers(book, month),
         }
     }
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let session = args.connect.session()?;
-    let by_name = args.out.as_deref().and_then(Path::extension).and_then(|ending| ending.to_str());
-    let format = match (args.format, args.json, by_name) {
+    deliver(&args.connect.session()?, args.what.request(), &args.rendering, args.json).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Fetches a report and writes it where it is wanted. `request` says which; without a format, `json` is one.
+pub async fn deliver(session: &Session, request: Value, rendering: &Rendering, json: bool) -> anyhow::Result<()> {
+    let Rendering { format, lang, out } = rendering;
+    let by_name = out.as_deref().and_then(Path::extension).and_then(|ending| ending.to_str());
+    let format = match (*format, json, by_name) {
         (Some(format), ..) => format,
         (None, true, _) | (None, _, Some("json")) => Format::Json,
         (None, _, Some("csv")) => Format::Csv,
@@ -147,23 +164,22 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         (None, _, Some("html")) => Format::Html,
         (None, _, _) => Format::Text,
     };
-    let to_terminal = args.out.is_none() && std::io::stdout().is_terminal();
+    let to_terminal = out.is_none() && std::io::stdout().is_terminal();
     anyhow::ensure!(format != Format::Xlsx || !to_terminal, "a workbook is no text: say --out FILE.xlsx");
     // Drawn only on a terminal; a large month takes the gateway a while.
-    let waiting = ProgressBar::new_spinner().with_message(args.lang.say("正在生成报表", "the report is being made"));
+    let waiting = ProgressBar::new_spinner().with_message(lang.say("正在生成报表", "the report is being made"));
     waiting.enable_steady_tick(std::time::Duration::from_millis(100));
-    let made = fetch(&session, args.what.request(), format.of_wire(), args.lang).await;
+    let made = fetch(session, request, format.of_wire(), *lang).await;
     waiting.finish_and_clear();
     let (file_name, content) = made?;
-    match args.out {
-        None => std::io::stdout().write_all(&content)?,
-        Some(path) => {
-            let path = if path.is_dir() { path.join(file_name) } else { path };
-            std::fs::write(&path, content).with_context(|| path.display().to_string())?;
-            eprintln!("{}", path.display());
-        }
+    let Some(out) = out else { return Ok(std::io::stdout().write_all(&content)?) };
+    if out.to_string_lossy().ends_with(std::path::is_separator) {
+        std::fs::create_dir_all(out).with_context(|| out.display().to_string())?;
     }
-    Ok(ExitCode::SUCCESS)
+    let path = if out.is_dir() { out.join(file_name) } else { out.clone() };
+    std::fs::write(&path, content).with_context(|| path.display().to_string())?;
+    eprintln!("{}", path.display());
+    Ok(())
 }
 
 /// A report's own file name, and its bytes. `request` says which; format and language are added.

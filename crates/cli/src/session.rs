@@ -134,19 +134,12 @@ impl Session {
 
     /// Every item of a list: pages to the end. `items` is the response's repeated field.
     pub async fn list(&self, name: &str, filter: &str, items: &str) -> Result<Vec<Value>, CallError> {
-        let mut all = Vec::new();
-        let mut token = String::new();
-        loop {
-            let request = json!({"filter": filter, "page_size": 1000, "page_token": token});
-            let mut page = self.call(name, request).await?;
-            if let Some(Value::Array(found)) = page.get_mut(items).map(Value::take) {
-                all.extend(found);
-            }
-            match page.get("next_page_token").and_then(Value::as_str) {
-                Some(next) if !next.is_empty() => token = next.to_owned(),
-                _ => return Ok(all),
-            }
-        }
+        self.pages(name, json!({"filter": filter})).all(items).await
+    }
+
+    /// The pages of a method that pages, one after the other; `request` is the first, without page size and token.
+    pub fn pages<'a>(&'a self, name: &'a str, request: Value) -> Pages<'a> {
+        Pages { session: self, name, next: Some(request) }
     }
 
     /// A request's bytes, to be signed and sent as they are.
@@ -155,6 +148,38 @@ impl Session {
             request["request_id"] = self.client.request_id().into();
         }
         encode(method.request, request)
+    }
+}
+
+/// Pages, until the last.
+pub struct Pages<'a> {
+    session: &'a Session,
+    name: &'a str,
+    /// What asks for the next page; `None` after the last.
+    next: Option<Value>,
+}
+
+impl Pages<'_> {
+    /// The next page, whole; `None` after the last.
+    pub async fn next(&mut self) -> Result<Option<Value>, CallError> {
+        const PAGE_SIZE: i32 = 1_000;
+        let Some(mut request) = self.next.take() else { return Ok(None) };
+        request["page_size"] = PAGE_SIZE.into();
+        let page = self.session.call(self.name, request.clone()).await?;
+        if let Some(token) = page["next_page_token"].as_str().filter(|token| !token.is_empty()) {
+            request["page_token"] = token.into();
+            self.next = Some(request);
+        }
+        Ok(Some(page))
+    }
+
+    /// Every item of the repeated field `items`, of this page and all that follow.
+    pub async fn all(mut self, items: &str) -> Result<Vec<Value>, CallError> {
+        let mut all = Vec::new();
+        while let Some(mut page) = self.next().await? {
+            all.extend(page[items].as_array_mut().map(std::mem::take).unwrap_or_default());
+        }
+        Ok(all)
     }
 }
 

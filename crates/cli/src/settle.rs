@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Subcommand, ValueEnum};
+use clap::Subcommand;
 use jjj_cli::session::{CallError, Session};
 use serde_json::{Value, json};
 
 use crate::connect::Connect;
-use crate::output;
+use crate::output::{self, Format};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -66,13 +66,6 @@ enum What {
     Match { payout: String },
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
-    Csv,
-}
-
 const STATEMENT: &[&str] =
     &["name", "state", "gross_fen", "refunds_fen", "fees_fen", "brought_forward_fen", "net_fen", "due_on", "paid_fen"];
 const STATEMENT_CSV: &[&str] = &[
@@ -103,9 +96,7 @@ const PAYOUT: &[&str] =
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let session = args.connect.session()?;
-    let show = |value: &Value, fields: &[&str]| {
-        if args.json { output::json(value) } else { output::table(std::slice::from_ref(value), fields) }
-    };
+    let show = |value: &Value, fields: &[&str]| output::show(args.json, value, fields);
     match args.what {
         What::Prepare { channel, date } => {
             let cycle = prepare(&session, &channel, &date).await?;
@@ -120,9 +111,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             let found = session.list("SettlementService/ListSettlementStatements", &filter, "statements").await?;
             match format {
                 Format::Csv => output::csv(&found, STATEMENT_CSV)?,
-                Format::Json => output::json(&found.into()),
-                Format::Text if args.json => output::json(&found.into()),
-                Format::Text => output::table(&found, STATEMENT),
+                Format::Json | Format::Text => output::show_all(args.json || format == Format::Json, found, STATEMENT),
             }
         }
         What::Pay { reference, amount_fen, on, end_to_end_id, institution, account_last4 } => {
@@ -135,7 +124,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
         What::Payouts { filter } => {
             let found = session.list("SettlementService/ListPayouts", &filter, "payouts").await?;
-            if args.json { output::json(&found.into()) } else { output::table(&found, PAYOUT) }
+            output::show_all(args.json, found, PAYOUT);
         }
         What::Match { payout } => {
             let answer = session.call("SettlementService/MatchPayout", json!({"payout": payout})).await?;

@@ -4,12 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::ValueEnum;
 use jjj_token::note::{CosignatureVerifier, NoteVerifier};
 use jjj_token::offline::{OfflineError, Pins, Proven, ReceiptFile, RestsOn};
 use serde_json::json;
 
-use crate::output;
+use crate::output::{self, Lang};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -35,12 +34,6 @@ pub struct Args {
     /// Print JSON.
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Lang {
-    Zh,
-    En,
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
+use std::io::Cursor;
 use std::path::Path;
 
 use anyhow::{Context, ensure};
@@ -144,7 +145,7 @@ async fn next_month(systems: &Systems, day: &Day) -> anyhow::Result<()> {
 /// Delivers a file and runs its date.
 async fn run(stage: &Stage, systems: &Systems, chen: &Session, date: &str, file: String) -> anyhow::Result<Value> {
     let title = format!("unionpay-{date}.csv");
-    let stored = recon::upload(&systems.unionpay, &Delivery::csv(date, Path::new(&title)), file.as_bytes()).await?;
+    let stored = recon::upload(&systems.unionpay, &Delivery::csv(date, Path::new(&title)), Cursor::new(file)).await?;
     let run = call(chen, "ReconciliationService/StartRun", json!({"channel": UNIONPAY, "clearing_date": date}), "run")
         .await?;
     let (rows, state) = (int(&stored["rows"]), run["state"].as_str().unwrap_or_default().to_owned());
@@ -300,7 +301,7 @@ async fn bank_statement(stage: &Stage, systems: &Systems, day: &Day) -> anyhow::
         original: "",
     });
     let text = file.end();
-    recon::upload(&systems.bank, &Delivery::csv(DAY_ONE, Path::new("bank-statement.csv")), text.as_bytes()).await?;
+    recon::upload(&systems.bank, &Delivery::csv(DAY_ONE, Path::new("bank-statement.csv")), Cursor::new(text)).await?;
     let chen = stage.as_("regions/110000/admins/chen")?;
     let request = json!({"channel": "channels/bank", "clearing_date": DAY_ONE});
     let run = call(&chen, "ReconciliationService/StartRun", request, "run").await?;

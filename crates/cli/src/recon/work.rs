@@ -1,9 +1,11 @@
 //! `jjj recon`, the work on breaks: who has them, what is said and shown about them, alerts, and how
 //! the dates stand.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use clap::Subcommand;
@@ -11,7 +13,8 @@ use jjj_cli::session::{CallError, Session};
 use jjj_domain::time::Timestamp;
 use serde_json::{Value, json};
 
-use super::{BREAK, deliver, show, show_all};
+use super::{BREAK, Hashed, deliver};
+use crate::output::{show, show_all};
 
 #[derive(Subcommand)]
 pub enum Work {
@@ -84,32 +87,24 @@ pub async fn run(session: &Session, work: Work, json: bool) -> anyhow::Result<()
         }
         Work::Attach { name, file, note } => {
             let known = session.call("ReconciliationService/GetBreak", json!({"name": name})).await?;
-            let bytes = std::fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
+            let from = File::open(&file).with_context(|| format!("reading {}", file.display()))?;
             let begin = json!({
                 "clearing_date": known["clearing_date"],
                 "format": "FILE_FORMAT_OTHER",
                 "content": "FILE_CONTENT_EVIDENCE",
             });
-            let uploaded = deliver(session, begin, &file, &bytes).await?;
+            let uploaded = deliver(session, begin, &file, from).await?;
             let request = json!({"reconciliation_break": name, "file": uploaded["name"], "note": note});
             step(session, "AttachEvidence", request, json).await?;
         }
         Work::Evidence { name, file, out } => {
-            let mut bytes = Vec::new();
-            for chunk in 0.. {
-                let request = json!({"reconciliation_break": name, "file": file, "chunk": chunk.to_string()});
-                let answer = session.call("ReconciliationService/ReadAttachment", request).await?;
-                let data = BASE64_STANDARD.decode(answer["data"].as_str().unwrap_or_default())?;
-                if data.is_empty() {
-                    break;
-                }
-                bytes.extend(data);
-            }
-            std::fs::write(&out, &bytes).with_context(|| format!("writing {}", out.display()))?;
-            show(json, &json!({"file": file, "size_bytes": bytes.len()}), &["file", "size_bytes"]);
+            let size_bytes = fetch(session, &name, &file, &out).await?;
+            show(json, &json!({"file": file, "size_bytes": size_bytes}), &["file", "size_bytes"]);
         }
         Work::History { name } => {
-            let mut versions = versions(session, &name).await?;
+            // Newest first.
+            let pages = session.pages("ReconciliationService/ListBreakVersions", json!({"name": name}));
+            let mut versions = pages.all("breaks").await?;
             versions.reverse();
             let versions = if json { versions } else { versions.into_iter().map(readable_step).collect() };
             show_all(json, versions, STEP);
@@ -121,24 +116,36 @@ pub async fn run(session: &Session, work: Work, json: bool) -> anyhow::Result<()
     Ok(())
 }
 
+/// Writes a document attached to a break, and its size. It is there whole, the very bytes that were attached,
+/// or not at all.
+async fn fetch(session: &Session, name: &str, file: &str, out: &Path) -> anyhow::Result<u64> {
+    let known = session.call("ReconciliationService/GetBreak", json!({"name": name})).await?;
+    let attached = known["attachments"].as_array().into_iter().flatten().find(|attached| attached["file"] == file);
+    let attached = attached.with_context(|| format!("{file} is not attached to {name}"))?;
+    let written = || format!("writing {}", out.display());
+    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut into = Hashed::new(tempfile::NamedTempFile::new_in(folder).with_context(written)?);
+    let mut size_bytes = 0;
+    for chunk in 0.. {
+        let request = json!({"reconciliation_break": name, "file": file, "chunk": chunk.to_string()});
+        let answer = session.call("ReconciliationService/ReadAttachment", request).await?;
+        let data = BASE64_STANDARD.decode(answer["data"].as_str().unwrap_or_default())?;
+        if data.is_empty() {
+            break;
+        }
+        into.write_all(&data).with_context(written)?;
+        size_bytes += data.len() as u64;
+    }
+    let (temporary, sha256) = into.ended();
+    ensure!(attached["sha256"] == sha256, "{file}: these are not the bytes that were attached; not written");
+    temporary.persist(out).with_context(written)?;
+    Ok(size_bytes)
+}
+
 async fn step(session: &Session, method: &str, request: Value, json: bool) -> Result<(), CallError> {
     let answer = session.call(&format!("ReconciliationService/{method}"), request).await?;
     show(json, &answer["reconciliation_break"], BREAK);
     Ok(())
-}
-
-/// Every version of a break, newest first.
-async fn versions(session: &Session, name: &str) -> Result<Vec<Value>, CallError> {
-    let (mut versions, mut token) = (Vec::new(), String::new());
-    loop {
-        let request = json!({"name": name, "page_size": 1_000, "page_token": token});
-        let mut page = session.call("ReconciliationService/ListBreakVersions", request).await?;
-        versions.extend(page["breaks"].as_array_mut().map(std::mem::take).unwrap_or_default());
-        token = page["next_page_token"].as_str().unwrap_or_default().to_owned();
-        if token.is_empty() {
-            return Ok(versions);
-        }
-    }
 }
 
 /// Beijing time to the minute.

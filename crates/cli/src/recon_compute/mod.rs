@@ -120,14 +120,15 @@ pub struct Options {
     pub region: Option<Participant>,
     /// Where the rows of the view (or of the whole) go, one a line.
     pub rows: Option<PathBuf>,
-    /// Most memory for the rows of either side, bytes; more is spilled beside the ledger's file.
+    /// Most memory for the rows of either side, bytes, at most 2 GiB; more is spilled beside the
+    /// ledger's file.
     pub side_bytes: usize,
 }
 
 /// The memory for either side, when nothing else is said: a million rows fit.
 pub const SIDE_BYTES: usize = 168 << 20;
-/// Less would spill files without number; a record's place in memory is 32 bits.
-const MIN_SIDE_BYTES: usize = 16 << 20;
+
+/// A record's place in memory is 32 bits.
 const MAX_SIDE_BYTES: usize = 2 << 30;
 
 /// One view computed.
@@ -171,7 +172,8 @@ pub fn compute(options: &Options) -> anyhow::Result<Computed> {
         options.region.is_none() || !sums,
         "GROUPED_SUM: one region's rows do not show every line of a sum; compute all views"
     );
-    let side_bytes = options.side_bytes.clamp(MIN_SIDE_BYTES, MAX_SIDE_BYTES);
+    let side_bytes = options.side_bytes;
+    ensure!(side_bytes <= MAX_SIDE_BYTES, "more than {MAX_SIDE_BYTES} bytes for either side");
     let (ledger, file) = std::thread::scope(|scope| {
         let ledger = scope.spawn(|| read::ledger(&options.ledger, side_bytes));
         let file = read::files(&options.files, &day.files, side_bytes);

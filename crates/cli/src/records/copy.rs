@@ -80,20 +80,16 @@ impl Copy {
         self.whole_bytes += bytes as u64 + 1;
     }
 
-    /// Keeps other processes from writing to it.
-    pub fn lock(&mut self) -> anyhow::Result<()> {
-        let path = beside(&self.path, "lock");
-        let lock = File::options().create(true).append(true).open(&path).with_context(|| path.display().to_string())?;
+    /// Reads a copy that is then written to, and keeps other processes from writing to it.
+    pub fn locked(path: &Path, key: &'static str) -> anyhow::Result<Self> {
+        let beside = beside(path, "lock");
+        let lock = File::options().create(true).append(true).open(&beside);
+        let lock = lock.with_context(|| beside.display().to_string())?;
         match lock.try_lock() {
-            Ok(()) => self.lock = Some(lock),
-            Err(TryLockError::WouldBlock) => bail!("another process is repairing {}", self.path.display()),
-            Err(TryLockError::Error(error)) => return Err(error).context("locking the copy"),
+            Ok(()) => Ok(Self { lock: Some(lock), ..Self::read(path, key)? }),
+            Err(TryLockError::WouldBlock) => bail!("another process is repairing {}", path.display()),
+            Err(TryLockError::Error(error)) => Err(error).context("locking the copy"),
         }
-        // What was read before may have been written to since.
-        let fresh = Self::read(&self.path, self.key)?;
-        let lock = self.lock.take();
-        *self = Self { lock, ..fresh };
-        Ok(())
     }
 
     /// In the order of their names.
@@ -149,8 +145,11 @@ impl Copy {
         fs::rename(&new, &self.path).with_context(named)?;
         let folder = self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(folder)?.sync_all()?;
-        let lock = self.lock.take();
-        *self = Self { lock, ..Self::read(&self.path, self.key)? };
+        (self.whole_bytes, self.dead) = (0, 0);
+        for entry in self.entries.values_mut() {
+            entry.offset = self.whole_bytes;
+            self.whole_bytes += entry.bytes as u64 + 1;
+        }
         Ok(())
     }
 }
@@ -193,26 +192,29 @@ mod tests {
         let path = dir.path().join("copy.jsonl");
         let mut copy = Copy::read(&path, "recognition").unwrap();
         assert!(copy.append(&[record("a", 1)], &[]).is_err(), "not locked");
-        copy.lock().unwrap();
+        copy = Copy::locked(&path, "recognition").unwrap();
         copy.append(&[record("b", 1), record("a", 1)], &[]).unwrap();
         copy.append(&[record("a", 2), record("c", 1)], &["b".into()]).unwrap();
         let expected = vec![("a".to_owned(), 2), ("c".to_owned(), 1)];
         assert_eq!(known(&copy), expected);
-        assert!(Copy::read(&path, "recognition").unwrap().lock().is_err(), "one process writes");
+        assert!(Copy::locked(&path, "recognition").is_err(), "one process writes");
 
         let mut torn = fs::read(&path).unwrap();
         torn.extend_from_slice(br#"{"recognition":"d","#);
         fs::write(&path, &torn).unwrap();
         drop(copy);
-        let mut copy = Copy::read(&path, "recognition").unwrap();
+        let mut copy = Copy::locked(&path, "recognition").unwrap();
         assert_eq!(known(&copy), expected);
-        copy.lock().unwrap();
         copy.append(&[record("e", 1)], &[]).unwrap();
         copy.tidy().unwrap();
         let lines = fs::read_to_string(&path).unwrap();
         assert_eq!(lines, [record("a", 2), record("c", 1), record("e", 1), String::new()].join("\n"));
-        copy.append(&[record("a", 3)], &[]).unwrap();
-        assert_eq!(known(&Copy::read(&path, "recognition").unwrap())[0], ("a".to_owned(), 3));
+        // What was tidied is known where it is now.
+        copy.append(&[record("c", 2), record("a", 3)], &[]).unwrap();
+        copy.tidy().unwrap();
+        let lines = fs::read_to_string(&path).unwrap();
+        assert_eq!(lines, [record("a", 3), record("c", 2), record("e", 1), String::new()].join("\n"));
+        assert_eq!(known(&Copy::read(&path, "recognition").unwrap()), known(&copy));
     }
 
     #[test]

@@ -100,8 +100,11 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         What::Repair(which) => (which, true),
     };
     let mut asker = Asker::new(&session.client, which.collection);
-    let mut copy = Copy::read(&which.file, which.collection.key())?;
-    let outcome = if repairs { repair(&mut asker, &mut copy).await } else { compare(&mut asker, &copy).await };
+    let key = which.collection.key();
+    let outcome = match repairs {
+        true => repair(&mut asker, &mut Copy::locked(&which.file, key)?).await,
+        false => compare(&mut asker, &Copy::read(&which.file, key)?).await,
+    };
     asker.bar.finish_and_clear();
     let outcome = outcome?;
     if args.json {
@@ -130,7 +133,6 @@ async fn compare(asker: &mut Asker<'_>, copy: &Copy) -> anyhow::Result<Outcome> 
 }
 
 async fn repair(asker: &mut Asker<'_>, copy: &mut Copy) -> anyhow::Result<Outcome> {
-    copy.lock()?;
     let mut first = None;
     let mut repaired = 0;
     for _ in 0..MAX_ROUNDS {
