@@ -2,12 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use jjj_cli::session::{CallError, Session};
-use jjj_domain::recon::file::{
-    ControlTotals, HEADER, LineKind, LineStatus, SettlementLine, render_line, render_trailer,
-};
+use jjj_domain::recon::file::{LineKind, LineStatus, SettlementLine};
 use jjj_domain::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -232,10 +228,9 @@ pub async fn reconcile(systems: &Systems, world: &World) -> Result<(), CallError
     let (unionpay, date) = (&systems.unionpay, &world.yesterday);
     let filter = format!(r#"clearing_date = "{date}" AND state = "CONFIRMED""#);
     let payments = unionpay.list("PaymentService/ListPayments", &filter, "payments").await?;
-    let (mut totals, mut text) = (ControlTotals::default(), format!("{}\n", HEADER.join(",")));
-    for payment in &payments {
+    let line = |payment: &Value| {
         let field = |name: &str| payment[name].as_str().unwrap_or_default().to_owned();
-        let line = SettlementLine {
+        SettlementLine {
             line: 0,
             byte_offset: 0,
             kind: LineKind::Payment,
@@ -247,18 +242,10 @@ pub async fn reconcile(systems: &Systems, world: &World) -> Result<(), CallError
             status: LineStatus::Success,
             institution: field("institution").replace("institutions/", ""),
             original_order_id: None,
-        };
-        totals.rows += 1;
-        totals.amount_fen += line.amount_fen;
-        text += &(render_line(&line).join(",") + "\n");
-    }
-    text += &(render_trailer(totals).join(",") + "\n");
-    let begin = json!({"clearing_date": date, "format": "FILE_FORMAT_CSV", "content": "FILE_CONTENT_SETTLEMENT",
-                       "file_name": "day.csv", "size_bytes": text.len().to_string(), "sha256": world::digest(&text)});
-    let file = unionpay.call("ChannelService/BeginUpload", begin).await?["file"]["name"].take();
-    let chunk = json!({"file": file, "offset": "0", "data": BASE64_STANDARD.encode(&text)});
-    unionpay.call("ChannelService/UploadChunk", chunk).await?;
-    unionpay.call("ChannelService/CompleteUpload", json!({"file": file})).await?;
+        }
+    };
+    let lines: Vec<SettlementLine> = payments.iter().map(line).collect();
+    world::try_deliver(unionpay, date, &world::settlement_file(&lines)).await?;
     let start = json!({"channel": world::UNIONPAY, "clearing_date": date});
     systems.chen.call("ReconciliationService/StartRun", start).await.map(drop)
 }

@@ -3,8 +3,9 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use jjj_cli::session::Session;
+use jjj_cli::session::{CallError, Session};
 use jjj_domain::id::{ResidentId, Uscc};
+use jjj_domain::recon::file::SettlementLine;
 use jjj_domain::time::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -250,14 +251,28 @@ pub fn authorise(bill: &str, amount_fen: i64, order_id: &str, at_us: i64) -> Val
            "consent_sha256": digest(order_id)})
 }
 
-/// Delivers a settlement file of a date, as the channel.
-pub async fn deliver(channel: &Session, date: &str, text: &str) {
-    let begin = json!({"clearing_date": date, "format": "FILE_FORMAT_CSV", "content": "FILE_CONTENT_SETTLEMENT",
-                       "file_name": "day.csv", "size_bytes": text.len().to_string(), "sha256": digest(text)});
-    let file = done(channel, "ChannelService/BeginUpload", begin).await["file"]["name"].take();
+/// A settlement file in CSV: header, lines, trailer.
+pub fn settlement_file(lines: &[SettlementLine]) -> String {
+    let mut bytes = Vec::new();
+    jjj_formats::csv::write(lines, &mut bytes).expect("memory takes all");
+    String::from_utf8(bytes).expect("UTF-8")
+}
+
+/// Delivers a CSV of a date: a channel its settlement file, a region its own book about UnionPay's.
+pub async fn deliver(sender: &Session, date: &str, text: &str) {
+    try_deliver(sender, date, text).await.unwrap_or_else(|refused| panic!("a file is not delivered: {refused}"));
+}
+
+/// As [`deliver`], while the gateway may die.
+pub async fn try_deliver(sender: &Session, date: &str, text: &str) -> Result<(), CallError> {
+    let content = if sender.client.actor().starts_with("regions/") { "REGIONAL_BOOK" } else { "SETTLEMENT" };
+    let begin = json!({"clearing_date": date, "format": "FILE_FORMAT_CSV", "channel": UNIONPAY,
+                       "content": format!("FILE_CONTENT_{content}"), "file_name": "day.csv",
+                       "size_bytes": text.len().to_string(), "sha256": digest(text)});
+    let file = sender.call("ChannelService/BeginUpload", begin).await?["file"]["name"].take();
     let chunk = json!({"file": file, "offset": "0", "data": BASE64_STANDARD.encode(text)});
-    done(channel, "ChannelService/UploadChunk", chunk).await;
-    done(channel, "ChannelService/CompleteUpload", json!({"file": file})).await;
+    sender.call("ChannelService/UploadChunk", chunk).await?;
+    sender.call("ChannelService/CompleteUpload", json!({"file": file})).await.map(drop)
 }
 
 /// SHA-256 of a text, hex.

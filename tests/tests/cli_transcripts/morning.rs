@@ -4,9 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use jjj_domain::recon::file::{
-    ControlTotals, HEADER, LineKind, LineStatus, SettlementLine, render_line, render_trailer,
-};
+use jjj_domain::recon::file::{LineKind, LineStatus, SettlementLine};
 use jjj_domain::time::Timestamp;
 
 use super::*;
@@ -47,27 +45,20 @@ impl Document {
 }
 
 fn settlement_file(rows: &[(&str, i64, &Timestamp, &str)]) -> String {
-    let (mut totals, mut text) = (ControlTotals::default(), format!("{}\n", HEADER.join(",")));
-    for (order, amount_fen, at, institution) in rows {
-        let line = SettlementLine {
-            line: 0,
-            byte_offset: 0,
-            kind: LineKind::Payment,
-            merchant_id: "898110000000001".into(),
-            order_id: (*order).into(),
-            transaction_time: **at,
-            amount_fen: *amount_fen,
-            fee_fen: (amount_fen * 20 + 5_000) / 10_000,
-            status: LineStatus::Success,
-            institution: institution.replace("institutions/", ""),
-            original_order_id: None,
-        };
-        totals.rows += 1;
-        totals.amount_fen += line.amount_fen;
-        totals.fee_fen += line.fee_fen;
-        text += &(render_line(&line).join(",") + "\n");
-    }
-    text + &render_trailer(totals).join(",") + "\n"
+    let line = |(order, amount_fen, at, institution): &(&str, i64, &Timestamp, &str)| SettlementLine {
+        line: 0,
+        byte_offset: 0,
+        kind: LineKind::Payment,
+        merchant_id: "898110000000001".into(),
+        order_id: (*order).into(),
+        transaction_time: **at,
+        amount_fen: *amount_fen,
+        fee_fen: (amount_fen * 20 + 5_000) / 10_000,
+        status: LineStatus::Success,
+        institution: institution.replace("institutions/", ""),
+        original_order_id: None,
+    };
+    world::settlement_file(&rows.iter().map(line).collect::<Vec<_>>())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
