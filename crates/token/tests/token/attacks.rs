@@ -2,7 +2,7 @@
 //!
 //! The table is `attacks.txt` beside this file, written by `UPDATE_SNAPSHOT=1` and read in review. No two
 //! attacks on one kind of object get the same answer. What is done to the form of request tokens, letter by
-//! letter, is in `request_forged.rs`; the fuzzer is `tests/tests/fuzz_tokens.rs`.
+//! letter, is in `request_forged.rs`; the fuzzer is `tests/fuzz_tokens.rs`.
 
 mod files;
 mod proofs;
