@@ -64,13 +64,13 @@ impl Formats {
     }
 
     fn of(&self, cell: &Cell, kind: ColumnKind, is_total: bool) -> Format {
-        // Names that nobody reads aloud are small, and take lines rather than width.
+        // Names that nobody reads aloud are small.
         let format = self.plain.clone().set_font_size(if kind == ColumnKind::Code { 8 } else { 10 });
         let format = match cell {
             Cell::Fen(_) => aligned(format, ColumnKind::Fen).set_num_format("#,##0.00;[Red]-#,##0.00"),
             Cell::Count(_) => aligned(format, ColumnKind::Count).set_num_format("#,##0"),
             Cell::Date(_) => aligned(format, ColumnKind::Date).set_num_format("yyyy-mm-dd"),
-            Cell::Empty | Cell::Text(_) | Cell::State { .. } => aligned(format, ColumnKind::Text).set_text_wrap(),
+            Cell::Empty | Cell::Text(_) | Cell::State { .. } => aligned(format, ColumnKind::Text),
         };
         let format = match cell {
             Cell::State { tone: Tone::Bad, .. } => format.set_font_color(Color::RGB(0xA6_2B22)),
@@ -200,19 +200,13 @@ fn heading(column: &Column, words: Words) -> String {
     }
 }
 
-/// In digits of the font; what is wider takes more lines.
+/// In digits of the font.
 fn column_width(table: &Table, at: usize, column: &Column, words: Words) -> f64 {
     let wide = |text: &str| text.chars().map(|c| if c.is_ascii() { 1.0 } else { 2.1 }).sum::<f64>();
     let cells = table.rows.iter().take(1_000).filter_map(|row| row.get(at)).map(|cell| wide(&shown(cell)));
     let total = table.total().and_then(|total| total.get(at).map(|cell| wide(&shown(cell))));
     let widest = cells.chain(total).fold(wide(&heading(column, words)), f64::max);
-    let most = match column.kind {
-        ColumnKind::Code => 24.0,
-        ColumnKind::Text | ColumnKind::State => 36.0,
-        // A number that does not fit is not shown at all.
-        ColumnKind::Count | ColumnKind::Fen | ColumnKind::Date => 48.0,
-    };
-    (widest + 3.0).clamp(9.0, most)
+    (widest + 3.0).clamp(9.0, 48.0)
 }
 
 fn sheet_name(title: &str) -> String {
