@@ -23,8 +23,9 @@ pub struct Job {
     pub command: Box<dyn Command>,
     /// Whose key encrypts the request's bytes, where they hold personal data.
     pub sealed_for: Option<SealedFor>,
-    /// Whether it is decided in a transaction of its own that sees one moment: a reconciliation
-    /// run reads much and must not make payments wait, nor see half of one.
+    /// Whether it is decided in a transaction of its own that sees one moment: a reconciliation run reads
+    /// much and must not see half of a payment. On PostgreSQL payments go on meanwhile; on SQLite, with its
+    /// one writer, they take turns with it.
     pub alone: bool,
     /// An upload that this command completes: its working row goes in the same transaction.
     pub completes_upload: Option<String>,

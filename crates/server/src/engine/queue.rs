@@ -4,7 +4,8 @@
 //! left for everybody, so that a flood of calls takes half of the queue at most (a first call may be
 //! larger: it finds room as long as there is any); beyond, it is refused with RESOURCE_EXHAUSTED and told when to come back. Lanes are served in
 //! turn, by mutations rather than by calls: a batch call of a thousand waits for its share like a
-//! thousand single calls (deficit round robin, Shreedhar and Varghese 1995).
+//! thousand single calls (deficit round robin, Shreedhar and Varghese 1995). A command that stands alone
+//! counts as a whole batch.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -192,14 +193,15 @@ impl<T> Lanes<T> {
             if next.alone && !taken.is_empty() {
                 break;
             }
+            let share = if next.alone { most_items } else { next.items };
             // The only one who waits need not save up.
-            if others && next.items > lane.credit {
+            if others && share > lane.credit {
                 lane.credit += QUANTUM;
                 self.turn.rotate_left(1);
                 continue;
             }
             let next = lane.waiting.pop_front().expect("it was looked at");
-            lane.credit = lane.credit.saturating_sub(next.items);
+            lane.credit = lane.credit.saturating_sub(share);
             if lane.waiting.is_empty() {
                 lane.credit = 0;
                 self.turn.pop_front();
@@ -286,6 +288,17 @@ mod tests {
         let mut lanes = Lanes::new(1_000);
         wait(&mut lanes, "a", &[1, 1, 0, 1]).unwrap();
         assert_eq!([lanes.take(512).len(), lanes.take(512).len(), lanes.take(512).len()], [2, 1, 1]);
+    }
+
+    #[test]
+    fn what_stands_alone_waits_for_its_turn_each_time() {
+        let mut lanes = Lanes::new(1_000);
+        wait(&mut lanes, "runs", &[0, 0, 0]).unwrap();
+        wait(&mut lanes, "app", &[1; 60]).unwrap();
+        let served: Vec<_> = std::iter::from_fn(|| Some(lanes.take(20)).filter(|taken| !taken.is_empty())).collect();
+        let runs: Vec<_> = (0..served.len()).filter(|n| served[*n] == ["runs"]).collect();
+        assert_eq!(runs.len(), 3);
+        assert!(runs.windows(2).all(|pair| pair[1] > pair[0] + 1), "others between them: {served:?}");
     }
 
     #[test]

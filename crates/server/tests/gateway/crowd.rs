@@ -1,5 +1,7 @@
 //! Many calls at once: batches, duplicates, a rule that panics, two gateways on one database.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
@@ -26,6 +28,7 @@ both_databases!(
     one_request_sent_many_times_at_once_is_one_mutation,
     a_rule_that_panics_costs_only_its_own_caller,
     commands_that_stand_alone_are_answered_among_others,
+    payments_do_not_wait_for_all_that_stands_alone,
     a_bug_in_the_write_path_costs_its_batch_and_not_the_writer,
     who_is_not_in_force_any_more_is_refused_inside_the_transaction,
     two_gateways_share_a_database,
@@ -110,8 +113,48 @@ async fn commands_that_stand_alone_are_answered_among_others(database: TestDatab
         Job { alone: n.is_multiple_of(3), ..job }
     };
     let outcomes = join_all((0..60).map(|n| engine.submit(job(n)))).await;
+    let mut times = Vec::new();
     for (n, outcome) in outcomes.iter().enumerate() {
-        assert_eq!(outcome.as_ref().unwrap().leaf.record, format!("notes/{n}"));
+        let leaf = &outcome.as_ref().unwrap().leaf;
+        assert_eq!(leaf.record, format!("notes/{n}"));
+        times.push(leaf.recorded_at);
+    }
+    // One time, one transaction.
+    for n in (0..times.len()).filter(|n| n.is_multiple_of(3)) {
+        assert_eq!(times.iter().filter(|at| **at == times[n]).count(), 1, "{n} stood alone");
+    }
+    world.stop().await;
+}
+
+/// A rule that takes its time, as a reconciliation run does.
+struct Slow(u8, Duration);
+
+impl Command for Slow {
+    fn decide(&self, snapshot: &Snapshot, call: &Call) -> Result<Decision, Stop> {
+        std::thread::sleep(self.1);
+        Notes(self.0).decide(snapshot, call)
+    }
+}
+
+/// Runs of several channels at once, and a payment meanwhile.
+async fn payments_do_not_wait_for_all_that_stands_alone(database: TestDatabase) {
+    const EACH: Duration = Duration::from_millis(700);
+    let is_sqlite = database.url().starts_with("sqlite");
+    let mut world = World::start(database).await;
+    let engine = world.gateway().engine.clone();
+    let slow = (0..4).map(|n| {
+        let job = own_job(&world.clock, &format!("slow {n}"), Box::new(Slow(n, EACH)));
+        let engine = engine.clone();
+        tokio::spawn(async move { engine.submit(Job { alone: true, ..job }).await })
+    });
+    let slow: Vec<_> = slow.collect();
+    tokio::time::sleep(EACH / 4).await;
+    let job = own_job(&world.clock, "payment", Box::new(Notes(9)));
+    engine.submit(Job { actor: "regions/130000".parse().unwrap(), ..job }).await.unwrap();
+    let ended = slow.iter().filter(|task| task.is_finished()).count();
+    assert!(ended <= usize::from(is_sqlite), "the payment waited for {ended} of them");
+    for (n, task) in slow.into_iter().enumerate() {
+        assert_eq!(task.await.unwrap().unwrap().leaf.record, format!("notes/{n}"));
     }
     world.stop().await;
 }
@@ -217,7 +260,7 @@ async fn two_gateways_share_a_database(database: TestDatabase) {
 
     // What one learns, the other knows within a second.
     world.suspend("regions/130000").await;
-    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
     let view = other.gateway.registry.view();
     let hebei = "regions/130000".parse().unwrap();
     assert_eq!(view.participant(&hebei), Some(jjj_domain::participant::Standing::Suspended));
@@ -275,7 +318,7 @@ async fn who_does_not_read_is_not_read_ahead_for(database: TestDatabase) {
     let gateway = world.gateway();
     let subscription = Subscription { participant: scene::unionpay(), topic: Topic::Event, cursor: 0, follow: true };
     let mut stream = deliver(&gateway, subscription);
-    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
     assert_eq!(stream.as_ref().len(), 64, "read ahead, and no further");
     let mut last = 0;
     // Its enrolment comes first.
