@@ -18,7 +18,7 @@ use crate::status::Refused;
 
 /// How often a batch that lost against another one is decided anew before it is divided.
 const TRIES: u32 = 4;
-/// … and for how long: an absent database has then been waited for, and callers are told to ask again.
+/// … and for how long ([`tries_again`]): an absent database has then been waited for, and callers are told to ask again.
 const TRY_WITHIN: Duration = Duration::from_secs(10);
 /// How long a batch in doubt is looked up before its callers are told to ask again.
 const DOUBT_WITHIN: Duration = Duration::from_secs(30);
@@ -113,8 +113,7 @@ impl Worker {
                 Err(error) => error,
             };
             tries += 1;
-            let again = error.retryable() && tries < TRIES && began.elapsed() < TRY_WITHIN;
-            if !again {
+            if tries == TRIES || !tries_again(&error, began.elapsed()) {
                 return Err(error);
             }
             tracing::debug!(cause = crate::status::chain(&error), tries, "a batch is decided anew");
@@ -149,6 +148,17 @@ impl Worker {
     }
 }
 
+/// Whether the same batch is decided anew, having been tried for so long. Who lost against another transaction
+/// is tried again however long its try took (a reconciliation run's takes its time): only what is away is
+/// waited for by the clock.
+fn tries_again(error: &BatchError, tried_for: Duration) -> bool {
+    let lost = matches!(
+        error,
+        BatchError::Store(StoreError::Conflict { kind: ConflictKind::Serialization | ConflictKind::Deadlock, .. })
+    );
+    error.retryable() && (lost || tried_for < TRY_WITHIN)
+}
+
 /// Whether a smaller batch may fare better: not when the database is away.
 fn divides(error: &BatchError) -> bool {
     match error {
@@ -168,5 +178,27 @@ fn refuse(error: &BatchError) -> Refused {
         BatchError::NotRecorded => Refused::Unavailable,
         BatchError::NoSigningKey => Refused::NoSigningKey,
         BatchError::Effects(_) | BatchError::Endless => Refused::internal("writing", error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_lost_has_another_try_however_long_the_first_took() {
+        let conflict = |kind| BatchError::Store(StoreError::Conflict { kind, source: None });
+        for (error, early, late) in [
+            (conflict(ConflictKind::Serialization), true, true),
+            (conflict(ConflictKind::Deadlock), true, true),
+            (conflict(ConflictKind::Unique), true, false),
+            (conflict(ConflictKind::Rule), false, false),
+            (BatchError::Store(StoreError::timed_out()), true, false),
+            (BatchError::NotRecorded, true, false),
+            (BatchError::Endless, false, false),
+        ] {
+            let tried = [TRY_WITHIN / 2, TRY_WITHIN].map(|tried_for| tries_again(&error, tried_for));
+            assert_eq!(tried, [early, late], "{error:?}");
+        }
     }
 }
