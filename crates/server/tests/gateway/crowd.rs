@@ -35,6 +35,7 @@ both_databases!(
     what_one_gateway_suspended_no_other_records,
     events_resume_at_the_cursor_and_end_on_suspension,
     who_does_not_read_is_not_read_ahead_for,
+    who_reads_slowly_hears_of_an_early_end,
 );
 
 const MANY: usize = 120;
@@ -329,5 +330,34 @@ async fn who_does_not_read_is_not_read_ahead_for(database: TestDatabase) {
     }
     drop(stream);
     drop(gateway);
+    world.stop().await;
+}
+
+/// The stream was to end by itself; its buffer is full when it ends before that.
+async fn who_reads_slowly_hears_of_an_early_end(database: TestDatabase) {
+    const TOLD: usize = 200;
+    let mut world = World::start(database).await;
+    let orders = (0..TOLD).map(|n| (format!("ORDER{n:05}"), 100)).collect();
+    scene::decide(&world, "gateway", scene::Payments { date: scene::past_date(&world), orders }).await;
+    let gateway = world.gateway();
+    let log = async || gateway.store.read().await.unwrap().tree_size().await.unwrap();
+    while log().await < world.leaves().await {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let subscription = Subscription { participant: scene::unionpay(), topic: Topic::Event, cursor: 0, follow: false };
+    let mut stream = deliver(&gateway, subscription);
+    while stream.as_ref().len() < 64 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    world.suspend("channels/unionpay").await;
+    // The last word beside what was read ahead.
+    while stream.as_ref().len() < 65 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let told: Vec<_> = stream.by_ref().collect().await;
+    let (last, before) = told.split_last().unwrap();
+    assert!(before.iter().all(Result::is_ok) && before.len() < TOLD);
+    assert_eq!(crate::harness::reason(last.as_ref().unwrap_err()), "PARTICIPANT_SUSPENDED");
+    drop((stream, gateway));
     world.stop().await;
 }
