@@ -66,6 +66,9 @@ pub struct Evidence {
     pub token: Arc<str>,
     /// SHA-256 of the token, hex.
     pub token_digest: String,
+    /// From when until when the token is good, seconds since 1970.
+    pub iat_s: i64,
+    pub exp_s: i64,
 }
 
 /// The person whose key encrypts a request.
@@ -108,6 +111,8 @@ impl Evidence {
             kid: caller.kid.clone(),
             token: caller.token.clone(),
             token_digest: caller.token_digest.clone(),
+            iat_s: caller.iat_s,
+            exp_s: caller.exp_s,
         }
     }
 }

@@ -13,6 +13,7 @@ mod read;
 mod worker;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jjj_domain::rejection::{Reason, Rejection};
 use jjj_store::Store;
@@ -28,6 +29,7 @@ use crate::status::Refused;
 
 pub use job::{Accepted, Evidence, Job, Origin, Outcome, SealedFor};
 pub use leaf::LeafView;
+pub(crate) use read::ask;
 
 use batch::Writer;
 use queue::Queue;
@@ -39,6 +41,8 @@ const MAX_AGE_US: i64 = 35 * jjj_domain::time::DAY_US;
 const LANES: i64 = 64;
 /// Commands that stand alone, waiting or under way on PostgreSQL. Each may hold whole files.
 const ALONE_ITEMS: usize = 64;
+/// [`Workers::finish`]
+const FINISH_WITHIN: Duration = Duration::from_secs(20);
 /// How far a client's clock may run ahead.
 const MAX_AHEAD_US: i64 = 5 * 60 * 1_000_000;
 
@@ -59,10 +63,24 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Takes nothing more in, and returns when everything taken in is answered.
+    /// Takes nothing more in, and returns when everything taken in is answered: what has not been begun after
+    /// a while, as where the database is away, with [`Refused::Stopping`]. What is under way then has as long again.
     pub async fn finish(mut self) {
         self.queues.iter().for_each(|queue| queue.close());
+        if tokio::time::timeout(FINISH_WITHIN, self.all_ended()).await.is_err() {
+            tracing::warn!("what waits for the write path is told that the gateway stops");
+            self.queues.iter().for_each(|queue| queue.refuse());
+            let _ = tokio::time::timeout(FINISH_WITHIN, self.all_ended()).await;
+        }
+    }
+
+    async fn all_ended(&mut self) {
         while self.tasks.join_next().await.is_some() {}
+    }
+
+    /// Returns when a worker has ended, which none does before [`Self::finish`].
+    pub(crate) async fn any_ended(&mut self) {
+        self.tasks.join_next().await;
     }
 }
 

@@ -108,6 +108,16 @@ impl Queue {
         self.changed.notify_one();
     }
 
+    /// Answers everything that waits that the gateway stops.
+    pub fn refuse(&self) {
+        let waiting = self.lanes().drain();
+        for Group { jobs, answer, _place } in waiting {
+            // A caller who has gone asks again with the same id.
+            let _ = answer.send(vec![Err(Refused::Stopping); jobs.len()]);
+        }
+        self.close();
+    }
+
     fn lanes(&self) -> MutexGuard<'_, Lanes<Group>> {
         self.lanes.lock().expect("no panic while held")
     }
@@ -180,6 +190,12 @@ impl<T> Lanes<T> {
         lane.waiting.push_back(waiting);
     }
 
+    /// Everything that waits.
+    fn drain(&mut self) -> Vec<T> {
+        self.turn.clear();
+        self.by.values_mut().flat_map(|lane| lane.waiting.drain(..)).map(|waiting| waiting.what).collect()
+    }
+
     /// What makes the next batch: until it has enough items, or what comes next must stand alone.
     fn take(&mut self, most_items: usize) -> Vec<T> {
         let mut taken = Vec::new();
@@ -193,7 +209,7 @@ impl<T> Lanes<T> {
             if next.alone && !taken.is_empty() {
                 break;
             }
-            let share = if next.alone { most_items } else { next.items };
+            let share = if next.alone { most_items.max(QUANTUM) } else { next.items };
             // The only one who waits need not save up.
             if others && share > lane.credit {
                 lane.credit += QUANTUM;
@@ -218,6 +234,9 @@ impl<T> Lanes<T> {
 
 #[cfg(test)]
 mod tests {
+    use jjj_domain::decision::{Call, Command, Decision};
+    use jjj_domain::snapshot::{Snapshot, Stop};
+
     use super::*;
 
     fn who(name: &str) -> Participant {
@@ -292,10 +311,10 @@ mod tests {
 
     #[test]
     fn what_stands_alone_waits_for_its_turn_each_time() {
-        let mut lanes = Lanes::new(1_000);
+        let mut lanes = Lanes::new(10_000);
         wait(&mut lanes, "runs", &[0, 0, 0]).unwrap();
-        wait(&mut lanes, "app", &[1; 60]).unwrap();
-        let served: Vec<_> = std::iter::from_fn(|| Some(lanes.take(20)).filter(|taken| !taken.is_empty())).collect();
+        wait(&mut lanes, "app", &[1; 600]).unwrap();
+        let served: Vec<_> = std::iter::from_fn(|| Some(lanes.take(64)).filter(|taken| !taken.is_empty())).collect();
         let runs: Vec<_> = (0..served.len()).filter(|n| served[*n] == ["runs"]).collect();
         assert_eq!(runs.len(), 3);
         assert!(runs.windows(2).all(|pair| pair[1] > pair[0] + 1), "others between them: {served:?}");
@@ -308,5 +327,28 @@ mod tests {
         lanes.is_closed = true;
         assert!(matches!(wait(&mut lanes, "a", &[1]), Err(Refused::Stopping)));
         assert_eq!(lanes.take(512), ["a"]);
+    }
+
+    struct Nothing;
+
+    impl Command for Nothing {
+        fn decide(&self, _: &Snapshot, call: &Call) -> Result<Decision, Stop> {
+            Ok(Decision::new(call))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_waits_when_the_gateway_stops_is_told_so() {
+        let queue = Arc::new(Queue::new(1_000));
+        let job = || {
+            let clock = crate::clock::Clock::default();
+            crate::bootstrap::own_job(&clock, "", Box::new(Nothing))
+        };
+        let answered = queue.push(vec![job(), job()]).unwrap();
+        queue.close();
+        queue.refuse();
+        let answers = answered.await.unwrap();
+        assert!(answers.len() == 2 && answers.iter().all(|answer| matches!(answer, Err(Refused::Stopping))));
+        assert!(queue.take(512).await.is_none() && queue.room() == 1_000);
     }
 }
