@@ -83,6 +83,12 @@ impl TestDatabase {
         }
     }
 
+    /// Changes a setting of every later connection to this PostgreSQL database: `SET …` or `RESET …`.
+    pub fn alter(&self, change: &str) {
+        let Kept::Database { server, name } = &self.kept else { panic!("SQLite has no such settings") };
+        psql(server, &format!("ALTER DATABASE {name} {change}"));
+    }
+
     pub fn is_postgres(&self) -> bool {
         matches!(self.kept, Kept::Database { .. })
     }

@@ -23,6 +23,7 @@ pub struct Proxy {
     port: u16,
     armed: Armed,
     frozen: watch::Sender<bool>,
+    silenced: watch::Sender<()>,
 }
 
 type Armed = Arc<Mutex<Option<(&'static str, Fault)>>>;
@@ -34,14 +35,19 @@ impl Proxy {
         let (user, server) = rest.rsplit_once('@').expect("a host");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
-        let proxy = Self { port, armed: Armed::default(), frozen: watch::channel(false).0 };
+        let proxy =
+            Self { port, armed: Armed::default(), frozen: watch::channel(false).0, silenced: watch::channel(()).0 };
         let (armed, frozen, server) = (proxy.armed.clone(), proxy.frozen.clone(), server.to_owned());
+        let silenced = proxy.silenced.clone();
         tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
+            while let Ok((mut client, _)) = listener.accept().await {
                 let (armed, frozen, server) = (armed.clone(), frozen.subscribe(), server.clone());
+                let mut silenced = silenced.subscribe();
                 tokio::spawn(async move {
-                    if let Ok(database) = TcpStream::connect(&server).await {
-                        join(client, database, &armed, frozen).await;
+                    let Ok(mut database) = TcpStream::connect(&server).await else { return };
+                    tokio::select! {
+                        () = join(&mut client, &mut database, &armed, frozen) => {}
+                        _ = silenced.changed() => tokio::time::sleep(Duration::from_secs(600)).await,
                     }
                 });
             }
@@ -64,12 +70,16 @@ impl Proxy {
     pub fn freeze(&self, frozen: bool) {
         self.frozen.send_replace(frozen);
     }
+
+    /// Nothing passes any more on the connections there are, and nothing ends; new ones are as good as ever.
+    pub fn silence(&self) {
+        self.silenced.send_replace(());
+    }
 }
 
 /// One connection's two directions.
-async fn join(client: TcpStream, database: TcpStream, armed: &Armed, mut frozen: watch::Receiver<bool>) {
-    let ((mut from_client, mut to_client), (mut from_database, mut to_database)) =
-        (client.into_split(), database.into_split());
+async fn join(client: &mut TcpStream, database: &mut TcpStream, armed: &Armed, mut frozen: watch::Receiver<bool>) {
+    let ((mut from_client, mut to_client), (mut from_database, mut to_database)) = (client.split(), database.split());
     let (mut asked, mut answered) = (vec![0; 1 << 16], vec![0; 1 << 16]);
     // What this connection has sent since its last commit.
     let mut sent: Vec<u8> = Vec::new();

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jjj_cli::session::{CallError, Session};
+use jjj_store::{RequestClaim, Store, StoreError};
 use jjj_tests::campaign::{seed, sized};
 use jjj_tests::crowd::{Crowd, check};
 use jjj_tests::gateway::{Gateway, Site};
-use jjj_tests::postgres::PrivateCluster;
+use jjj_tests::postgres::{PrivateCluster, TestDatabase};
 use jjj_tests::proxy::{Fault, Proxy};
 use jjj_tests::world::{self, Systems, World, done};
 use serde_json::{Value, json};
@@ -121,4 +122,68 @@ async fn a_registry_that_cannot_be_read_keeps_its_last_view() {
     assert_eq!(refused.expect_err("suspended").reason, "PARTICIPANT_SUSPENDED");
     assert!(gateway.stop().success());
     site.verify();
+}
+
+/// A link that falls silent takes neither whoever waits on it nor the pool's places with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_have_fallen_silent_are_given_up() {
+    const SOON: Duration = Duration::from_secs(15);
+    let database = TestDatabase::postgres();
+    let (proxy, url) = Proxy::before(database.url()).await;
+    let store = Store::open(&url).await.expect("a database");
+    store.migrate().await.expect("a schema");
+    let mut readers = Vec::new();
+    while let Ok(Ok(session)) = tokio::time::timeout(Duration::from_secs(1), store.read()).await {
+        readers.push(session);
+    }
+    let mut tx = store.begin_write().await.expect("a transaction");
+    tx.now().await.expect("an answer");
+    proxy.silence();
+    let rolled_back = tokio::time::timeout(SOON, tx.rollback()).await.expect("an end");
+    assert!(rolled_back.is_err());
+    for mut session in readers.drain(..) {
+        // As whoever waits no longer than this would.
+        let read = tokio::time::timeout(Duration::from_millis(50), session.tree_size()).await;
+        assert!(read.is_err(), "nothing is heard");
+    }
+    let read = async { store.read().await?.tree_size().await };
+    assert_eq!(tokio::time::timeout(SOON, read).await.expect("an end").expect("a connection"), 0);
+    // Another that lay idle is asked first, and given up as well.
+    let written = async { while store.begin_write().await.is_err() {} };
+    tokio::time::timeout(2 * SOON, written).await.expect("a connection");
+}
+
+/// What a server says that has become a standby, and one whose administrator ends long statements: the moment's
+/// fault, not ours, and no connection to it is kept.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_takes_no_writes_is_left() {
+    const ID: &str = "019a8f2e-6d4b-7c31-9c1f-3f5c8a2b7d10";
+    let database = TestDatabase::postgres();
+    let store = Store::open(database.url()).await.expect("a database");
+    store.migrate().await.expect("a schema");
+    let claim = async |store: &Store| {
+        let mut tx = store.begin_write().await?;
+        let (participant, request_id) = ("regions/110000".parse().unwrap(), ID.parse().unwrap());
+        let claim = RequestClaim { participant, request_id, content_digest: "a".into(), leaf_id: "a".into() };
+        tx.claim_requests(&[claim]).await.map(|_| tx)
+    };
+    database.alter("SET default_transaction_read_only = on");
+    let other = Store::open(database.url()).await.expect("a database");
+    let refused = claim(&other).await.map(drop).expect_err("no writes");
+    assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
+    database.alter("RESET default_transaction_read_only");
+    // A second connection may lie idle.
+    let tx = match claim(&other).await {
+        Err(_) => claim(&other).await.expect("a connection as the server is now"),
+        Ok(tx) => tx,
+    };
+    tx.rollback().await.expect("the end");
+    other.close().await;
+
+    database.alter("SET statement_timeout = '300ms'");
+    let other = Store::open(database.url()).await.expect("a database");
+    let held = claim(&store).await.expect("the first");
+    let cancelled = claim(&other).await.map(drop).expect_err("cancelled as it waited");
+    assert!(matches!(cancelled, StoreError::Unavailable(_)) && cancelled.retryable(), "{cancelled:?}");
+    held.rollback().await.expect("the end");
 }

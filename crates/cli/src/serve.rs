@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use jjj_server::{Clock, Config};
+use jjj_server::{Clock, Config, Ended};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -24,8 +24,10 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         "{}",
         serde_json::json!({"origin": origin, "grpc": handle.grpc.to_string(), "public": public, "metrics": metrics})
     );
-    handle.join().await;
-    Ok(ExitCode::SUCCESS)
+    Ok(match handle.join().await {
+        Ended::Told => ExitCode::SUCCESS,
+        Ended::Broken => ExitCode::FAILURE,
+    })
 }
 
 /// Completes on SIGINT or SIGTERM.

@@ -117,7 +117,8 @@ pub struct Limits {
     pub queue_items: usize,
     /// Mutations in one transaction, unless one batch call has more. 1 to 10,000, default 512.
     pub batch_items: usize,
-    /// Transactions at once on PostgreSQL; SQLite has one writer. 1 to 8, default 2.
+    /// Transactions at once on PostgreSQL, beside one for commands that stand alone; SQLite has one writer. 1 to 8,
+    /// default 2.
     pub writers: usize,
     /// Seconds that a delivery stream lives; its client resumes at the cursor. 1 to 86,400, default 900.
     pub stream_s: u64,

@@ -27,7 +27,7 @@ use crate::config::{ConfigError, Peer, fault};
 use crate::gateway::Gateway;
 use crate::proof;
 use crate::status::Refused;
-use crate::stop::{Stop, stopped};
+use crate::stop::{Stop, step, stopped};
 use crate::tls::provider;
 
 /// How often the newest head is offered.
@@ -83,9 +83,10 @@ pub(crate) fn run(gateway: &Arc<Gateway>, peers: &[Peer], stop: &Stop) -> Result
                     () = tokio::time::sleep(EVERY) => {}
                     () = stopped(&mut stop) => return,
                 }
-                match witness.offer(&gateway.store, &mut cosigned).await {
-                    Ok(()) => witness.failures = 0,
-                    Err(error) => {
+                match step("cosignatures", witness.offer(&gateway.store, &mut cosigned)).await {
+                    None => {}
+                    Some(Ok(())) => witness.failures = 0,
+                    Some(Err(error)) => {
                         if witness.failures % SAY_EVERY == 0 {
                             let cause = crate::status::chain(&error);
                             tracing::warn!(witness = witness.verifier.name(), cause, "not cosigned");
@@ -219,7 +220,7 @@ impl Witness {
             line: line.to_string(),
             cosigned_at_us: Timestamp(i64::try_from(time_s).unwrap_or(i64::MAX).saturating_mul(1_000_000)),
         };
-        let mut tx = store.begin_write().await?;
+        let mut tx = store.begin_small_write().await?;
         tx.keep_cosignature(&row).await?;
         tx.commit().await
     }

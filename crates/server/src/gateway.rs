@@ -2,12 +2,15 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use jjj_domain::time::Timestamp;
 use jjj_store::{Store, StoreError};
 use jjj_token::SigningKey;
+use jjj_token::request::LEEWAY_S;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 
@@ -21,7 +24,11 @@ use crate::seal::{LogWatch, Sealer};
 use crate::status_list::StatusLists;
 use crate::stop::{Stop, stopped};
 use crate::tls::{Acceptor, ServerFiles};
+use crate::turns::Turns;
 use crate::{cosign, loopback, origin, public, query, reconcile, rpc};
+
+/// How long each part of stopping may take.
+const STOP_WITHIN: Duration = Duration::from_secs(20);
 
 /// What the services share.
 pub struct Gateway {
@@ -39,10 +46,11 @@ pub struct Gateway {
     /// URL of the public listener, without a slash at the end.
     pub public_base: String,
     /// How long a delivery stream lives; its client resumes at the cursor.
-    pub stream_life: std::time::Duration,
+    pub stream_life: Duration,
     /// Within how many seconds whoever reads status lists sees a revocation.
     pub status_within_s: i64,
     pub status_lists: StatusLists,
+    pub(crate) turns: Turns,
     /// How many witnesses make a head of the log public.
     pub quorum: i64,
     log: LogWatch,
@@ -68,6 +76,12 @@ pub enum StartError {
     Config(#[from] ConfigError),
     #[error("the database")]
     Store(#[from] StoreError),
+    /// Tokens are judged by the one clock and recorded by the other.
+    #[error(
+        "this machine's clock and the database's are {apart_s} seconds apart, {LEEWAY_S} at most are tolerated: \
+         synchronise them"
+    )]
+    Clocks { apart_s: i64 },
     #[error("comparing with the witnesses")]
     Compare(#[from] cosign::CompareError),
     #[error("{member}: cannot listen on {address}")]
@@ -98,16 +112,26 @@ pub struct Handle {
     pub public: Option<SocketAddr>,
     pub metrics: Option<SocketAddr>,
     pub gateway: Arc<Gateway>,
-    join: JoinHandle<()>,
+    join: JoinHandle<Ended>,
 }
 
 impl Handle {
     /// Returns when everything accepted is answered, numbered and sealed. The gateway stops when
-    /// the future given to [`run`] completes.
-    pub async fn join(self) {
+    /// the future given to [`run`] completes, or when it cannot go on.
+    pub async fn join(self) -> Ended {
         // A panic while stopping has been printed by its own task.
-        let _ = self.join.await;
+        self.join.await.unwrap_or(Ended::Broken)
     }
+}
+
+/// Why a gateway has stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to.
+    Told,
+    /// One of its tasks ended that lives as long as the gateway: a bug of ours. Half a gateway that answers is
+    /// worse than none, which is started again.
+    Broken,
 }
 
 /// Starts a gateway on a prepared database (see [`crate::bootstrap`]); it stops when `shutdown` completes.
@@ -123,6 +147,8 @@ pub async fn run(
     let keys = GatewayKeys::load(&config.keys)?;
     let store = Store::open(&config.database.url).await?;
     store.check_schema().await?;
+    let database = store.read().await?.now().await?;
+    check_clocks(clock.now(), clock.shift(database))?;
     let registry = Registry::load(&store).await?;
     let signer = Signer::new(keys.clone(), Some(registry.clone()));
     let unregistered = |member, key: &SigningKey| StartError::SigningKey { member, kid: key.kid().to_owned() };
@@ -160,14 +186,16 @@ pub async fn run(
         signer: signer.clone(),
         origin: config.origin.clone(),
         public_base: config.public_url.clone().unwrap_or_else(|| format!("https://{}", config.origin)),
-        stream_life: std::time::Duration::from_secs(config.limits.stream_s),
+        stream_life: Duration::from_secs(config.limits.stream_s),
         status_within_s: config.limits.status_s as i64,
         status_lists: StatusLists::default(),
+        turns: Turns::default(),
         quorum: config.witnesses.quorum as i64,
         log,
         stop: stop.clone(),
     });
 
+    let mut living = JoinSet::new();
     let acceptor = Acceptor::new(ServerFiles::new("grpc", &config.grpc), registry.clone(), &clock)?;
     let (listener, grpc) = listen("grpc.listen", config.grpc.listen).await?;
     let public = match &config.public {
@@ -175,7 +203,7 @@ pub async fn run(
         Some(files) => {
             let (listener, address) = listen("public.listen", files.listen).await?;
             let tls = crate::tls::public(files)?;
-            tokio::spawn(public::serve(listener, tls, gateway.clone(), stop.clone()));
+            living.spawn(public::serve(listener, tls, gateway.clone(), stop.clone()));
             Some(address)
         }
     };
@@ -183,23 +211,29 @@ pub async fn run(
         None => None,
         Some(plain) => {
             let (listener, address) = listen("metrics.listen", plain.listen).await?;
-            tokio::spawn(loopback::serve(listener, gateway.clone(), stop.clone()));
+            living.spawn(loopback::serve(listener, gateway.clone(), stop.clone()));
             Some(address)
         }
     };
-    tokio::spawn(registry.clone().keep_current(stop.clone()));
-    tokio::spawn(signer.watch(stop.clone()));
-    tokio::spawn(acceptor.clone().keep_current(stop.clone()));
-    tokio::spawn(query::run(gateway.clone(), stop.clone()));
-    tokio::spawn(reconcile::run(gateway.clone(), stop.clone()));
+    living.spawn(registry.clone().keep_current(stop.clone()));
+    living.spawn(signer.watch(stop.clone()));
+    living.spawn(acceptor.clone().keep_current(stop.clone()));
+    living.spawn(query::run(gateway.clone(), stop.clone()));
+    living.spawn(reconcile::run(gateway.clone(), stop.clone()));
     cosign::run(&gateway, &config.witnesses.peers, &stop)?;
 
     let connections = acceptor.accept(listener, stop.clone());
     let server = serve(&gateway, connections, stop.clone())?;
     let (seal_stop, seal_stopped) = watch::channel(false);
     let sealing = tokio::spawn(sealer.run(seal_stopped));
-    let join = tokio::spawn(stop_in_order(shutdown, stop_sender, server, gateway.clone(), workers, seal_stop, sealing));
+    let tasks = Tasks { living, server, workers, sealing, seal_stop };
+    let join = tokio::spawn(stop_in_order(shutdown, stop_sender, gateway.clone(), tasks));
     Ok(Handle { grpc, public, metrics, gateway, join })
+}
+
+fn check_clocks(own: Timestamp, database: Timestamp) -> Result<(), StartError> {
+    let apart_s = (own.0 - database.0).abs() / 1_000_000;
+    if apart_s > LEEWAY_S { Err(StartError::Clocks { apart_s }) } else { Ok(()) }
 }
 
 async fn listen(member: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -228,8 +262,8 @@ fn serve(
         .add_service(reflection().build_v1alpha()?);
     let mut server = Server::builder()
         .layer(layer)
-        .http2_keepalive_interval(Some(std::time::Duration::from_secs(30)))
-        .http2_keepalive_timeout(Some(std::time::Duration::from_secs(20)))
+        .http2_keepalive_interval(Some(Duration::from_secs(30)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
         .max_concurrent_streams(Some(2_048))
         .initial_stream_window_size(Some(1 << 20))
         .initial_connection_window_size(Some(4 << 20));
@@ -246,23 +280,67 @@ fn serve(
     }))
 }
 
-/// Calls are answered before the engine goes, and numbered and sealed before the process does.
+/// The tasks that live as long as the gateway.
+struct Tasks {
+    living: JoinSet<()>,
+    server: JoinHandle<()>,
+    workers: Workers,
+    sealing: JoinHandle<()>,
+    seal_stop: watch::Sender<bool>,
+}
+
+impl Tasks {
+    /// Returns when one of them has ended.
+    async fn any_ended(&mut self) {
+        tokio::select! {
+            _ = self.living.join_next() => {}
+            _ = &mut self.server => {}
+            () = self.workers.any_ended() => {}
+            _ = &mut self.sealing => {}
+        }
+    }
+}
+
+/// Calls are answered before the engine goes, and numbered and sealed before the process does. A database that is
+/// away is not waited for without end: what it lacks was not answered, and its leaves are numbered by whoever is next.
 async fn stop_in_order(
     shutdown: impl Future<Output = ()> + Send + 'static,
     stop: watch::Sender<bool>,
-    server: JoinHandle<()>,
     gateway: Arc<Gateway>,
-    workers: Workers,
-    seal_stop: watch::Sender<bool>,
-    sealing: JoinHandle<()>,
-) {
-    shutdown.await;
+    mut tasks: Tasks,
+) -> Ended {
+    let ended = tokio::select! {
+        () = shutdown => Ended::Told,
+        () = tasks.any_ended() => {
+            tracing::error!("a task that the gateway cannot do without has ended: the gateway stops");
+            Ended::Broken
+        }
+    };
     stop.send_replace(true);
     // The server waits for its calls; a client that holds an idle connection open is not waited for.
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(20), server).await;
-    workers.finish().await;
-    seal_stop.send_replace(true);
-    let _ = sealing.await;
+    if !tasks.server.is_finished() {
+        let _ = tokio::time::timeout(STOP_WITHIN, tasks.server).await;
+    }
+    tasks.workers.finish().await;
+    tasks.seal_stop.send_replace(true);
+    if !tasks.sealing.is_finished() {
+        let _ = tokio::time::timeout(STOP_WITHIN, tasks.sealing).await;
+    }
     // Everything is durable: a connection on which the database has fallen silent is not waited for.
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(5), gateway.store.close()).await;
+    let _ = tokio::time::timeout(Duration::from_secs(5), gateway.store.close()).await;
+    ended
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_may_differ_by_the_leeway() {
+        let at = |s: i64| Timestamp(s * 1_000_000);
+        assert!(check_clocks(at(1_000), at(1_000 + LEEWAY_S)).is_ok());
+        assert!(check_clocks(at(1_000), at(1_000 - LEEWAY_S)).is_ok());
+        assert!(matches!(check_clocks(at(1_000), at(900)), Err(StartError::Clocks { apart_s: 100 })));
+        assert!(matches!(check_clocks(at(900), at(1_000)), Err(StartError::Clocks { apart_s: 100 })));
+    }
 }

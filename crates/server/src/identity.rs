@@ -39,6 +39,9 @@ pub struct Caller {
     pub token: Arc<str>,
     /// SHA-256 of the token's text, lower-case hex.
     pub token_digest: String,
+    /// From when until when the token is good, seconds since 1970.
+    pub iat_s: i64,
+    pub exp_s: i64,
     /// What the token's root covers: the message itself, or the items of a batch call, in order.
     /// Of a call that changes nothing, the message.
     pub items: Vec<Item>,

@@ -37,9 +37,10 @@ mod status_list;
 mod stop;
 pub mod streams;
 pub mod tls;
+mod turns;
 pub mod verify;
 pub mod witness;
 
 pub use clock::Clock;
 pub use config::Config;
-pub use gateway::{Gateway, Handle, run};
+pub use gateway::{Ended, Gateway, Handle, run};

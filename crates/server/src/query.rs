@@ -13,7 +13,7 @@ use jjj_store::Reserved;
 use crate::bootstrap::own_job;
 use crate::gateway::Gateway;
 use crate::status::Refused;
-use crate::stop::{Stop, stopped};
+use crate::stop::{Stop, step, stopped};
 
 const LOOK: Duration = Duration::from_secs(1);
 /// Reservations read in one step of the walk.
@@ -29,7 +29,7 @@ pub(crate) async fn run(gateway: Arc<Gateway>, mut stop: Stop) {
             () = tokio::time::sleep(LOOK) => {}
             () = stopped(&mut stop) => return,
         }
-        if let Err(refused) = walk.step(&gateway).await {
+        if let Some(Err(refused)) = step("queries", walk.step(&gateway)).await {
             tracing::warn!(?refused, "due queries could not be asked; the next step tries again");
         }
     }

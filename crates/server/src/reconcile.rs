@@ -25,13 +25,15 @@ use crate::engine::Job;
 use crate::files;
 use crate::gateway::Gateway;
 use crate::status::Refused;
-use crate::stop::{Stop, stopped};
+use crate::stop::{Stop, step, stopped};
 
 const LOOK: Duration = Duration::from_secs(2);
 /// A date whose run was refused is left alone for so long.
 const PAUSE: Duration = Duration::from_secs(60);
-/// Most breaks resolved in one step: payments do not wait behind a flood.
-const MOST: i64 = 128;
+/// Most breaks of a channel resolved in one step: payments do not wait behind a flood.
+const MOST: usize = 128;
+/// Breaks of a channel that a step looks at. The next one goes on behind them, and after the last begins anew.
+const PAGE: i64 = 1_024;
 /// More files of one channel and date, and accounts of one kind, than there are.
 const ALL: i64 = 100_000;
 
@@ -89,17 +91,17 @@ async fn default_book(gateway: &Gateway, channel: &Participant) -> Result<Option
 
 /// Makes the runs that are due and resolves what resolves itself, until told to stop.
 pub(crate) async fn run(gateway: Arc<Gateway>, mut stop: Stop) {
-    let mut refused = HashMap::new();
+    let (mut refused, mut places) = (HashMap::new(), Places::new());
     loop {
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
             () = stopped(&mut stop) => return,
         }
         refused.retain(|_, at: &mut Instant| at.elapsed() < PAUSE);
-        if let Err(error) = scheduled(&gateway, &mut refused).await {
+        if let Some(Err(error)) = step("scheduled runs", scheduled(&gateway, &mut refused)).await {
             tracing::warn!(?error, "scheduled runs could not be looked for; the next step tries again");
         }
-        if let Err(error) = automatic(&gateway).await {
+        if let Some(Err(error)) = step("automatic resolutions", automatic(&gateway, &mut places)).await {
             tracing::warn!(?error, "breaks could not be resolved by policy; the next step tries again");
         }
     }
@@ -141,9 +143,11 @@ fn id_of(due_at: Timestamp, content: &str) -> RequestId {
     RequestId::new(uuid).expect("the builder makes version 7")
 }
 
+/// Up to which break of a channel the walk has come; `None` are the breaks of no channel.
+type Places = HashMap<Option<Participant>, String>;
+
 /// Resolves breaks nobody works on as their channels' policies say.
-async fn automatic(gateway: &Gateway) -> Result<(), Refused> {
-    let failed = |e| Refused::store("looking for breaks", &e);
+async fn automatic(gateway: &Gateway, places: &mut Places) -> Result<(), Refused> {
     let has_rules = gateway.engine.read(|snapshot, now| {
         let policies = snapshot.list::<PolicyRow>(&["kind"], key![BreakPolicy::KIND])?;
         let in_force = |row: &&Arc<PolicyRow>| row.effective_from <= now.date();
@@ -153,29 +157,34 @@ async fn automatic(gateway: &Gateway) -> Result<(), Refused> {
     if !has_rules.await? {
         return Ok(());
     }
-    let mut after_key = None;
-    loop {
-        let predicates = vec![("state", Op::Eq, BreakState::New.to_value())];
-        let query = ListQuery { predicates, after_key: after_key.take(), limit: MOST, ..ListQuery::default() };
-        let mut session = gateway.store.read().await.map_err(failed)?;
-        let rows: Vec<BreakRow> = session.list(&query).await.map_err(failed)?;
-        drop(session);
-        resolve(gateway, &rows).await?;
-        after_key = rows.last().filter(|_| rows.len() as i64 == MOST).map(|row| key![row.break_name.clone()]);
-        if after_key.is_none() {
-            return Ok(());
-        }
+    let channels: Vec<Participant> = gateway.registry.view().channels().cloned().collect();
+    for channel in channels.into_iter().map(Some).chain([None]) {
+        let place = resolve_some(gateway, &channel, places.remove(&channel)).await?;
+        places.extend(place.map(|place| (channel, place)));
     }
+    Ok(())
 }
 
-async fn resolve(gateway: &Gateway, rows: &[BreakRow]) -> Result<(), Refused> {
+/// Resolves what it may of the breaks behind a place; the place behind those it has looked at, `None` after the last.
+async fn resolve_some(
+    gateway: &Gateway,
+    channel: &Option<Participant>,
+    place: Option<String>,
+) -> Result<Option<String>, Refused> {
+    let failed = |e| Refused::store("looking for breaks", &e);
+    // In the order of an index.
+    let predicates = vec![("state", Op::Eq, BreakState::New.to_value()), ("channel", Op::Eq, channel.to_value())];
+    let query = ListQuery { predicates, after_key: place.map(|name| key![name]), limit: PAGE, ..ListQuery::default() };
+    let rows: Vec<BreakRow> = gateway.store.read().await.map_err(failed)?.list(&query).await.map_err(failed)?;
     let fits = gateway.engine.read(|snapshot, _| {
         // All of them, before any misses something: one load serves all.
         let fits: Vec<_> = rows.iter().map(|row| ResolveAutomatically::fits(snapshot, row)).collect();
         fits.into_iter().collect::<Result<Vec<bool>, _>>()
     });
-    let fitting = rows.iter().zip(fits.await?).filter(|(_, fits)| *fits).map(|(row, _)| row);
-    let jobs = fitting.map(|row| {
+    let fits = fits.await?;
+    let fitting: Vec<usize> = (0..rows.len()).filter(|n| fits[*n]).take(MOST).collect();
+    let jobs = fitting.iter().map(|n| {
+        let row = &rows[*n];
         let content = format!("resolve {} {}", row.break_name, row.version);
         let command = ResolveAutomatically { break_name: row.break_name.clone() };
         own_job(&gateway.clock, &content, Box::new(command))
@@ -187,7 +196,12 @@ async fn resolve(gateway: &Gateway, rows: &[BreakRow]) -> Result<(), Refused> {
             Err(refused) => return Err(refused),
         }
     }
-    Ok(())
+    let looked_at = match fitting.last() {
+        Some(last) if fitting.len() == MOST => last + 1,
+        _ => rows.len(),
+    };
+    let is_all = looked_at == rows.len() && (rows.len() as i64) < PAGE;
+    Ok(rows.get(looked_at.wrapping_sub(1)).filter(|_| !is_all).map(|row| row.break_name.clone()))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use jjj_domain::names::{Actor, Participant};
+use jjj_domain::names::{Actor, Participant, ParticipantKind};
 use jjj_domain::participant::{AdministratorRow, AuthorityRow, KeyRow, KeyState, ParticipantRow, Standing};
 use jjj_domain::row::Row;
 use jjj_store::{Session, Store, StoreError};
@@ -20,7 +20,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use tokio::sync::{Mutex, watch};
 
-use crate::stop::{Stop, stopped};
+use crate::stop::{Stop, step, stopped};
 use crate::tls::{Peer, provider};
 
 /// How long another replica's change may go unseen.
@@ -72,6 +72,10 @@ impl View {
 
     pub fn participant(&self, participant: &Participant) -> Option<Standing> {
         self.participants.get(participant).copied()
+    }
+
+    pub fn channels(&self) -> impl Iterator<Item = &Participant> {
+        self.participants.keys().filter(|participant| participant.kind() == ParticipantKind::Channel)
     }
 
     pub fn administrator(&self, administrator: &Actor) -> Option<Standing> {
@@ -217,7 +221,7 @@ impl Registry {
                 () = tokio::time::sleep(POLL) => {}
                 () = stopped(&mut stop) => return,
             }
-            if let Err(error) = self.refresh().await {
+            if let Some(Err(error)) = step("the registry", self.refresh()).await {
                 tracing::warn!(
                     cause = crate::status::chain(&error),
                     "the registry could not be read; the last view stays"

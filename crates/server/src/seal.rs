@@ -17,7 +17,7 @@ use tokio::sync::{Notify, watch};
 use crate::clock::Clock;
 use crate::keys::Signer;
 use crate::status::chain;
-use crate::stop::{Stop, stopped};
+use crate::stop::{Stop, step, stopped};
 
 /// How long committed leaves gather before they are numbered.
 const GATHER: Duration = Duration::from_millis(15);
@@ -75,35 +75,55 @@ impl Sealer {
                 () = tokio::time::sleep_until(next_seal) => {}
                 () = stopped(&mut stop) => stopping = true,
             }
-            self.logged("numbering", self.number_all().await);
+            let numbered = async {
+                match stopping {
+                    true => self.number_all().await,
+                    false => self.number_until(next_seal).await,
+                }
+            };
+            self.logged("numbering", step("numbering", numbered).await);
             if stopping || tokio::time::Instant::now() >= next_seal {
-                self.logged("sealing", self.seal().await);
+                self.logged("sealing", step("sealing", self.seal()).await);
                 next_seal = tokio::time::Instant::now() + SEAL;
             }
         }
     }
 
-    fn logged(&self, what: &'static str, result: Result<(), StoreError>) {
-        match result {
-            Ok(()) => {}
-            Err(error) if error.retryable() => tracing::warn!(what, cause = chain(&error), "the log waits"),
-            Err(error) => tracing::error!(what, cause = chain(&error), "the log cannot go on"),
+    fn logged(&self, what: &'static str, done: Option<Result<(), StoreError>>) {
+        match done {
+            None | Some(Ok(())) => {}
+            Some(Err(error)) if error.retryable() => tracing::warn!(what, cause = chain(&error), "the log waits"),
+            Some(Err(error)) => tracing::error!(what, cause = chain(&error), "the log cannot go on"),
         }
     }
 
     /// Numbers everything that waits.
     pub async fn number_all(&self) -> Result<(), StoreError> {
-        loop {
-            match self.store.sequence(PAGE, fold).await? {
-                Sequenced::Numbered { count, .. } => {
-                    self.grown.send_modify(|n| *n += count.unsigned_abs());
-                    if count < PAGE {
-                        return Ok(());
-                    }
-                }
-                Sequenced::Idle | Sequenced::Fenced => return Ok(()),
+        while self.number_some().await? {}
+        Ok(())
+    }
+
+    /// The same until this moment, as long as leaves come faster than they are numbered: what is numbered is to
+    /// be sealed, and the rest comes right after it.
+    pub async fn number_until(&self, until: tokio::time::Instant) -> Result<(), StoreError> {
+        while self.number_some().await? {
+            if tokio::time::Instant::now() >= until {
+                self.committed.notify_one();
+                return Ok(());
             }
         }
+        Ok(())
+    }
+
+    /// Numbers one transaction's worth; whether more may wait.
+    async fn number_some(&self) -> Result<bool, StoreError> {
+        Ok(match self.store.sequence(PAGE, fold).await? {
+            Sequenced::Numbered { count, .. } => {
+                self.grown.send_modify(|n| *n += count.unsigned_abs());
+                count == PAGE
+            }
+            Sequenced::Idle | Sequenced::Fenced => false,
+        })
     }
 
     /// Signs a checkpoint, when the log has grown.

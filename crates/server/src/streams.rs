@@ -40,7 +40,10 @@ pub struct Subscription {
 /// Starts a stream. It ends after its life, its client resuming at the cursor, and at once when the
 /// participant is suspended or the gateway stops.
 pub fn deliver(gateway: &Arc<Gateway>, subscription: Subscription) -> Deliveries {
-    let (sender, receiver) = mpsc::channel(AHEAD);
+    // The last place is kept for the status that ends the stream: a client that reads slowly must not take an
+    // early end for the end.
+    let (sender, receiver) = mpsc::channel(AHEAD + 1);
+    let last = sender.clone().try_reserve_owned().expect("the channel is new");
     let gateway = gateway.clone();
     let follow = subscription.follow;
     tokio::spawn(async move {
@@ -52,8 +55,7 @@ pub fn deliver(gateway: &Arc<Gateway>, subscription: Subscription) -> Deliveries
             () = sender.closed() => return,
         };
         if let Err(status) = ended {
-            // A client that does not read gets no last word.
-            let _ = sender.try_send(Err(status));
+            last.send(Err(status));
         }
     });
     ReceiverStream::new(receiver)

@@ -50,7 +50,6 @@ pub struct Peer {
     /// As presented, leaf first; never empty.
     pub chain: Vec<CertificateDer<'static>>,
     pub certificate_sha256: Hash,
-    pub address: SocketAddr,
     /// When every presented certificate is in date, UTC seconds, both ends inclusive.
     pub in_date: (i64, i64),
     /// The last registry version and participant for which the chain was found good: verifying
@@ -59,7 +58,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    fn of(stream: &TlsStream<TcpStream>, address: SocketAddr) -> Option<Self> {
+    fn of(stream: &TlsStream<TcpStream>) -> Option<Self> {
         let chain: Vec<CertificateDer<'static>> =
             stream.get_ref().1.peer_certificates()?.iter().map(|c| c.clone().into_owned()).collect();
         let certificate_sha256 = certificate_sha256(chain.first()?);
@@ -70,7 +69,7 @@ impl Peer {
             in_date.0 = in_date.0.max(validity.not_before.timestamp());
             in_date.1 = in_date.1.min(validity.not_after.timestamp());
         }
-        Some(Self { chain, certificate_sha256, address, in_date, chained_to: Mutex::new(None) })
+        Some(Self { chain, certificate_sha256, in_date, chained_to: Mutex::new(None) })
     }
 }
 
@@ -268,7 +267,7 @@ impl Acceptor {
         let acceptor = TlsAcceptor::from(self.config());
         match tokio::time::timeout(HANDSHAKE_LIMIT, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => {
-                let peer = Arc::new(Peer::of(&stream, address)?);
+                let peer = Arc::new(Peer::of(&stream)?);
                 Some(Connection { stream, peer })
             }
             Ok(Err(error)) => {

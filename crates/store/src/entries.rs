@@ -3,11 +3,11 @@
 use jjj_domain::ledger::TransferRow;
 use jjj_domain::row::{Row, StoredFault};
 use jjj_domain::time::Timestamp;
-use jjj_domain::value::{Column, ColumnType, Value};
+use jjj_domain::value::{ColumnType, Value};
 
 use crate::Result;
 use crate::dialect::{column_names, name, types_of};
-use crate::read::Op;
+use crate::read::{Op, parse};
 use crate::session::{Args, Session};
 
 /// A transfer with its leaf. What waits for its number is not among them.
@@ -128,13 +128,9 @@ fn entry(mut row: Vec<Value>, width: usize) -> Result<LedgerEntry, StoredFault> 
     let mut cell = || rest.next().unwrap_or(Value::Null);
     Ok(LedgerEntry {
         transfer: TransferRow::from_values(row)?,
-        record: parse("record", cell())?,
-        leaf_hash: parse("leaf_hash", cell())?,
-        recorded_at: parse("recorded_at_us", cell())?,
-        leaf_index: parse("leaf_index", cell())?,
+        record: parse("leaves", "record", cell())?,
+        leaf_hash: parse("leaves", "leaf_hash", cell())?,
+        recorded_at: parse("leaves", "recorded_at_us", cell())?,
+        leaf_index: parse("leaf_order", "leaf_index", cell())?,
     })
-}
-
-fn parse<T: Column>(column: &'static str, value: Value) -> Result<T, StoredFault> {
-    T::from_value(value).map_err(|problem| StoredFault { table: "leaves", column, problem })
 }

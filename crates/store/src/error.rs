@@ -65,6 +65,12 @@ impl StoreError {
         Self::Unavailable(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))
     }
 
+    /// Whether the connection leads to a server that takes no writes: after a failover another one does.
+    pub(crate) fn is_of_standby(&self) -> bool {
+        let Self::Unavailable(sqlx::Error::Database(error)) = self else { return false };
+        error.code().is_some_and(|code| code == READ_ONLY)
+    }
+
     pub(crate) fn conflict(kind: ConflictKind) -> Self {
         Self::Conflict { kind, source: None }
     }
@@ -98,6 +104,9 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
+/// SQLSTATE of a write on a server that has become a standby.
+const READ_ONLY: &str = "25006";
+
 enum Fault {
     Conflict(ConflictKind),
     Unavailable,
@@ -120,8 +129,8 @@ fn fault(error: &dyn sqlx::error::DatabaseError) -> Fault {
         "55P03" => Fault::Conflict(ConflictKind::LockTimeout),
         // The append-only triggers: our SQLSTATE, and SQLITE_CONSTRAINT_TRIGGER.
         "JJJ01" | "1811" => Fault::Conflict(ConflictKind::Rule),
-        // A standby, a shutdown, too many clients, a full disk, an idle transaction ended.
-        "25006" | "53300" | "53100" | "25P03" => Fault::Unavailable,
+        // A standby, too many clients, a full disk, an idle transaction ended, a statement cancelled by the server.
+        READ_ONLY | "53300" | "53100" | "25P03" | "57014" => Fault::Unavailable,
         c if c.len() == 5 && (c.starts_with("08") || c.starts_with("57P")) => Fault::Unavailable,
         // SQLite: the low byte is the primary code; 5 busy, 6 locked, 13 full.
         c if c.len() != 5 && c.parse::<i32>().is_ok_and(|c| matches!(c & 0xff, 5 | 6 | 13)) => Fault::Unavailable,

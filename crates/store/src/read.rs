@@ -236,16 +236,17 @@ impl TrialBalanceRow {
         let mut cells = row.into_iter();
         let mut cell = || cells.next().unwrap_or(Value::Null);
         Ok(Self {
-            book: parse("book", cell())?,
-            booking_month: parse("booking_month", cell())?,
-            layer: parse("layer", cell())?,
-            kind: parse("kind", cell())?,
-            debit_fen: parse("amount_fen", cell())?,
-            credit_fen: parse("amount_fen", cell())?,
+            book: parse("transfers", "book", cell())?,
+            booking_month: parse("transfers", "booking_month", cell())?,
+            layer: parse("transfers", "layer", cell())?,
+            kind: parse("transfers", "kind", cell())?,
+            debit_fen: parse("transfers", "amount_fen", cell())?,
+            credit_fen: parse("transfers", "amount_fen", cell())?,
         })
     }
 }
 
-fn parse<T: Column>(column: &'static str, value: Value) -> Result<T, StoredFault> {
-    T::from_value(value).map_err(|problem| StoredFault { table: "transfers", column, problem })
+/// One value of a statement of our own, as what its column holds.
+pub(crate) fn parse<T: Column>(table: &'static str, column: &'static str, value: Value) -> Result<T, StoredFault> {
+    T::from_value(value).map_err(|problem| StoredFault { table, column, problem })
 }

@@ -3,9 +3,10 @@
 use jjj_domain::key;
 use jjj_domain::row::StoredFault;
 use jjj_domain::time::Timestamp;
-use jjj_domain::value::{Column, ColumnType, Value};
+use jjj_domain::value::{ColumnType, Value};
 
 use crate::Result;
+use crate::read::parse;
 use crate::session::{Args, Session};
 
 /// A payment that is reserved.
@@ -44,13 +45,9 @@ impl Reserved {
         let mut cells = row.into_iter();
         let mut cell = || cells.next().unwrap_or(Value::Null);
         Ok(Self {
-            recorded_at: parse("recorded_at_us", cell())?,
-            payment: parse("payment", cell())?,
-            due_at: parse("due_at_us", cell())?,
+            recorded_at: parse("payments", "recorded_at_us", cell())?,
+            payment: parse("payments", "payment", cell())?,
+            due_at: parse("payment_queries", "due_at_us", cell())?,
         })
     }
-}
-
-fn parse<T: Column>(column: &'static str, value: Value) -> Result<T, StoredFault> {
-    T::from_value(value).map_err(|problem| StoredFault { table: "payments", column, problem })
 }

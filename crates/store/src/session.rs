@@ -8,7 +8,8 @@ use jjj_domain::value::{ColumnType, Value};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgArguments;
 use sqlx::sqlite::SqliteArguments;
-use sqlx::{Arguments, AssertSqlSafe, ColumnIndex, Decode, Postgres, Sqlite, Transaction, Type};
+use sqlx::{Arguments, AssertSqlSafe, ColumnIndex, Database, Decode, Postgres, SqlSafeStr, Sqlite, Type};
+use sqlx_core::transaction::TransactionManager;
 
 use crate::Result;
 use crate::dialect::Dialect;
@@ -17,6 +18,8 @@ use crate::error::StoreError;
 /// A statement that is not answered in this time never will be: the server, or the way to it, is gone
 /// without a word. Longer than the largest statement of a reconciliation run takes.
 pub(crate) const STATEMENT_WITHIN: Duration = Duration::from_secs(120);
+/// What ends a transaction, or shows that a connection is still good, is answered in this time or never.
+const ROUND_TRIP_WITHIN: Duration = Duration::from_secs(5);
 
 /// Waits for the driver, but not for ever. Giving up before the commit is a rollback.
 pub(crate) async fn within<T>(
@@ -40,10 +43,50 @@ pub struct Session {
 }
 
 pub(crate) enum Inner {
-    Sqlite(PoolConnection<Sqlite>),
-    Postgres(PoolConnection<Postgres>),
-    SqliteTx(Transaction<'static, Sqlite>),
-    PostgresTx(Transaction<'static, Postgres>),
+    Sqlite(Held<Sqlite>),
+    Postgres(Held<Postgres>),
+}
+
+/// A pool's connection, in or out of a transaction. Given back, a transaction still open is rolled back.
+///
+/// The pool takes back what answers, and asks without a limit; here there is one, or a server that falls silent
+/// would take the pool's places with it one by one. (sqlx's own `Transaction` would keep the connection from us.)
+pub(crate) struct Held<DB: Database> {
+    connection: PoolConnection<DB>,
+    patience: Option<Duration>,
+    is_of_no_use: bool,
+}
+
+impl<DB: Database> Held<DB> {
+    fn new(connection: PoolConnection<DB>, patience: Option<Duration>) -> Self {
+        Self { connection, patience, is_of_no_use: false }
+    }
+
+    async fn begin(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
+        DB::TransactionManager::begin(&mut self.connection, Some(sql.into_sql_str())).await
+    }
+
+    async fn commit(&mut self) -> Result<(), sqlx::Error> {
+        DB::TransactionManager::commit(&mut self.connection).await
+    }
+
+    async fn rollback(&mut self) -> Result<(), sqlx::Error> {
+        DB::TransactionManager::rollback(&mut self.connection).await
+    }
+}
+
+impl<DB: Database> Drop for Held<DB> {
+    fn drop(&mut self) {
+        if DB::TransactionManager::get_transaction_depth(&self.connection) > 0 {
+            DB::TransactionManager::start_rollback(&mut self.connection);
+        }
+        if self.is_of_no_use {
+            return self.connection.close_on_drop();
+        }
+        let Some(patience) = self.patience else { return };
+        // Given up on, it is closed, and its place is free.
+        tokio::spawn(tokio::time::timeout(patience, self.connection.return_to_pool()));
+    }
 }
 
 /// What is bound to a statement's placeholders.
@@ -62,10 +105,12 @@ macro_rules! on_either {
     ($inner:expr, $sql:expr, $args:expr, $method:ident) => {{
         let sql = AssertSqlSafe($sql);
         match $inner {
-            Inner::Sqlite(c) => Either::Sqlite(sqlx::query_with(sql, sqlite_args($args)?).$method(&mut **c).await?),
-            Inner::SqliteTx(c) => Either::Sqlite(sqlx::query_with(sql, sqlite_args($args)?).$method(&mut **c).await?),
-            Inner::Postgres(c) => Either::Postgres(sqlx::query_with(sql, pg_args($args)?).$method(&mut **c).await?),
-            Inner::PostgresTx(c) => Either::Postgres(sqlx::query_with(sql, pg_args($args)?).$method(&mut **c).await?),
+            Inner::Sqlite(Held { connection: c, .. }) => {
+                Either::Sqlite(sqlx::query_with(sql, sqlite_args($args)?).$method(&mut **c).await?)
+            }
+            Inner::Postgres(Held { connection: c, .. }) => {
+                Either::Postgres(sqlx::query_with(sql, pg_args($args)?).$method(&mut **c).await?)
+            }
         }
     }};
 }
@@ -76,14 +121,33 @@ enum Either<S, P> {
 }
 
 impl Session {
-    pub(crate) fn new(inner: Inner) -> Self {
+    /// SQLite's one writer is the one connection it always was: what is known by it ([`crate::WriteTx`]) stays so.
+    pub(crate) fn sqlite(connection: PoolConnection<Sqlite>) -> Self {
+        Self::new(Inner::Sqlite(Held::new(connection, None)))
+    }
+
+    pub(crate) fn postgres(connection: PoolConnection<Postgres>) -> Self {
+        Self::new(Inner::Postgres(Held::new(connection, Some(ROUND_TRIP_WITHIN))))
+    }
+
+    fn new(inner: Inner) -> Self {
         Self { inner, failed: false }
+    }
+
+    /// Begins a transaction with this statement.
+    pub(crate) async fn begin(mut self, sql: &'static str) -> Result<Self> {
+        let away = self.patience();
+        match &mut self.inner {
+            Inner::Sqlite(held) => within(away, held.begin(sql)).await?,
+            Inner::Postgres(held) => within(away, held.begin(sql)).await?,
+        }
+        Ok(self)
     }
 
     pub fn dialect(&self) -> Dialect {
         match self.inner {
-            Inner::Sqlite(_) | Inner::SqliteTx(_) => Dialect::Sqlite,
-            Inner::Postgres(_) | Inner::PostgresTx(_) => Dialect::Postgres,
+            Inner::Sqlite(_) => Dialect::Sqlite,
+            Inner::Postgres(_) => Dialect::Postgres,
         }
     }
 
@@ -96,7 +160,8 @@ impl Session {
     ) -> Result<Vec<Vec<Value>>> {
         let started = !std::mem::replace(&mut self.failed, true);
         let away = self.patience();
-        let rows = within(away, fetch(&mut self.inner, sql, args, types)).await?;
+        let rows = within(away, fetch(&mut self.inner, sql, args, types)).await;
+        let rows = self.leave_standby(rows)?;
         self.failed = !started;
         Ok(rows)
     }
@@ -105,9 +170,20 @@ impl Session {
     pub(crate) async fn execute(&mut self, sql: Arc<str>, args: Args<'_>) -> Result<u64> {
         let started = !std::mem::replace(&mut self.failed, true);
         let away = self.patience();
-        let count = within(away, execute(&mut self.inner, sql, args)).await?;
+        let count = within(away, execute(&mut self.inner, sql, args)).await;
+        let count = self.leave_standby(count)?;
         self.failed = !started;
         Ok(count)
+    }
+
+    /// A server that takes no writes any more must not be met again on this connection.
+    fn leave_standby<T>(&mut self, answer: Result<T>) -> Result<T> {
+        if let (Err(error), Inner::Postgres(held)) = (&answer, &mut self.inner)
+            && error.is_of_standby()
+        {
+            held.is_of_no_use = true;
+        }
+        answer
     }
 
     /// A statement on the embedded database cannot be lost on its way.
@@ -119,10 +195,8 @@ impl Session {
     pub(crate) async fn script(&mut self, sql: &'static str) -> Result<()> {
         let started = !std::mem::replace(&mut self.failed, true);
         let rows = match &mut self.inner {
-            Inner::Sqlite(c) => sqlx::raw_sql(sql).execute(&mut **c).await?.rows_affected(),
-            Inner::SqliteTx(c) => sqlx::raw_sql(sql).execute(&mut **c).await?.rows_affected(),
-            Inner::Postgres(c) => sqlx::raw_sql(sql).execute(&mut **c).await?.rows_affected(),
-            Inner::PostgresTx(c) => sqlx::raw_sql(sql).execute(&mut **c).await?.rows_affected(),
+            Inner::Sqlite(held) => sqlx::raw_sql(sql).execute(&mut *held.connection).await?.rows_affected(),
+            Inner::Postgres(held) => sqlx::raw_sql(sql).execute(&mut *held.connection).await?.rows_affected(),
         };
         tracing::debug!(rows, "script done");
         self.failed = !started;
@@ -138,23 +212,22 @@ impl Session {
         }))
     }
 
-    pub(crate) async fn commit(self) -> Result<()> {
+    pub(crate) async fn commit(mut self) -> Result<()> {
         if self.failed {
             self.rollback().await?;
             return Err(StoreError::Aborted);
         }
-        match self.inner {
-            Inner::SqliteTx(tx) => tx.commit().await.map_err(StoreError::of_commit),
-            Inner::PostgresTx(tx) => tx.commit().await.map_err(StoreError::of_commit),
-            Inner::Sqlite(_) | Inner::Postgres(_) => Ok(()),
+        match &mut self.inner {
+            Inner::Sqlite(held) => held.commit().await,
+            Inner::Postgres(held) => held.commit().await,
         }
+        .map_err(StoreError::of_commit)
     }
 
-    pub(crate) async fn rollback(self) -> Result<()> {
-        match self.inner {
-            Inner::SqliteTx(tx) => Ok(tx.rollback().await?),
-            Inner::PostgresTx(tx) => Ok(tx.rollback().await?),
-            Inner::Sqlite(_) | Inner::Postgres(_) => Ok(()),
+    pub(crate) async fn rollback(mut self) -> Result<()> {
+        match &mut self.inner {
+            Inner::Sqlite(held) => Ok(held.rollback().await?),
+            Inner::Postgres(held) => within(Some(ROUND_TRIP_WITHIN), held.rollback()).await,
         }
     }
 }

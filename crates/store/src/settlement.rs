@@ -2,12 +2,12 @@
 
 use jjj_domain::ledger::Account;
 use jjj_domain::names::Participant;
-use jjj_domain::row::StoredFault;
 use jjj_domain::settlement::{Activity, FunderShare};
 use jjj_domain::time::Date;
 use jjj_domain::value::{Column, ColumnType, Value};
 
 use crate::Result;
+use crate::read::parse;
 use crate::session::{Args, Session};
 
 /// Entered by the order of the ledger: what came before the last cycle is not looked at.
@@ -50,11 +50,18 @@ impl Session {
         for row in rows {
             let mut cells = row.into_iter();
             let mut cell = || cells.next().unwrap_or(Value::Null);
-            let entry = parse("entry", cell())?;
-            let debit: Account = parse("debit", cell())?;
-            let credit: Account = parse("credit", cell())?;
-            let date: Option<Date> = parse("clearing_date", cell())?;
-            activity.extend(Activity::of(entry, &debit, &credit, date, parse("amount_fen", cell())?, channel));
+            let entry = parse("transfers", "entry", cell())?;
+            let debit: Account = parse("transfers", "debit", cell())?;
+            let credit: Account = parse("transfers", "credit", cell())?;
+            let date: Option<Date> = parse("transfers", "clearing_date", cell())?;
+            activity.extend(Activity::of(
+                entry,
+                &debit,
+                &credit,
+                date,
+                parse("transfers", "amount_fen", cell())?,
+                channel,
+            ));
         }
         Ok(activity)
     }
@@ -69,9 +76,12 @@ impl Session {
             for row in rows {
                 let mut cells = row.into_iter();
                 let mut cell = || cells.next().unwrap_or(Value::Null);
-                let (region, programme) = (parse("region", cell())?, parse("programme", cell())?);
-                let (institution, division) = (parse("institution", cell())?, parse("household_division", cell())?);
-                let (count, fen): (i64, i64) = (parse("count", cell())?, parse("amount_fen", cell())?);
+                let (region, programme) =
+                    (parse("payments", "region", cell())?, parse("payments", "programme", cell())?);
+                let (institution, division) =
+                    (parse("payments", "institution", cell())?, parse("payments", "household_division", cell())?);
+                let (count, fen): (i64, i64) =
+                    (parse("payments", "count", cell())?, parse("payments", "amount_fen", cell())?);
                 let none = FunderShare { division, payments: 0, gross_fen: 0, refunds: 0, refunds_fen: 0 };
                 let share = match is_refund {
                     false => FunderShare { payments: count, gross_fen: fen, ..none },
@@ -82,8 +92,4 @@ impl Session {
         }
         Ok(funded)
     }
-}
-
-fn parse<T: Column>(column: &'static str, value: Value) -> Result<T, StoredFault> {
-    T::from_value(value).map_err(|problem| StoredFault { table: "transfers", column, problem })
 }

@@ -1,22 +1,29 @@
 //! The two pools, picked from the URL in one match.
 
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use tokio::sync::Semaphore;
 
 use crate::Result;
 use crate::dialect::Dialect;
 use crate::error::StoreError;
-use crate::session::{Inner, STATEMENT_WITHIN, Session, within};
+use crate::session::Session;
 use crate::write::WriteTx;
 
 /// Generated statements are few per table, and on SQLite some twenty sizes of each; none should be prepared twice.
 const STATEMENTS: usize = 1_024;
 const READERS: u32 = 8;
-const WRITERS: u32 = 8;
-const AWAY: Option<Duration> = Some(STATEMENT_WITHIN);
+/// Eight workers, one for what stands alone, the sequencer, and the small writes: nobody waits for a connection
+/// behind another kind of work.
+const WRITERS: u32 = 10 + SMALL_WRITES as u32;
+/// Small writes under way at once on PostgreSQL: acknowledgements, chunks of uploads, cosignatures.
+const SMALL_WRITES: usize = 2;
+/// How long a connection is waited for.
+const ACQUIRE_WITHIN: Duration = Duration::from_secs(10);
 /// The oldest PostgreSQL we run on.
 const OLDEST_POSTGRES: i64 = 150_000;
 
@@ -31,7 +38,8 @@ pub const POSTGRES_WRITE_SETTINGS: [(&str, &str); 8] = [
     ("enable_mergejoin", "off"),
     ("plan_cache_mode", "force_generic_plan"),
     ("jit", "off"),
-    ("lock_timeout", "10s"),
+    // What keeps a row for longer must not keep a batch. See [`WriteTx::wait_for_locks`].
+    ("lock_timeout", "2s"),
     ("idle_in_transaction_session_timeout", "30s"),
 ];
 
@@ -45,6 +53,8 @@ pub const POSTGRES_READ_SETTINGS: [(&str, &str); 3] =
 #[derive(Clone, Debug)]
 pub struct Store {
     pools: Pools,
+    /// One of them may wait for SQLite's one writer beside the engine, which so waits for one at most.
+    small_writes: Arc<Semaphore>,
 }
 
 #[derive(Clone, Debug)]
@@ -69,7 +79,11 @@ impl Store {
             Some("postgres" | "postgresql") => open_postgres(url).await?,
             _ => return Err(StoreError::Url),
         };
-        Ok(Self { pools })
+        let small_writes = match pools {
+            Pools::Sqlite { .. } => 1,
+            Pools::Postgres { .. } => SMALL_WRITES,
+        };
+        Ok(Self { pools, small_writes: Arc::new(Semaphore::new(small_writes)) })
     }
 
     pub fn dialect(&self) -> Dialect {
@@ -82,13 +96,21 @@ impl Store {
     /// Begins a transaction that writes: `BEGIN IMMEDIATE` on SQLite, where it waits
     /// for the one writer; READ COMMITTED on PostgreSQL.
     pub async fn begin_write(&self) -> Result<WriteTx> {
-        let inner = match &self.pools {
-            Pools::Sqlite { writer, .. } => Inner::SqliteTx(writer.begin_with("BEGIN IMMEDIATE").await?),
+        let begun = match &self.pools {
+            Pools::Sqlite { writer, .. } => Session::sqlite(writer.acquire().await?).begin("BEGIN IMMEDIATE"),
             Pools::Postgres { writers, .. } => {
-                Inner::PostgresTx(within(AWAY, writers.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED")).await?)
+                Session::postgres(writers.acquire().await?).begin("BEGIN ISOLATION LEVEL READ COMMITTED")
             }
         };
-        Ok(WriteTx::new(Session::new(inner)))
+        Ok(WriteTx::new(begun.await?))
+    }
+
+    /// [`Store::begin_write`] for what does not come through the engine: a flood of such writes must not keep
+    /// the engine from its connections.
+    pub async fn begin_small_write(&self) -> Result<WriteTx> {
+        let place = tokio::time::timeout(ACQUIRE_WITHIN, self.small_writes.clone().acquire_owned());
+        let place = place.await.map_err(|_| StoreError::timed_out())?.expect("it is never closed");
+        Ok(WriteTx { _place: Some(place), ..self.begin_write().await? })
     }
 
     /// Begins a transaction that writes and sees one moment throughout; what changes under it is
@@ -97,30 +119,27 @@ impl Store {
         match &self.pools {
             Pools::Sqlite { .. } => self.begin_write().await,
             Pools::Postgres { writers, .. } => {
-                let tx = within(AWAY, writers.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ")).await?;
-                Ok(WriteTx::new(Session::new(Inner::PostgresTx(tx))))
+                let session = Session::postgres(writers.acquire().await?);
+                Ok(WriteTx::new(session.begin("BEGIN ISOLATION LEVEL REPEATABLE READ").await?))
             }
         }
     }
 
     /// A connection for reading, each statement seeing the last commit.
     pub async fn read(&self) -> Result<Session> {
-        let inner = match &self.pools {
-            Pools::Sqlite { readers, .. } => Inner::Sqlite(readers.acquire().await?),
-            Pools::Postgres { readers, .. } => Inner::Postgres(readers.acquire().await?),
-        };
-        Ok(Session::new(inner))
+        Ok(match &self.pools {
+            Pools::Sqlite { readers, .. } => Session::sqlite(readers.acquire().await?),
+            Pools::Postgres { readers, .. } => Session::postgres(readers.acquire().await?),
+        })
     }
 
     /// A connection for reading that sees one moment throughout: reports, verification.
     pub async fn read_at_once(&self) -> Result<Session> {
-        let inner = match &self.pools {
-            Pools::Sqlite { readers, .. } => Inner::SqliteTx(readers.begin_with("BEGIN").await?),
-            Pools::Postgres { readers, .. } => Inner::PostgresTx(
-                within(AWAY, readers.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")).await?,
-            ),
+        let begin = match self.pools {
+            Pools::Sqlite { .. } => "BEGIN",
+            Pools::Postgres { .. } => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         };
-        Ok(Session::new(inner))
+        self.read().await?.begin(begin).await
     }
 
     /// A cheap look at what waits to be written on: the writers' plans on PostgreSQL, a
@@ -128,7 +147,7 @@ impl Store {
     pub(crate) async fn glance(&self) -> Result<Session> {
         match &self.pools {
             Pools::Sqlite { .. } => self.read().await,
-            Pools::Postgres { writers, .. } => Ok(Session::new(Inner::Postgres(writers.acquire().await?))),
+            Pools::Postgres { writers, .. } => Ok(Session::postgres(writers.acquire().await?)),
         }
     }
 
@@ -167,10 +186,10 @@ async fn open_postgres(url: &str) -> Result<Pools> {
     let options = PgConnectOptions::from_str(url)?.application_name("jjj").statement_cache_capacity(STATEMENTS);
     let write = options.clone().options(POSTGRES_WRITE_SETTINGS);
     let read = options.options(POSTGRES_READ_SETTINGS);
-    let pool = PgPoolOptions::new().acquire_timeout(Duration::from_secs(10));
+    let pool = PgPoolOptions::new().acquire_timeout(ACQUIRE_WITHIN);
     let writers = pool.clone().max_connections(WRITERS).connect_with(write).await?;
     let readers = pool.max_connections(READERS).connect_lazy_with(read);
-    let mut session = Session::new(Inner::Postgres(writers.acquire().await?));
+    let mut session = Session::postgres(writers.acquire().await?);
     match session.int("SELECT CAST(current_setting('server_version_num') AS BIGINT)", &[]).await? {
         Some(found) if found < OLDEST_POSTGRES => Err(StoreError::ServerTooOld { found: found / 10_000 }),
         _ => Ok(Pools::Postgres { writers, readers }),

@@ -19,7 +19,7 @@ const CHUNK_KEYS: &str = "SELECT chunk_index FROM file_chunks WHERE file = $1";
 impl Store {
     /// Begins an upload; beginning it again changes nothing.
     pub async fn begin_upload(&self, upload: &UploadRow) -> Result<()> {
-        let mut tx = self.begin_write().await?;
+        let mut tx = self.begin_small_write().await?;
         tx.insert(std::slice::from_ref(upload), Shape::InsertIgnore).await?;
         tx.commit().await
     }
@@ -28,7 +28,7 @@ impl Store {
     /// size. The bytes received by now; `None` when this is not the next chunk, the
     /// declared size is exceeded or there is no such upload.
     pub async fn append_chunk(&self, chunk: &FileChunkRow, plain_bytes: i64) -> Result<Option<i64>> {
-        let mut tx = self.begin_write().await?;
+        let mut tx = self.begin_small_write().await?;
         let args = key![plain_bytes, chunk.file, chunk.chunk_index];
         let advanced = tx.session.int(ADVANCE, &args).await?;
         match advanced {

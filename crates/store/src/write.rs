@@ -12,20 +12,25 @@ use jjj_domain::row::{ColumnSet, Row, TableKind, TableSpec};
 use jjj_domain::snapshot::{Absent, Changed, Load, Snapshot};
 use jjj_domain::time::Timestamp;
 use jjj_domain::value::Value;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::Result;
 use crate::dialect::{Dialect, Shape, column_names, inserted, types_of};
 use crate::error::{ConflictKind, StoreError};
-use crate::log_tables::{EvidenceRow, FileChunkRow, LeafRow, PendingRow, RequestRow, TokenRow};
+use crate::log_tables::{EvidenceRow, LeafRow, PendingRow, RequestRow, TokenRow};
 use crate::sequence::{Entry, Fold};
 use crate::session::{Args, Session};
 
 /// A commit that is not answered in this time is in doubt: the server, or the way to it, is gone.
 const COMMIT_WITHIN: Duration = Duration::from_secs(30);
 
+const LOCK_WITHIN: &str = "SELECT set_config('lock_timeout', $1, true)";
+
 /// A transaction that writes. Dropping it rolls back.
 pub struct WriteTx {
     pub(crate) session: Session,
+    /// [`crate::Store::begin_small_write`]
+    pub(crate) _place: Option<OwnedSemaphorePermit>,
 }
 
 /// A request about to be decided.
@@ -58,7 +63,6 @@ pub struct Effects {
     pub writes: Vec<Write>,
     /// Journal rows; account balances follow from them.
     pub transfers: Vec<TransferRow>,
-    pub chunks: Vec<FileChunkRow>,
     /// Private rows to delete by key, after everything is written.
     pub erasures: Vec<Erasure>,
     /// Keys of heads that the decisions found absent. They are inserted, never replaced: a rival
@@ -91,7 +95,7 @@ pub struct NewLeaf {
 
 impl WriteTx {
     pub(crate) fn new(session: Session) -> Self {
-        Self { session }
+        Self { session, _place: None }
     }
 
     /// Reads inside this transaction.
@@ -182,6 +186,16 @@ impl WriteTx {
         Ok(())
     }
 
+    /// How long this transaction waits for each lock, in place of the usual two seconds. SQLite has no locks
+    /// to wait for.
+    pub async fn wait_for_locks(&mut self, within: Duration) -> Result<()> {
+        if self.session.dialect() == Dialect::Postgres {
+            let args = jjj_domain::key![format!("{}ms", within.as_millis())];
+            self.session.execute(LOCK_WITHIN.into(), Args::Values(&args)).await?;
+        }
+        Ok(())
+    }
+
     /// The database's clock: read after locking, it is the batch's time.
     pub async fn now(&mut self) -> Result<Timestamp> {
         let now = self.session.int(self.session.dialect().now_us(), &[]).await?;
@@ -210,7 +224,6 @@ impl WriteTx {
         for write in &effects.writes {
             tables.entry(write.spec.name).or_insert_with(|| (write.spec, Vec::new())).1.push(&write.values);
         }
-        self.insert(&effects.chunks, Shape::Insert).await?;
         for (spec, rows) in tables.into_values() {
             match spec.kind {
                 TableKind::AppendOnly => self.run(spec, Shape::Insert, &rows).await?,

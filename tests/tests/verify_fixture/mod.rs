@@ -275,6 +275,8 @@ impl Fixture {
                     kid: self.region_key.kid().into(),
                     token: token.clone(),
                     token_digest: token_digest.clone(),
+                    iat_s: claims.iat,
+                    exp_s: claims.exp,
                 }),
                 command,
                 sealed_for,

@@ -13,6 +13,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use jjj_domain::rejection::Reason;
 use jjj_domain::row::StoredFault;
@@ -21,7 +22,7 @@ use jjj_domain::time::Timestamp;
 use jjj_store::dialect::Dialect;
 use jjj_store::{Claim, RequestClaim, Store, StoreError, WriteTx};
 
-use super::decide::{Verdict, explore, in_order};
+use super::decide::{Verdict, aside, explore, in_order};
 use super::effects::{Accepting, EffectsError, Prepared, prepare, rows};
 use super::job::{Accepted, Job, Moment, Outcome};
 use super::leaf::LeafView;
@@ -32,7 +33,7 @@ use crate::registry::Registry;
 use crate::status::Refused;
 
 /// More rounds than any chain of reads is long: a rule that asks without end is a bug.
-const MAX_ROUNDS: usize = 64;
+pub(super) const MAX_ROUNDS: usize = 64;
 
 /// More rows than this are not kept for the next batch: some tens of megabytes.
 const KEPT_ROWS: usize = 20_000;
@@ -103,6 +104,8 @@ pub(super) struct InDoubt {
 struct Decided {
     verdicts: Vec<Verdict>,
     now: Timestamp,
+    /// When that was read.
+    read_at: Instant,
     snapshot: Snapshot,
 }
 
@@ -112,11 +115,21 @@ pub(super) enum Attempt {
 }
 
 impl Writer {
-    pub async fn attempt(&self, jobs: &[&Job], lane: i64, kept: &mut Kept) -> Result<Attempt, BatchError> {
+    /// Tries a batch once, waiting for each lock as long as is usual, or so long.
+    pub async fn attempt(
+        &self,
+        jobs: &[&Job],
+        lane: i64,
+        kept: &mut Kept,
+        lock_within: Option<Duration>,
+    ) -> Result<Attempt, BatchError> {
         // Put back only after a commit that is known.
         let known = kept.0.take();
         let alone = jobs.iter().any(|job| job.alone);
         let mut tx = if alone { self.store.begin_write_at_once().await? } else { self.store.begin_write().await? };
+        if let Some(within) = lock_within {
+            tx.wait_for_locks(within).await?;
+        }
         let claims: Vec<RequestClaim> = jobs.iter().map(|job| job.claim()).collect();
         let claimed = tx.claim_requests(&claims).await?;
         let is_new = |at: &usize| claimed[*at] == Claim::New;
@@ -125,7 +138,8 @@ impl Writer {
 
         let version = tx.unchanged_since().await?;
         let known = known.filter(|(then, _)| version == Some(*then)).map(|(_, snapshot)| snapshot);
-        let Decided { verdicts, now, snapshot } = self.decide(&mut tx, &new, lane, known.unwrap_or_default()).await?;
+        let Decided { verdicts, now, read_at, snapshot } =
+            self.decide(&mut tx, &new, lane, known.unwrap_or_default()).await?;
         let mut pairs = Vec::new();
         let mut refused = Vec::new();
         for ((job, content_digest), verdict) in new.iter().zip(digests).zip(&verdicts) {
@@ -136,15 +150,20 @@ impl Writer {
             }
         }
         let wrote = !pairs.is_empty();
-        let effects = rows(&pairs, &snapshot);
+        let effects = aside(alone, || rows(&pairs, &snapshot));
         // What the decisions wrote goes to the database while their leaves are being made.
         // Also what needs no receipt: nothing new is recorded that no head would ever cover.
         let signing = self.signer.current();
         if wrote && signing.is_none() {
             return Err(BatchError::NoSigningKey);
         }
-        let making = prepare(&pairs, now, &self.origin, &self.keys.master, signing.as_deref());
-        let (written, prepared) = tokio::join!(tx.write_rows(&effects), making);
+        let making = prepare(&pairs, now, read_at, &self.origin, &self.keys.master, signing.as_deref());
+        let writing = tx.write_rows(&effects);
+        let (written, prepared) = match alone {
+            false => tokio::join!(writing, making),
+            // Its rows may take longer than its receipt promises.
+            true => (writing.await, making.await),
+        };
         written?;
         let Prepared { mut logged, answers: accepted } = prepared?;
         logged.fold = match self.store.dialect() {
@@ -191,8 +210,9 @@ impl Writer {
         mut snapshot: Snapshot,
     ) -> Result<Decided, BatchError> {
         if jobs.is_empty() {
-            return Ok(Decided { verdicts: Vec::new(), now: Timestamp(0), snapshot });
+            return Ok(Decided { verdicts: Vec::new(), now: Timestamp(0), read_at: Instant::now(), snapshot });
         }
+        let mut read_at = Instant::now();
         let mut at = Moment { now: self.now(tx).await?, lane };
         let mut explored = self.load_all(tx, &mut snapshot, jobs, at).await?;
         let is_locking = self.store.dialect() == Dialect::Postgres;
@@ -207,6 +227,7 @@ impl Writer {
                 // Read in statements that begin after the locks are held.
                 let loads = snapshot.loads().to_vec();
                 let appeared = self.read_anew(tx, loads, &mut snapshot, &mut locks).await?;
+                read_at = Instant::now();
                 at.now = self.now(tx).await?;
                 if appeared {
                     explored = self.load_all(tx, &mut snapshot, jobs, at).await?;
@@ -216,7 +237,7 @@ impl Writer {
             let loads = snapshot.loads().to_vec();
             match in_order(jobs, &mut snapshot, at)? {
                 Ok(verdicts) if !is_locking || locks.cover(&Locks::of(&loads, &verdicts)) => {
-                    return Ok(Decided { verdicts, now: at.now, snapshot });
+                    return Ok(Decided { verdicts, now: at.now, read_at, snapshot });
                 }
                 // What was decided under the locks writes other rows than what was explored before them.
                 Ok(verdicts) => {

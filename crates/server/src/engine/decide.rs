@@ -9,12 +9,16 @@ use jjj_domain::participant::{AdministratorRow, KeyRow, KeyState, ParticipantRow
 use jjj_domain::person::PersonKeyRow;
 use jjj_domain::row::{Row, StoredFault};
 use jjj_domain::snapshot::{Load, Snapshot, Stop};
+use jjj_domain::time::Timestamp;
+use jjj_token::request::RequestTokenError;
 use jjj_token::seal::SALT_LEN;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::job::{Job, Moment, SealedFor};
 use super::leaf::Salts;
 use crate::identity::Refusal;
 use crate::status::Refused;
+use crate::verify::keys::{fits, is_added_by};
 
 /// What became of one command.
 pub(super) enum Verdict {
@@ -61,9 +65,16 @@ pub(super) fn in_order(
     Ok(if misses.is_empty() { Ok(verdicts) } else { Err(misses) })
 }
 
+/// Does work that may take long, as that of a command that stands alone, without keeping a thread of the
+/// runtime from its other tasks.
+pub(super) fn aside<T>(is_long: bool, work: impl FnOnce() -> T) -> T {
+    let has_others = || Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
+    if is_long && has_others() { tokio::task::block_in_place(work) } else { work() }
+}
+
 fn decide(job: &Job, snapshot: &Snapshot, at: Moment) -> Verdict {
     // A rule that panics is our bug. It must cost its own caller an answer, and nobody else.
-    let decided = catch_unwind(AssertUnwindSafe(|| rule(job, snapshot, at)));
+    let decided = aside(job.alone, || catch_unwind(AssertUnwindSafe(|| rule(job, snapshot, at))));
     match decided {
         Ok(Ok(Ok(ruling))) => Verdict::Accepted(Box::new(ruling)),
         Ok(Ok(Err(refusal))) => Verdict::Refused(Refused::AtTheDoor(refusal)),
@@ -78,8 +89,9 @@ fn decide(job: &Job, snapshot: &Snapshot, at: Moment) -> Verdict {
 
 /// Whether the key that signed, and its holder, are still in force: what the door saw may be a second
 /// old, and another replica may have withdrawn a key meanwhile. Read again after locking, but not
-/// locked: a busy channel's key would never be free for its withdrawal.
-fn still_may(job: &Job, snapshot: &Snapshot) -> Result<Option<Refusal>, Stop> {
+/// locked: a busy channel's key would never be free for its withdrawal. The token's time was checked by this
+/// gateway's clock, and is again by the database's, which the leaf will bear: what is recorded verifies.
+fn still_may(job: &Job, snapshot: &Snapshot, now: Timestamp) -> Result<Option<Refusal>, Stop> {
     let Some(evidence) = job.evidence() else { return Ok(None) };
     let participant = snapshot.get::<ParticipantRow>(key![job.actor.participant().clone()]);
     let key = snapshot.get::<KeyRow>(key![evidence.kid.to_string()]);
@@ -87,20 +99,27 @@ fn still_may(job: &Job, snapshot: &Snapshot) -> Result<Option<Refusal>, Stop> {
         true => snapshot.get::<AdministratorRow>(key![job.actor.clone()])?.map(|row| row.standing),
         false => Some(Standing::Active),
     };
-    let (participant, key) = (participant?.map(|row| row.standing), key?.map(|row| row.state));
+    let (participant, key) = (participant?.map(|row| row.standing), key?);
+    let (iat, exp, now_s) = (evidence.iat_s, evidence.exp_s, now.0.div_euclid(1_000_000));
+    let was_registered = key.as_ref().is_some_and(|row| is_added_by(row.added_at_us.0, exp.saturating_mul(1_000_000)));
+    let key = key.map(|row| row.state);
     Ok(if participant != Some(Standing::Active) {
         Some(Refusal::ParticipantSuspended)
     } else if key != Some(KeyState::Active) {
         Some(Refusal::KeyNotInForce)
     } else if administrator != Some(Standing::Active) {
         Some(Refusal::AdministratorNotActive)
-    } else {
+    } else if fits(iat, exp, now.0) && was_registered {
         None
+    } else if now_s < iat {
+        Some(Refusal::Token(RequestTokenError::NotYetValid { iat, now_s }))
+    } else {
+        Some(Refusal::Token(RequestTokenError::Expired { exp, now_s }))
     })
 }
 
 fn rule(job: &Job, snapshot: &Snapshot, at: Moment) -> Result<Result<Ruling, Refusal>, Stop> {
-    let standing = still_may(job, snapshot);
+    let standing = still_may(job, snapshot, at.now);
     let decision = job.command.decide(snapshot, &job.call(at));
     if let Some(refusal) = standing? {
         return Ok(Err(refusal));

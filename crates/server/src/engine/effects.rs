@@ -1,6 +1,7 @@
 //! From accepted decisions to everything their transaction writes.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -39,7 +40,7 @@ pub(super) struct Prepared {
     pub answers: Vec<Accepted>,
 }
 
-/// Commands whose leaves are made before others may go on.
+/// Leaves that are made before others may go on.
 const AT_A_TIME: usize = 32;
 
 /// The associated data of a sealed request: it stands for this leaf's request and no other.
@@ -73,10 +74,12 @@ pub(super) fn rows(accepted: &[Accepting<'_>], decided_on: &Snapshot) -> Effects
     }
 }
 
-/// Leaves, evidence and receipts. Steps aside now and then: the rows are being written meanwhile.
+/// Leaves, evidence and receipts. Steps aside now and then: the rows are being written meanwhile. The batch's
+/// time was read at `read_at`: what has passed since is not taken off the time that receipts promise.
 pub(super) async fn prepare(
     accepted: &[Accepting<'_>],
     now: Timestamp,
+    read_at: Instant,
     origin: &str,
     master: &MasterKey,
     signing: Option<&SigningKey>,
@@ -85,10 +88,7 @@ pub(super) async fn prepare(
     let mut bodies = Vec::new();
     let mut first_leaves = Vec::with_capacity(accepted.len());
     let mut stored_items = Vec::with_capacity(accepted.len());
-    for (n, Accepting { job, content_digest, ruling }) in accepted.iter().enumerate() {
-        if n % AT_A_TIME == AT_A_TIME - 1 {
-            tokio::task::yield_now().await;
-        }
+    for Accepting { job, content_digest, ruling } in accepted {
         let context = Context {
             actor: &job.actor,
             request_id: job.request_id,
@@ -103,15 +103,20 @@ pub(super) async fn prepare(
             let row = leaf_row(leaf, &context, digests.as_ref());
             if n == 0 {
                 if job.evidence().is_some() {
-                    bodies.push(receipt_body(&row, now));
+                    bodies.push(receipt_body(&row));
                 }
                 first_leaves.push(Arc::new(LeafView::fresh(leaf, &row)));
             }
             logged.leaves.push(NewLeaf { row, audience: leaf.audience.clone() });
+            if logged.leaves.len().is_multiple_of(AT_A_TIME) {
+                tokio::task::yield_now().await;
+            }
         }
         stored_items.push(stored);
     }
 
+    let written = now.plus_us(i64::try_from(read_at.elapsed().as_micros()).unwrap_or(i64::MAX));
+    bodies.iter_mut().for_each(|body| body.log_deadline_us = written.plus_us(LOG_DEADLINE_US).0);
     // Nothing accepted, nothing to sign.
     let receipts = signing.map(|key| sign_receipts(key, origin, &bodies)).transpose()?;
     let mut receipts = receipts.unwrap_or_default().into_iter();
@@ -172,12 +177,13 @@ fn sealed_for(job: &Job) -> Option<String> {
     job.sealed_for.as_ref().map(|s| s.person().to_owned())
 }
 
-fn receipt_body(row: &LeafRow, now: Timestamp) -> ReceiptBody {
+/// Without the deadline: it counts from the end of the work.
+fn receipt_body(row: &LeafRow) -> ReceiptBody {
     ReceiptBody {
         record: row.record.clone(),
         version: row.version,
         leaf_hash: jjj_token::merkle::leaf_hash(row.body.as_bytes()),
-        log_deadline_us: now.plus_us(LOG_DEADLINE_US).0,
+        log_deadline_us: 0,
     }
 }
 

@@ -23,8 +23,9 @@ pub struct Job {
     pub command: Box<dyn Command>,
     /// Whose key encrypts the request's bytes, where they hold personal data.
     pub sealed_for: Option<SealedFor>,
-    /// Whether it is decided in a transaction of its own that sees one moment: a reconciliation
-    /// run reads much and must not make payments wait, nor see half of one.
+    /// Whether it is decided in a transaction of its own that sees one moment: a reconciliation run reads
+    /// much and must not see half of a payment. On PostgreSQL payments go on meanwhile; on SQLite, with its
+    /// one writer, they take turns with it.
     pub alone: bool,
     /// An upload that this command completes: its working row goes in the same transaction.
     pub completes_upload: Option<String>,
@@ -65,6 +66,9 @@ pub struct Evidence {
     pub token: Arc<str>,
     /// SHA-256 of the token, hex.
     pub token_digest: String,
+    /// From when until when the token is good, seconds since 1970.
+    pub iat_s: i64,
+    pub exp_s: i64,
 }
 
 /// The person whose key encrypts a request.
@@ -107,6 +111,8 @@ impl Evidence {
             kid: caller.kid.clone(),
             token: caller.token.clone(),
             token_digest: caller.token_digest.clone(),
+            iat_s: caller.iat_s,
+            exp_s: caller.exp_s,
         }
     }
 }

@@ -241,7 +241,8 @@ impl LeafView {
     }
 }
 
-static TABLES: LazyLock<BTreeMap<&'static str, &'static TableSpec>> =
+/// Every table that leaves write.
+pub(crate) static TABLES: LazyLock<BTreeMap<&'static str, &'static TableSpec>> =
     LazyLock::new(|| jjj_domain::tables::all().into_iter().map(|spec| (spec.name, spec)).collect());
 
 fn values(spec: &'static TableSpec, row: &Json) -> Result<Vec<Value>, StoredFault> {

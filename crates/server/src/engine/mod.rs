@@ -13,6 +13,7 @@ mod read;
 mod worker;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jjj_domain::rejection::{Reason, Rejection};
 use jjj_store::Store;
@@ -28,6 +29,7 @@ use crate::status::Refused;
 
 pub use job::{Accepted, Evidence, Job, Origin, Outcome, SealedFor};
 pub use leaf::LeafView;
+pub(crate) use read::ask;
 
 use batch::Writer;
 use queue::Queue;
@@ -37,6 +39,10 @@ use worker::Worker;
 const MAX_AGE_US: i64 = 35 * jjj_domain::time::DAY_US;
 /// Lanes of all gateways on one database. Two writers in one lane wait for each other; nothing else.
 const LANES: i64 = 64;
+/// Commands that stand alone, waiting or under way on PostgreSQL. Each may hold whole files.
+const ALONE_ITEMS: usize = 64;
+/// [`Workers::finish`]
+const FINISH_WITHIN: Duration = Duration::from_secs(20);
 /// How far a client's clock may run ahead.
 const MAX_AHEAD_US: i64 = 5 * 60 * 1_000_000;
 
@@ -44,6 +50,8 @@ const MAX_AHEAD_US: i64 = 5 * 60 * 1_000_000;
 #[derive(Clone)]
 pub struct Engine {
     queue: Arc<Queue>,
+    /// Where commands that stand alone wait: on SQLite, with its one writer, where all do.
+    alone: Arc<Queue>,
     clock: Clock,
     store: Store,
 }
@@ -51,14 +59,28 @@ pub struct Engine {
 /// The tasks behind an [`Engine`].
 pub struct Workers {
     tasks: JoinSet<()>,
-    queue: Arc<Queue>,
+    queues: [Arc<Queue>; 2],
 }
 
 impl Workers {
-    /// Takes nothing more in, and returns when everything taken in is answered.
+    /// Takes nothing more in, and returns when everything taken in is answered: what has not been begun after
+    /// a while, as where the database is away, with [`Refused::Stopping`]. What is under way then has as long again.
     pub async fn finish(mut self) {
-        self.queue.close();
+        self.queues.iter().for_each(|queue| queue.close());
+        if tokio::time::timeout(FINISH_WITHIN, self.all_ended()).await.is_err() {
+            tracing::warn!("what waits for the write path is told that the gateway stops");
+            self.queues.iter().for_each(|queue| queue.refuse());
+            let _ = tokio::time::timeout(FINISH_WITHIN, self.all_ended()).await;
+        }
+    }
+
+    async fn all_ended(&mut self) {
         while self.tasks.join_next().await.is_some() {}
+    }
+
+    /// Returns when a worker has ended, which none does before [`Self::finish`].
+    pub(crate) async fn any_ended(&mut self) {
+        self.tasks.join_next().await;
     }
 }
 
@@ -81,16 +103,19 @@ impl Engine {
         let queue = Arc::new(Queue::new(limits.queue_items));
         let signer = Signer::new(keys.clone(), registry.clone());
         let writer = Arc::new(Writer { store: store.clone(), clock: clock.clone(), keys, signer, origin });
-        let count = match store.dialect() {
-            Dialect::Sqlite => 1,
-            Dialect::Postgres => limits.writers,
+        // A command that stands alone takes as long as it takes. On PostgreSQL it has a worker of its own, so
+        // that however many wait, none of the others' is taken from them.
+        let (alone, served) = match store.dialect() {
+            Dialect::Sqlite => (queue.clone(), vec![&queue]),
+            Dialect::Postgres => (Arc::new(Queue::new(ALONE_ITEMS)), vec![&queue; limits.writers]),
         };
+        let of_its_own = Some(&alone).filter(|alone| !Arc::ptr_eq(alone, &queue));
         let mut tasks = JoinSet::new();
         let [first_lane] = crate::keys::random::<1>().map(i64::from);
-        for n in 0..count {
+        for (n, queue) in (0..).zip(served.into_iter().chain(of_its_own)) {
             let worker = Worker {
                 writer: writer.clone(),
-                lane: (first_lane + n as i64) % LANES,
+                lane: (first_lane + n) % LANES,
                 queue: queue.clone(),
                 batch_items: limits.batch_items,
                 registry: registry.clone(),
@@ -98,7 +123,8 @@ impl Engine {
             };
             tasks.spawn(worker.run());
         }
-        (Self { queue: queue.clone(), clock, store }, Workers { tasks, queue })
+        let queues = [queue.clone(), alone.clone()];
+        (Self { queue, alone, clock, store }, Workers { tasks, queues })
     }
 
     /// Records one mutation, or says why not.
@@ -139,7 +165,8 @@ impl Engine {
             return Vec::new();
         }
         let refuse = |refused: Refused| vec![Err(refused); count];
-        match self.queue.push(jobs) {
+        let queue = if jobs.iter().any(|job| job.alone) { &self.alone } else { &self.queue };
+        match queue.push(jobs) {
             Ok(answered) => answered.await.unwrap_or_else(|_| refuse(Refused::Internal)),
             Err(refused) => refuse(refused),
         }

@@ -4,7 +4,8 @@
 //! left for everybody, so that a flood of calls takes half of the queue at most (a first call may be
 //! larger: it finds room as long as there is any); beyond, it is refused with RESOURCE_EXHAUSTED and told when to come back. Lanes are served in
 //! turn, by mutations rather than by calls: a batch call of a thousand waits for its share like a
-//! thousand single calls (deficit round robin, Shreedhar and Varghese 1995).
+//! thousand single calls (deficit round robin, Shreedhar and Varghese 1995). A command that stands alone
+//! counts as a whole batch.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -107,6 +108,16 @@ impl Queue {
         self.changed.notify_one();
     }
 
+    /// Answers everything that waits that the gateway stops.
+    pub fn refuse(&self) {
+        let waiting = self.lanes().drain();
+        for Group { jobs, answer, _place } in waiting {
+            // A caller who has gone asks again with the same id.
+            let _ = answer.send(vec![Err(Refused::Stopping); jobs.len()]);
+        }
+        self.close();
+    }
+
     fn lanes(&self) -> MutexGuard<'_, Lanes<Group>> {
         self.lanes.lock().expect("no panic while held")
     }
@@ -179,6 +190,12 @@ impl<T> Lanes<T> {
         lane.waiting.push_back(waiting);
     }
 
+    /// Everything that waits.
+    fn drain(&mut self) -> Vec<T> {
+        self.turn.clear();
+        self.by.values_mut().flat_map(|lane| lane.waiting.drain(..)).map(|waiting| waiting.what).collect()
+    }
+
     /// What makes the next batch: until it has enough items, or what comes next must stand alone.
     fn take(&mut self, most_items: usize) -> Vec<T> {
         let mut taken = Vec::new();
@@ -192,14 +209,15 @@ impl<T> Lanes<T> {
             if next.alone && !taken.is_empty() {
                 break;
             }
+            let share = if next.alone { most_items.max(QUANTUM) } else { next.items };
             // The only one who waits need not save up.
-            if others && next.items > lane.credit {
+            if others && share > lane.credit {
                 lane.credit += QUANTUM;
                 self.turn.rotate_left(1);
                 continue;
             }
             let next = lane.waiting.pop_front().expect("it was looked at");
-            lane.credit = lane.credit.saturating_sub(next.items);
+            lane.credit = lane.credit.saturating_sub(share);
             if lane.waiting.is_empty() {
                 lane.credit = 0;
                 self.turn.pop_front();
@@ -216,6 +234,9 @@ impl<T> Lanes<T> {
 
 #[cfg(test)]
 mod tests {
+    use jjj_domain::decision::{Call, Command, Decision};
+    use jjj_domain::snapshot::{Snapshot, Stop};
+
     use super::*;
 
     fn who(name: &str) -> Participant {
@@ -289,11 +310,45 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_alone_waits_for_its_turn_each_time() {
+        let mut lanes = Lanes::new(10_000);
+        wait(&mut lanes, "runs", &[0, 0, 0]).unwrap();
+        wait(&mut lanes, "app", &[1; 600]).unwrap();
+        let served: Vec<_> = std::iter::from_fn(|| Some(lanes.take(64)).filter(|taken| !taken.is_empty())).collect();
+        let runs: Vec<_> = (0..served.len()).filter(|n| served[*n] == ["runs"]).collect();
+        assert_eq!(runs.len(), 3);
+        assert!(runs.windows(2).all(|pair| pair[1] > pair[0] + 1), "others between them: {served:?}");
+    }
+
+    #[test]
     fn a_closed_queue_takes_nothing_in_and_gives_out_what_it_has() {
         let mut lanes = Lanes::new(1_000);
         wait(&mut lanes, "a", &[1]).unwrap();
         lanes.is_closed = true;
         assert!(matches!(wait(&mut lanes, "a", &[1]), Err(Refused::Stopping)));
         assert_eq!(lanes.take(512), ["a"]);
+    }
+
+    struct Nothing;
+
+    impl Command for Nothing {
+        fn decide(&self, _: &Snapshot, call: &Call) -> Result<Decision, Stop> {
+            Ok(Decision::new(call))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_waits_when_the_gateway_stops_is_told_so() {
+        let queue = Arc::new(Queue::new(1_000));
+        let job = || {
+            let clock = crate::clock::Clock::default();
+            crate::bootstrap::own_job(&clock, "", Box::new(Nothing))
+        };
+        let answered = queue.push(vec![job(), job()]).unwrap();
+        queue.close();
+        queue.refuse();
+        let answers = answered.await.unwrap();
+        assert!(answers.len() == 2 && answers.iter().all(|answer| matches!(answer, Err(Refused::Stopping))));
+        assert!(queue.take(512).await.is_none() && queue.room() == 1_000);
     }
 }

@@ -18,8 +18,10 @@ use crate::status::Refused;
 
 /// How often a batch that lost against another one is decided anew before it is divided.
 const TRIES: u32 = 4;
-/// … and for how long: an absent database has then been waited for, and callers are told to ask again.
+/// … and for how long ([`tries_again`]): an absent database has then been waited for, and callers are told to ask again.
 const TRY_WITHIN: Duration = Duration::from_secs(10);
+/// How long the parts of a batch that met a kept row wait for each lock.
+const PROBE_WITHIN: Duration = Duration::from_millis(200);
 /// How long a batch in doubt is looked up before its callers are told to ask again.
 const DOUBT_WITHIN: Duration = Duration::from_secs(30);
 const DOUBT_PAUSE: Duration = Duration::from_millis(250);
@@ -57,8 +59,11 @@ impl Worker {
     async fn process(&self, jobs: &[&Job], kept: &mut Kept) -> Vec<Outcome> {
         let mut outcomes: Vec<Option<Outcome>> = jobs.iter().map(|_| None).collect();
         let mut rest = Vec::from([Range { start: 0, end: jobs.len() }]);
+        let mut is_blocked = false;
         while let Some(range) = rest.pop() {
-            match self.see_through(&jobs[range.clone()], kept).await {
+            // Whose row it is that somebody keeps is found without waiting for it at every step.
+            let lock_within = (is_blocked && range.len() > 1).then_some(PROBE_WITHIN);
+            match self.see_through(&jobs[range.clone()], kept, lock_within).await {
                 Ok(done) => {
                     self.announce(&done).await;
                     for (slot, outcome) in outcomes[range].iter_mut().zip(done.outcomes) {
@@ -66,6 +71,7 @@ impl Worker {
                     }
                 }
                 Err(error) if range.len() > 1 && divides(&error) => {
+                    is_blocked |= is_lock_timeout(&error);
                     let middle = range.start + range.len() / 2;
                     rest.push(middle..range.end);
                     rest.push(range.start..middle);
@@ -96,10 +102,15 @@ impl Worker {
     }
 
     /// One batch until it is committed, refused, or must be divided.
-    async fn see_through(&self, jobs: &[&Job], kept: &mut Kept) -> Result<Done, BatchError> {
+    async fn see_through(
+        &self,
+        jobs: &[&Job],
+        kept: &mut Kept,
+        lock_within: Option<Duration>,
+    ) -> Result<Done, BatchError> {
         let (mut tries, mut began) = (0, Instant::now());
         loop {
-            let error = match self.writer.attempt(jobs, self.lane, kept).await {
+            let error = match self.writer.attempt(jobs, self.lane, kept, lock_within).await {
                 Ok(Attempt::Done(done)) => return Ok(done),
                 Ok(Attempt::InDoubt(doubt)) => match self.resolve(*doubt).await {
                     Ok(Some(done)) => return Ok(done),
@@ -113,8 +124,7 @@ impl Worker {
                 Err(error) => error,
             };
             tries += 1;
-            let again = error.retryable() && tries < TRIES && began.elapsed() < TRY_WITHIN;
-            if !again {
+            if tries == TRIES || !tries_again(&error, began.elapsed()) {
                 return Err(error);
             }
             tracing::debug!(cause = crate::status::chain(&error), tries, "a batch is decided anew");
@@ -149,6 +159,21 @@ impl Worker {
     }
 }
 
+/// Whether the same batch is decided anew, having been tried for so long. Who lost against another transaction
+/// is tried again however long its try took (a reconciliation run's takes its time): only what is away is
+/// waited for by the clock. For a row that somebody keeps nobody waits twice.
+fn tries_again(error: &BatchError, tried_for: Duration) -> bool {
+    let lost = matches!(
+        error,
+        BatchError::Store(StoreError::Conflict { kind: ConflictKind::Serialization | ConflictKind::Deadlock, .. })
+    );
+    error.retryable() && !is_lock_timeout(error) && (lost || tried_for < TRY_WITHIN)
+}
+
+fn is_lock_timeout(error: &BatchError) -> bool {
+    matches!(error, BatchError::Store(StoreError::Conflict { kind: ConflictKind::LockTimeout, .. }))
+}
+
 /// Whether a smaller batch may fare better: not when the database is away.
 fn divides(error: &BatchError) -> bool {
     match error {
@@ -168,5 +193,28 @@ fn refuse(error: &BatchError) -> Refused {
         BatchError::NotRecorded => Refused::Unavailable,
         BatchError::NoSigningKey => Refused::NoSigningKey,
         BatchError::Effects(_) | BatchError::Endless => Refused::internal("writing", error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_lost_has_another_try_however_long_the_first_took() {
+        let conflict = |kind| BatchError::Store(StoreError::Conflict { kind, source: None });
+        for (error, early, late) in [
+            (conflict(ConflictKind::Serialization), true, true),
+            (conflict(ConflictKind::Deadlock), true, true),
+            (conflict(ConflictKind::Unique), true, false),
+            (conflict(ConflictKind::LockTimeout), false, false),
+            (conflict(ConflictKind::Rule), false, false),
+            (BatchError::Store(StoreError::timed_out()), true, false),
+            (BatchError::NotRecorded, true, false),
+            (BatchError::Endless, false, false),
+        ] {
+            let tried = [TRY_WITHIN / 2, TRY_WITHIN].map(|tried_for| tries_again(&error, tried_for));
+            assert_eq!(tried, [early, late], "{error:?}");
+        }
     }
 }

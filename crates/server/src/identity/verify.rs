@@ -64,7 +64,7 @@ impl Door {
             root: method.mutating.then_some(&root),
             now_s: self.clock.now_s(),
         };
-        verify_request(token, &key.key, &expected)?;
+        let claims = verify_request(token, &key.key, &expected)?;
         let actor = key.holder.clone();
         if !view.chains_to(peer, actor.participant(), self.clock.unix_time()) {
             return Err(Refusal::CertificateOfAnother);
@@ -81,6 +81,8 @@ impl Door {
             kid: unverified.kid.as_str().into(),
             token: token.into(),
             token_digest,
+            iat_s: claims.iat,
+            exp_s: claims.exp,
             items,
         })
     }

@@ -72,7 +72,8 @@ pub(super) async fn acknowledge(gateway: &Gateway, caller: &Caller, topic: Topic
     let participant = caller.participant();
     let size = gateway.store.read().await.map_err(failed)?.tree_size().await.map_err(failed)?;
     guard::range("cursor", cursor, 1, size).map_err(refuse)?;
-    let mut tx = gateway.store.begin_write().await.map_err(failed)?;
+    let _turn = gateway.turns.take(participant).await?;
+    let mut tx = gateway.store.begin_small_write().await.map_err(failed)?;
     tx.acknowledge(participant, topic, cursor - 1, gateway.clock.now()).await.map_err(failed)?;
     let now = tx.session().cursor(participant, topic).await.map_err(failed)?;
     tx.commit().await.map_err(failed)?;

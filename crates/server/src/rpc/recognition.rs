@@ -192,13 +192,14 @@ impl RecognitionApi {
     /// Where the log has the version since which a token states the same: unique, for ever, and
     /// nobody allots it.
     async fn place(&self, row: &RecognitionRow) -> Result<u64, Status> {
-        let mut session = self.0.store.read().await.map_err(failed)?;
-        let first = session.versions(&row.recognition, row.stated_since, 1).await.map_err(failed)?;
+        let read = async || self.0.store.read().await.map_err(failed);
+        let first = read().await?.versions(&row.recognition, row.stated_since, 1).await.map_err(failed)?;
         let leaf_id = first.into_iter().next().ok_or(Refused::Internal)?.leaf_id;
         for _ in 0..LOOKS_FOR_INDEX {
-            if let Some(index) = session.leaf_index(&leaf_id).await.map_err(failed)? {
+            if let Some(index) = read().await?.leaf_index(&leaf_id).await.map_err(failed)? {
                 return Ok(index.unsigned_abs());
             }
+            // No connection is held while others are waited for.
             tokio::time::sleep(LOOK_EVERY).await;
         }
         Err(Refused::Unavailable.into())

@@ -26,6 +26,7 @@ use super::month_close::check_reader;
 use super::read::{Sees, failed, refuse};
 use super::reconciliation::{is_of_another_channel, own_channel, sees};
 use super::support::caller;
+use crate::engine::ask;
 use crate::gateway::Gateway;
 use crate::identity::Caller;
 
@@ -63,7 +64,7 @@ impl ReportService for ReportApi {
             "BREAKS" => desk.breaks(q).await?,
             "TRIAL_BALANCE" => desk.trial_balance(q).await?,
             "SETTLEMENT" => desk.settlement(q).await?,
-            "VOUCHERS" => desk.vouchers(q, &self.0).await?,
+            "VOUCHERS" => desk.vouchers(q).await?,
             _ => desk.month(q).await?,
         };
         drop(desk);
@@ -169,12 +170,12 @@ impl Desk<'_> {
         Ok(build::settlement(&rows, &names, &subject, self.frame))
     }
 
-    async fn vouchers(&mut self, q: &pb::GetReportRequest, gateway: &Gateway) -> Result<Report, Status> {
+    async fn vouchers(&mut self, q: &pb::GetReportRequest) -> Result<Report, Status> {
         let book: Book = fields::parse("book", &q.book, "{6 digits}/{programme}").map_err(refuse)?;
         let month = fields::month("month", &q.month).map_err(refuse)?;
         check_reader(self.caller, &book)?;
         let today = self.frame.today;
-        let policy = gateway.engine.read(|snapshot, _| AccountingPolicy::of_book(snapshot, &book, today)).await?;
+        let policy = ask(&mut self.session, |snapshot| AccountingPolicy::of_book(snapshot, &book, today)).await?;
         let predicates = vec![("book", Op::Eq, book.to_value()), ("booking_month", Op::Eq, month.to_value())];
         let query = ListQuery { predicates, limit: ALL, ..ListQuery::default() };
         let rows: Vec<GeneralLedgerRow> = self.session.list(&query).await.map_err(failed)?;

@@ -175,11 +175,12 @@ impl SettlementApi {
     async fn journal_numbered(&self) -> Result<(), Status> {
         const PATIENCE: Duration = Duration::from_secs(5);
         const LOOK: Duration = Duration::from_millis(20);
-        let mut session = self.0.store.read().await.map_err(failed)?;
-        let Some((_, last)) = session.waiting().await.map_err(failed)? else { return Ok(()) };
+        let waiting = async || self.0.store.read().await.map_err(failed)?.waiting().await.map_err(failed);
+        let Some((_, last)) = waiting().await? else { return Ok(()) };
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until {
-            match session.waiting().await.map_err(failed)? {
+            match waiting().await? {
+                // No connection is held while the sequencer is waited for.
                 Some((first, _)) if first <= last => tokio::time::sleep(LOOK).await,
                 _ => break,
             }

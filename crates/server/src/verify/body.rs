@@ -1,8 +1,5 @@
 //! A leaf's body, read strictly: what the format (see [`crate::engine::leaf`]) does not have is refused.
 
-use std::collections::BTreeMap;
-use std::sync::LazyLock;
-
 use jjj_domain::decision::Topic;
 use jjj_domain::ledger::TransferRow;
 use jjj_domain::names::{Actor, Participant, RequestId};
@@ -13,6 +10,7 @@ use jjj_token::Hash;
 use serde_json::{Map, Value as Json};
 
 use super::digest::parse_hash;
+use crate::engine::leaf::TABLES;
 
 /// The versions of the format that are known.
 pub const KNOWN_VERSIONS: &[&str] = &["1"];
@@ -59,10 +57,6 @@ pub struct PrivateCommitment {
 pub struct Erased {
     pub key: Hash,
 }
-
-/// Every table that leaves write.
-static TABLES: LazyLock<BTreeMap<&'static str, &'static TableSpec>> =
-    LazyLock::new(|| jjj_domain::tables::all().into_iter().map(|spec| (spec.name, spec)).collect());
 
 impl Body {
     pub fn parse(text: &str) -> Result<Self, String> {

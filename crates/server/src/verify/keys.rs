@@ -29,9 +29,8 @@ pub struct KnownKey {
 impl KnownKey {
     /// Whether some moment between these two, give or take the leeway, had the key in force.
     pub fn in_force(&self, from_us: i64, until_us: i64) -> bool {
-        let leeway = LEEWAY_S * SECOND_US;
         let ended = self.ended_at_us.unwrap_or(i64::MAX);
-        self.added_at_us <= until_us.saturating_add(leeway) && from_us.saturating_sub(leeway) <= ended
+        is_added_by(self.added_at_us, until_us) && from_us.saturating_sub(LEEWAY_S * SECOND_US) <= ended
     }
 
     pub fn suspect_at(&self, us: i64) -> bool {
@@ -86,6 +85,11 @@ impl Keys {
         let signs_notes = own.filter(|key| key.key.algorithm() == algorithm);
         signs_notes.filter_map(|key| NoteVerifier::new(origin, &key.key).ok()).collect()
     }
+}
+
+/// Whether a key was registered by this moment, give or take the leeway.
+pub fn is_added_by(added_at_us: i64, until_us: i64) -> bool {
+    added_at_us <= until_us.saturating_add(LEEWAY_S * SECOND_US)
 }
 
 /// Whether a token's time fits the moment at which its request was recorded.

@@ -35,7 +35,7 @@ mod evidence;
 mod files;
 mod fold;
 mod ground;
-mod keys;
+pub(crate) mod keys;
 mod leaves;
 mod ledger;
 mod order;

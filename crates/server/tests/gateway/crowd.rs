@@ -1,5 +1,8 @@
 //! Many calls at once: batches, duplicates, a rule that panics, two gateways on one database.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
@@ -12,6 +15,7 @@ use jjj_server::bootstrap::own_job;
 use jjj_server::engine::{Evidence, Job, Origin};
 use jjj_server::status::Refused;
 use jjj_server::streams::{Subscription, deliver};
+use jjj_store::RequestClaim;
 use jjj_tests::both_databases;
 use jjj_tests::postgres::TestDatabase;
 use jjj_token::merkle::leaf_hash;
@@ -26,12 +30,16 @@ both_databases!(
     one_request_sent_many_times_at_once_is_one_mutation,
     a_rule_that_panics_costs_only_its_own_caller,
     commands_that_stand_alone_are_answered_among_others,
+    payments_do_not_wait_for_all_that_stands_alone,
+    payments_do_not_wait_behind_acknowledgements,
     a_bug_in_the_write_path_costs_its_batch_and_not_the_writer,
     who_is_not_in_force_any_more_is_refused_inside_the_transaction,
+    a_long_command_promises_no_less_time,
     two_gateways_share_a_database,
     what_one_gateway_suspended_no_other_records,
     events_resume_at_the_cursor_and_end_on_suspension,
     who_does_not_read_is_not_read_ahead_for,
+    who_reads_slowly_hears_of_an_early_end,
 );
 
 const MANY: usize = 120;
@@ -99,6 +107,8 @@ async fn a_rule_that_panics_costs_only_its_own_caller(database: TestDatabase) {
     let outcomes = world.gateway().engine.submit_all(jobs).await;
     assert!(outcomes[0].is_ok() && outcomes[2].is_ok());
     assert!(matches!(outcomes[1], Err(Refused::Internal)));
+    let asked = world.gateway().engine.read(|_, _| -> Result<(), Stop> { panic!("a bug in a question") }).await;
+    assert!(matches!(asked, Err(Refused::Internal)));
     world.stop().await;
 }
 
@@ -110,9 +120,118 @@ async fn commands_that_stand_alone_are_answered_among_others(database: TestDatab
         Job { alone: n.is_multiple_of(3), ..job }
     };
     let outcomes = join_all((0..60).map(|n| engine.submit(job(n)))).await;
+    let mut times = Vec::new();
     for (n, outcome) in outcomes.iter().enumerate() {
-        assert_eq!(outcome.as_ref().unwrap().leaf.record, format!("notes/{n}"));
+        let leaf = &outcome.as_ref().unwrap().leaf;
+        assert_eq!(leaf.record, format!("notes/{n}"));
+        times.push(leaf.recorded_at);
     }
+    // One time, one transaction.
+    for n in (0..times.len()).filter(|n| n.is_multiple_of(3)) {
+        assert_eq!(times.iter().filter(|at| **at == times[n]).count(), 1, "{n} stood alone");
+    }
+    world.stop().await;
+}
+
+/// A rule that takes its time, as a reconciliation run does.
+struct Slow(u8, Duration);
+
+impl Command for Slow {
+    fn decide(&self, snapshot: &Snapshot, call: &Call) -> Result<Decision, Stop> {
+        std::thread::sleep(self.1);
+        Notes(self.0).decide(snapshot, call)
+    }
+}
+
+/// Runs of several channels at once, and a payment meanwhile.
+async fn payments_do_not_wait_for_all_that_stands_alone(database: TestDatabase) {
+    const EACH: Duration = Duration::from_millis(700);
+    let is_sqlite = !database.is_postgres();
+    let mut world = World::start(database).await;
+    let engine = world.gateway().engine.clone();
+    let slow = (0..4).map(|n| {
+        let job = own_job(&world.clock, &format!("slow {n}"), Box::new(Slow(n, EACH)));
+        let engine = engine.clone();
+        tokio::spawn(async move { engine.submit(Job { alone: true, ..job }).await })
+    });
+    let slow: Vec<_> = slow.collect();
+    tokio::time::sleep(EACH / 4).await;
+    let job = own_job(&world.clock, "payment", Box::new(Notes(9)));
+    engine.submit(Job { actor: "regions/130000".parse().unwrap(), ..job }).await.unwrap();
+    let ended = slow.iter().filter(|task| task.is_finished()).count();
+    assert!(ended <= usize::from(is_sqlite), "the payment waited for {ended} of them");
+    for (n, task) in slow.into_iter().enumerate() {
+        assert_eq!(task.await.unwrap().unwrap().leaf.record, format!("notes/{n}"));
+    }
+    world.stop().await;
+}
+
+/// Those of a participant, and they wait for something: on PostgreSQL its cursor's row is locked, on SQLite the
+/// one writer is busy when they come.
+async fn payments_do_not_wait_behind_acknowledgements(database: TestDatabase) {
+    const FLOOD: usize = 40;
+    const ACKNOWLEDGE: &str = "/jjj.gateway.v1.EventService/AcknowledgeEvents";
+    let is_sqlite = !database.is_postgres();
+    let mut world = World::start(database).await;
+    let gateway = world.gateway();
+    let request = jjj_wire::pb::AcknowledgeEventsRequest { cursor: 1 }.encode_to_vec();
+    world.hebei.call(ACKNOWLEDGE, &request, world.now_s()).await.unwrap();
+    let mut held = gateway.store.begin_write().await.unwrap();
+    let hebei = "regions/130000".parse().unwrap();
+    held.acknowledge(&hebei, Topic::Event, 1, world.clock.now()).await.unwrap();
+    let answered = AtomicUsize::new(0);
+    let flood = join_all((0..FLOOD).map(async |_| {
+        let acknowledged = world.hebei.call(ACKNOWLEDGE, &request, world.now_s()).await;
+        answered.fetch_add(1, Ordering::Relaxed);
+        acknowledged
+    }));
+    let payment = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let job = own_job(&world.clock, "payment", Box::new(Notes(1)));
+        let recorded = gateway.engine.submit(job);
+        if is_sqlite {
+            let (recorded, ()) = tokio::join!(recorded, async { held.rollback().await.unwrap() });
+            recorded.unwrap();
+        } else {
+            recorded.await.unwrap();
+            assert_eq!(answered.load(Ordering::Relaxed), 0, "they wait for the row");
+            held.rollback().await.unwrap();
+        }
+        assert!(answered.load(Ordering::Relaxed) < FLOOD / 2, "the payment waited for its like, not for them");
+    };
+    let (flood, ()) = tokio::join!(flood, payment);
+    assert!(flood.iter().all(Result::is_ok), "{flood:?}");
+    drop(gateway);
+    world.stop().await;
+}
+
+/// Somebody else's transaction has claimed the same id and does not end. PostgreSQL only: SQLite has one writer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_is_kept_costs_only_who_needs_it() {
+    const MANY: u8 = 100;
+    let mut world = World::start(TestDatabase::postgres()).await;
+    let gateway = world.gateway();
+    let jobs: Vec<Job> = (0..MANY).map(|n| own_job(&world.clock, &format!("note {n}"), Box::new(Notes(n)))).collect();
+    let blocked = usize::from(MANY) / 3;
+    let claim = RequestClaim {
+        participant: "gateway".parse().unwrap(),
+        request_id: jobs[blocked].request_id,
+        content_digest: "other".into(),
+        leaf_id: "other".into(),
+    };
+    let mut keeps = gateway.store.begin_write().await.unwrap();
+    keeps.claim_requests(&[claim]).await.unwrap();
+    let began = Instant::now();
+    let outcomes = gateway.engine.submit_all(jobs).await;
+    assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
+    for (n, outcome) in outcomes.iter().enumerate() {
+        match outcome {
+            Err(Refused::Unavailable) => assert_eq!(n, blocked),
+            outcome => assert!(outcome.is_ok() && n != blocked, "{n}: {outcome:?}"),
+        }
+    }
+    keeps.rollback().await.unwrap();
+    drop(gateway);
     world.stop().await;
 }
 
@@ -158,28 +277,49 @@ async fn a_bug_in_the_write_path_costs_its_batch_and_not_the_writer(database: Te
     world.stop().await;
 }
 
+/// What the door would have made of a call under a token of this time.
+fn evidence(kid: &str, iat_s: i64) -> Evidence {
+    let item = Bytes::from_static(b"item");
+    Evidence {
+        path: PUBLISH,
+        operation: PUBLISH,
+        item_hash: leaf_hash(&item),
+        item,
+        index: 0,
+        count: 1,
+        item_path: Vec::new(),
+        kid: kid.into(),
+        token: "token".into(),
+        token_digest: "digest".into(),
+        iat_s,
+        exp_s: iat_s + 120,
+    }
+}
+
+/// What it took to decide is not taken off the time in which the leaf is promised.
+async fn a_long_command_promises_no_less_time(database: TestDatabase) {
+    const TAKES: Duration = Duration::from_millis(600);
+    const PROMISED_US: i64 = 10_000_000;
+    let mut world = World::start(database).await;
+    let job = own_job(&world.clock, "", Box::new(Slow(1, TAKES)));
+    let origin = Origin::Signed(evidence(world.hebei.key.kid(), world.now_s()));
+    let job = Job { actor: world.hebei.actor.parse().unwrap(), origin, alone: true, ..job };
+    let accepted = world.gateway().engine.submit(job).await.unwrap();
+    let promised_us = accepted.receipt.unwrap().log_deadline_us - accepted.leaf.recorded_at.0;
+    assert!(promised_us >= PROMISED_US + TAKES.as_micros() as i64, "{promised_us}");
+    world.stop().await;
+}
+
 /// The door has let them in before; the engine is asked as the door would ask it.
 async fn who_is_not_in_force_any_more_is_refused_inside_the_transaction(database: TestDatabase) {
     let mut world = World::start(database).await;
     let asked = std::cell::Cell::new(0);
-    let signed = |client: &Client, kid: &str| {
+    let signed_at = |client: &Client, kid: &str, iat_s: i64| {
         asked.set(asked.get() + 1);
-        let item = Bytes::from_static(b"item");
-        let evidence = Evidence {
-            path: PUBLISH,
-            operation: PUBLISH,
-            item_hash: leaf_hash(&item),
-            item,
-            index: 0,
-            count: 1,
-            item_path: Vec::new(),
-            kid: kid.into(),
-            token: "token".into(),
-            token_digest: "digest".into(),
-        };
         let job = own_job(&world.clock, "", Box::new(Notes(asked.get())));
-        Job { actor: client.actor.parse().unwrap(), origin: Origin::Signed(evidence), ..job }
+        Job { actor: client.actor.parse().unwrap(), origin: Origin::Signed(evidence(kid, iat_s)), ..job }
     };
+    let signed = |client: &Client, kid: &str| signed_at(client, kid, world.now_s());
     let (wang, hebei) = (&world.hebei_admin, &world.hebei);
     let engine = world.gateway().engine.clone();
     let ask = async |client: &Client, kid: &str| {
@@ -188,6 +328,12 @@ async fn who_is_not_in_force_any_more_is_refused_inside_the_transaction(database
     let refused = |reason: &str| Err(reason.to_owned());
     assert_eq!(ask(wang, wang.key.kid()).await, Ok(()));
     assert_eq!(ask(hebei, "unknown").await, refused("KEY_NOT_IN_FORCE"));
+    // It has waited too long, or this machine's clock is wrong: `jjj verify` would not believe the leaf.
+    for (after_s, reason) in [(-400, "TOKEN_EXPIRED"), (400, "TOKEN_NOT_YET_VALID")] {
+        let job = signed_at(hebei, hebei.key.kid(), world.now_s() + after_s);
+        let outcome = engine.submit(job).await.map_err(|refused| crate::harness::reason(&refused.into()));
+        assert_eq!(outcome.map(drop), refused(reason));
+    }
 
     let administrator = "regions/130000/admins/wang".parse().unwrap();
     world.decide("gateway/admins/li", RemoveAdministrator { administrator, reason: "left".into() }).await;
@@ -217,7 +363,7 @@ async fn two_gateways_share_a_database(database: TestDatabase) {
 
     // What one learns, the other knows within a second.
     world.suspend("regions/130000").await;
-    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
     let view = other.gateway.registry.view();
     let hebei = "regions/130000".parse().unwrap();
     assert_eq!(view.participant(&hebei), Some(jjj_domain::participant::Standing::Suspended));
@@ -275,7 +421,7 @@ async fn who_does_not_read_is_not_read_ahead_for(database: TestDatabase) {
     let gateway = world.gateway();
     let subscription = Subscription { participant: scene::unionpay(), topic: Topic::Event, cursor: 0, follow: true };
     let mut stream = deliver(&gateway, subscription);
-    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
     assert_eq!(stream.as_ref().len(), 64, "read ahead, and no further");
     let mut last = 0;
     // Its enrolment comes first.
@@ -286,5 +432,34 @@ async fn who_does_not_read_is_not_read_ahead_for(database: TestDatabase) {
     }
     drop(stream);
     drop(gateway);
+    world.stop().await;
+}
+
+/// The stream was to end by itself; its buffer is full when it ends before that.
+async fn who_reads_slowly_hears_of_an_early_end(database: TestDatabase) {
+    const TOLD: usize = 200;
+    let mut world = World::start(database).await;
+    let orders = (0..TOLD).map(|n| (format!("ORDER{n:05}"), 100)).collect();
+    scene::decide(&world, "gateway", scene::Payments { date: scene::past_date(&world), orders }).await;
+    let gateway = world.gateway();
+    let log = async || gateway.store.read().await.unwrap().tree_size().await.unwrap();
+    while log().await < world.leaves().await {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let subscription = Subscription { participant: scene::unionpay(), topic: Topic::Event, cursor: 0, follow: false };
+    let mut stream = deliver(&gateway, subscription);
+    while stream.as_ref().len() < 64 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    world.suspend("channels/unionpay").await;
+    // The last word beside what was read ahead.
+    while stream.as_ref().len() < 65 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let told: Vec<_> = stream.by_ref().collect().await;
+    let (last, before) = told.split_last().unwrap();
+    assert!(before.iter().all(Result::is_ok) && before.len() < TOLD);
+    assert_eq!(crate::harness::reason(last.as_ref().unwrap_err()), "PARTICIPANT_SUSPENDED");
+    drop((stream, gateway));
     world.stop().await;
 }
