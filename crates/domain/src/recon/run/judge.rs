@@ -391,9 +391,9 @@ impl Places {
         let mut institutions: BTreeMap<String, BTreeMap<Book, i64>> = BTreeMap::new();
         for row in day.rows.values() {
             let Ok(place) = row.place() else { continue };
-            let merchant = row.key().merchant_id;
+            let merchant = row.merchant_id();
             if !merchant.is_empty() {
-                *merchants.entry(merchant).or_default().entry(place.book.clone()).or_default() += 1;
+                *merchants.entry(merchant.to_owned()).or_default().entry(place.book.clone()).or_default() += 1;
             }
             let institution = booking::id_of(row.institution()).to_owned();
             *institutions.entry(institution).or_default().entry(place.book).or_default() += 1;
@@ -535,11 +535,11 @@ pub fn findings(
     let mut gather = Gather::default();
     let mut found: BTreeMap<String, BreakRow> = BTreeMap::new();
     for payment in payments_of(outcomes) {
-        for finding in gather.all(finding::of_payment(snapshot, &payment))? {
+        for finding in gather.all(finding::of_payment(snapshot, payment))? {
             let name = finding.break_name();
             let known = gather.ask(snapshot.get::<BreakRow>(key![name.clone()]))?.flatten();
             if known.is_none() && !found.contains_key(&name) {
-                let row = gather.ask(finding.of(snapshot, &payment, Some(&run.run_name(day)), call.now))?;
+                let row = gather.ask(finding.of(snapshot, payment, Some(&run.run_name(day)), call.now))?;
                 found.extend(row.map(|row| (name, row)));
             }
         }
@@ -549,11 +549,11 @@ pub fn findings(
 }
 
 /// The payments behind the units, as this run leaves them.
-fn payments_of(outcomes: &[Outcome]) -> Vec<PaymentRow> {
+fn payments_of(outcomes: &[Outcome]) -> Vec<&PaymentRow> {
     let changed: BTreeMap<&str, &PaymentRow> =
         outcomes.iter().flat_map(|o| &o.plan.payments).map(|p| (p.payment.as_str(), p)).collect();
     let rows = outcomes.iter().flat_map(|o| &o.rows).filter_map(|row| match row {
-        LedgerRow::Payment(p) => Some(changed.get(p.payment.as_str()).map_or_else(|| (**p).clone(), |p| (*p).clone())),
+        LedgerRow::Payment(p) => Some(changed.get(p.payment.as_str()).copied().unwrap_or(p)),
         LedgerRow::Refund(..) | LedgerRow::Claim(_) => None,
     });
     rows.collect()
