@@ -122,7 +122,7 @@ impl Judge<'_> {
         {
             return Ok(self.corrected(corrected, rows, place.clone(), existing.as_deref()));
         }
-        let outcome = Outcome {
+        let mut outcome = Outcome {
             class: existing.as_ref().filter(|b| b.is_open()).map(|b| b.class),
             break_name: existing.as_ref().map(|b| b.break_name.clone()),
             unit,
@@ -132,6 +132,11 @@ impl Judge<'_> {
             change: None,
             unbooked: false,
         };
+        if let Some(known) = existing.as_deref().filter(|b| b.is_open())
+            && self.restate_further_rows(&mut outcome, known)
+        {
+            return Ok(outcome);
+        }
         if self.is_known(&outcome.unit, existing.as_deref()) {
             return Ok(outcome);
         }
@@ -157,8 +162,36 @@ impl Judge<'_> {
             change: None,
             unbooked: false,
         };
-        outcome.change = self.change(&outcome, existing, Vec::new(), Vec::new());
+        // What further rows of the replaced file put into suspense, it has no more.
+        let open = existing.filter(|b| b.is_open()).map_or(&[][..], |b| &b.stakes.0);
+        let further: Vec<Stake> = open.iter().filter(|s| s.row.is_some()).cloned().collect();
+        let take_back = booking::take_back(&further, &self.run.channel, self.call.now.month());
+        outcome.change = self.change(&outcome, existing, Vec::new(), take_back);
         self.named(outcome)
+    }
+
+    /// A matched unit whose further rows were in a file that this run's replaces, and are others now, or none: what they
+    /// put into suspense is taken back, and what there is now put there. `false`: it is as it was.
+    fn restate_further_rows(&self, outcome: &mut Outcome, known: &BreakRow) -> bool {
+        let is_replaced = |stake: &Stake| {
+            let file = stake.row.as_deref().and_then(|row| row.split_once('#')).map(|(file, _)| file);
+            file.is_some_and(|of| self.day.own_files.contains(of) && self.run.files.iter().all(|f| f.file != of))
+        };
+        let matched = outcome.unit.entries.first().map(|e| e.matched);
+        let (further, kept): (Vec<Stake>, Vec<Stake>) = known.stakes.0.iter().cloned().partition(|s| s.row.is_some());
+        let (Some(place), Some(Matched::Here)) = (&outcome.place, matched) else { return false };
+        if !further.iter().any(is_replaced) {
+            return false;
+        }
+        let plan = booking::plan(&outcome.unit, &outcome.rows, place, 0, &self.booking_terms());
+        if same_stakes(&further, &plan.stakes) {
+            return false;
+        }
+        outcome.class = outcome.unit.difference;
+        outcome.plan = plan;
+        let take_back = booking::take_back(&further, &self.run.channel, self.call.now.month());
+        outcome.change = self.change(outcome, Some(known), kept, take_back);
+        true
     }
 
     /// Lines of one key settled by a resolution.
