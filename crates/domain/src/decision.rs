@@ -2,7 +2,10 @@
 //! it writes, the ledger transfers it books and the participants it concerns.
 
 use std::collections::BTreeSet;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use crate::key;
 use crate::ledger::{AccountKind, AccountRow, Transfer, TransferRow};
@@ -84,6 +87,8 @@ pub struct Leaf {
     /// The leaf that caused it.
     pub cause: Option<String>,
     pub writes: Vec<Write>,
+    /// Where each written row stands among them: a run's leaf has a thousand.
+    positions: HashMap<(&'static str, Vec<Value>), usize>,
     /// Private rows to delete, after the leaf's writes.
     pub erasures: Vec<Erasure>,
     pub transfers: Vec<TransferRow>,
@@ -119,9 +124,17 @@ impl Leaf {
     }
 
     fn push(&mut self, write: Write) -> &mut Self {
-        let key = write.spec.key_of(&write.values);
-        self.writes.retain(|w| !(w.spec.name == write.spec.name && w.spec.key_of(&w.values) == key));
-        self.writes.push(write);
+        let name = |w: &Write| (w.spec.name, w.spec.key_of(&w.values));
+        if self.positions.len() != self.writes.len() {
+            self.positions = self.writes.iter().enumerate().map(|(at, known)| (name(known), at)).collect();
+        }
+        match self.positions.entry(name(&write)) {
+            Entry::Occupied(at) => self.writes[*at.get()] = write,
+            Entry::Vacant(free) => {
+                free.insert(self.writes.len());
+                self.writes.push(write);
+            }
+        }
         self
     }
 
@@ -174,6 +187,9 @@ impl Decision {
     /// Adds a leaf. All but the first are the gateway's own, caused by the first.
     pub fn leaf(&mut self, kind: &'static str, record: impl ToString, version: i64) -> &mut Leaf {
         let n = self.leaves.len();
+        if let Some(made) = self.leaves.last_mut() {
+            made.positions = HashMap::default();
+        }
         self.leaves.push(Leaf {
             leaf_id: self.call.leaf_id(n),
             kind,
@@ -182,6 +198,7 @@ impl Decision {
             by_gateway: n > 0,
             cause: (n > 0).then(|| self.call.leaf_id(0)),
             writes: Vec::new(),
+            positions: HashMap::default(),
             erasures: Vec::new(),
             transfers: Vec::new(),
             guards: Vec::new(),

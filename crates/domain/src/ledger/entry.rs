@@ -116,6 +116,11 @@ impl Transfer {
         self
     }
 
+    /// The change of each account's balance on its normal side.
+    pub fn deltas(&self) -> [(&Account, i64); 2] {
+        deltas(&self.debit, &self.credit, self.amount_fen)
+    }
+
     pub fn into_row(self, leaf_id: &str, line: i64) -> TransferRow {
         TransferRow {
             leaf_id: leaf_id.to_owned(),
@@ -132,6 +137,13 @@ impl Transfer {
             corrects: self.corrects,
         }
     }
+}
+
+fn deltas<'a>(debit: &'a Account, credit: &'a Account, amount_fen: i64) -> [(&'a Account, i64); 2] {
+    let signed = |account: &Account, side: Side| {
+        if account.kind.normal_side() == side { amount_fen } else { -amount_fen }
+    };
+    [(debit, signed(debit, Side::Debit)), (credit, signed(credit, Side::Credit))]
 }
 
 table! {
@@ -157,9 +169,6 @@ table! {
 impl TransferRow {
     /// The change of each account's balance on its normal side.
     pub fn deltas(&self) -> [(&Account, i64); 2] {
-        let signed = |account: &Account, side: Side| {
-            if account.kind.normal_side() == side { self.amount_fen } else { -self.amount_fen }
-        };
-        [(&self.debit, signed(&self.debit, Side::Debit)), (&self.credit, signed(&self.credit, Side::Credit))]
+        deltas(&self.debit, &self.credit, self.amount_fen)
     }
 }

@@ -114,6 +114,15 @@ impl LedgerRow {
         }
     }
 
+    /// Empty where there is none.
+    pub fn merchant_id(&self) -> &str {
+        match self {
+            Self::Payment(p) => &p.merchant_id,
+            Self::Refund(r, _) => &r.merchant_id,
+            Self::Claim(_) => "",
+        }
+    }
+
     pub fn key(&self) -> UnitKey {
         let key = |kind, merchant: &str, order: &str, time: String| UnitKey {
             kind,

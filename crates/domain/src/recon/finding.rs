@@ -2,10 +2,9 @@
 //! for life, so judging twice opens nothing twice. Usable wherever a payment or a grant is
 //! judged again: by a run, or when a record is revoked.
 
-use std::sync::Arc;
-
 use super::breaks;
 use super::rows::{BreakClass, BreakRow, FieldDifference};
+use super::run::Gather;
 use super::stake::{Stake, StakeKind};
 use crate::care::bill::{BillLineRow, BillRow, BillState};
 use crate::care::contract::{ContractRow, ContractState};
@@ -105,19 +104,26 @@ impl Finding {
 
 /// Everything that can be found about a payment now.
 pub fn of_payment(snapshot: &Snapshot, payment: &PaymentRow) -> Result<Vec<Finding>, Stop> {
+    let mut gather = Gather::default();
     let mut found = conditions(payment);
     for stands_on in &payment.stands_on.0 {
-        if let Some(now) = void_since(snapshot, payment, stands_on)? {
+        if let Some(now) = gather.ask(void_since(snapshot, payment, stands_on))?.flatten() {
             found.push(paid_after_revocation(payment, &[(&stands_on.record, &now)]));
         }
     }
     merge_revocations(&mut found);
-    for grant in grants(snapshot, payment)? {
-        found.extend(of_grant(snapshot, &grant)?);
+    // The grants that the payment can have spent: of its clearing month and the one before. What older
+    // months were granted on comes to light when the record is revoked.
+    for month in [payment.clearing_date.month().plus(-1), payment.clearing_date.month()] {
+        let of_month = key![payment.person.clone(), payment.programme.clone(), month];
+        for grant in gather.all(snapshot.list::<GrantRow>(&["person", "programme", "month"], of_month))? {
+            found.extend(gather.all(of_grant(snapshot, &grant))?);
+        }
     }
-    found.extend(overspent(snapshot, payment)?);
-    found.extend(bill_exceeded(snapshot, payment)?);
+    found.extend(gather.ask(overspent(snapshot, payment))?.flatten());
+    found.extend(gather.ask(bill_exceeded(snapshot, payment))?.flatten());
     found.extend(late(payment)?);
+    gather.end()?;
     Ok(found)
 }
 
@@ -206,17 +212,6 @@ fn bill_month(snapshot: &Snapshot, payment: &PaymentRow) -> Result<Month, Stop> 
 fn ever_in(contract: &ContractRow, month: Month) -> bool {
     let mut days = std::iter::successors(Some(month.first_day()), |day: &Date| Some(day.plus_days(1)));
     days.by_ref().take_while(|day| day.month() == month).any(|day| contract.in_force_on(day))
-}
-
-/// The grants that the payment can have spent: of its clearing month and the one before. What
-/// older months were granted on comes to light when the record is revoked.
-fn grants(snapshot: &Snapshot, payment: &PaymentRow) -> Result<Vec<Arc<GrantRow>>, Stop> {
-    let mut grants = Vec::new();
-    for month in [payment.clearing_date.month().plus(-1), payment.clearing_date.month()] {
-        let of_month = key![payment.person.clone(), payment.programme.clone(), month];
-        grants.extend(snapshot.list::<GrantRow>(&["person", "programme", "month"], of_month)?);
-    }
-    Ok(grants)
 }
 
 /// What can be found about a grant: its basis was void when its month began, or its credit failed.

@@ -38,7 +38,9 @@ impl UnitKey {
 
     /// Order id first: rows that any key by order id joins are neighbours.
     fn stream_order(&self, other: &Self) -> Ordering {
-        let key = |k: &Self| (k.order_id.clone(), k.kind, k.merchant_id.clone(), k.transaction_time.clone());
+        fn key(k: &UnitKey) -> (&str, LineKind, &str, &str) {
+            (&k.order_id, k.kind, &k.merchant_id, &k.transaction_time)
+        }
         key(self).cmp(&key(other))
     }
 }
@@ -237,8 +239,10 @@ impl Unit {
     /// The order of a view's rows: what the end-to-end key joined, then the others; each by order
     /// id, kind, merchant and time. So a stream can render the first while it gathers the second.
     pub fn order(&self, other: &Self) -> Ordering {
+        fn record(unit: &Unit) -> Option<&str> {
+            unit.entries.first().map(|e| e.record.as_str())
+        }
         let rank = |unit: &Self| unit.rule != MatchRule::EndToEnd;
-        let record = |unit: &Self| unit.entries.first().map(|e| e.record.clone());
         let by_key = || self.key.stream_order(&other.key);
         rank(self).cmp(&rank(other)).then_with(by_key).then_with(|| record(self).cmp(&record(other)))
     }
@@ -322,14 +326,14 @@ impl Remaining {
     }
 
     fn by_end_to_end_key(&mut self) -> Vec<Unit> {
-        let keys: Vec<UnitKey> = self.lines.keys().filter(|k| self.entries.contains_key(k)).cloned().collect();
-        keys.into_iter()
-            .map(|key| {
-                let entries = self.entries.remove(&key).expect("listed just now");
-                let lines = self.lines.remove(&key).expect("listed just now");
-                unit(entries, lines, MatchRule::EndToEnd)
-            })
-            .collect()
+        let mut units = Vec::new();
+        for (key, lines) in std::mem::take(&mut self.lines) {
+            match self.entries.remove(&key) {
+                Some(entries) => units.push(unit(entries, lines, MatchRule::EndToEnd)),
+                None => drop(self.lines.insert(key, lines)),
+            }
+        }
+        units
     }
 
     /// Several rows on either side make one ambiguous unit: nobody can say which belong together.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::booking::Place;
 use super::file::{LineKind, LineStatus};
-use super::matching::{MatchRule, Standing, Unit};
+use super::matching::{FileLine, MatchRule, Standing, Unit};
 use super::rows::{BreakClass, BreakRow, RunRow, RunState, ViewDifference, ViewRow, ViewState};
 use super::tree::{Frontier, leaf_hash};
 use crate::decision::{Call, Command, Decision};
@@ -175,6 +175,67 @@ impl PlainMatch<'_> {
     }
 }
 
+/// A unit as a row of views.
+pub struct Rendered {
+    /// [`ViewLine::body`].
+    pub body: String,
+    /// [`ViewLine::amount_fen`].
+    pub amount_fen: i64,
+}
+
+impl Rendered {
+    /// `clearing_date` is the run's, `class` its difference now.
+    pub fn of(unit: &Unit, class: Option<BreakClass>, place: Option<&Place>, clearing_date: Date) -> Self {
+        let whole = || ViewLine::of(unit, class, place, clearing_date);
+        let plain = place.filter(|_| class.is_none()).and_then(|place| Self::plain(unit, place, clearing_date));
+        let rendered = plain.unwrap_or_else(|| {
+            let line = whole();
+            Self { body: line.body(), amount_fen: line.amount_fen() }
+        });
+        debug_assert_eq!(rendered.body, whole().body());
+        rendered
+    }
+
+    fn plain(unit: &Unit, place: &Place, clearing_date: Date) -> Option<Self> {
+        let ([entry], [FileLine { line, .. }]) = (&unit.entries[..], &unit.lines[..]) else { return None };
+        let programme = place.book.programme();
+        let texts = [&entry.institution, &entry.record, &unit.key.merchant_id, &unit.key.order_id];
+        let as_written = |text: &str| text.bytes().all(|b| matches!(b, b' '..=b'~') && !matches!(b, b'"' | b'\\'));
+        let agrees = unit.rule == MatchRule::EndToEnd
+            && unit.tolerances.is_empty()
+            && line.status == LineStatus::Success
+            && (entry.amount_fen, &entry.institution) == (line.amount_fen, &line.institution)
+            && entry.amount_fen >= 0
+            && line.fee_fen >= 0
+            && texts.iter().all(|text| as_written(text));
+        let institution_region = place.institution_region.as_ref().filter(|_| agrees)?;
+        let date = clearing_date.to_string();
+        // As the run leaves it: a reservation found in the file takes the file's date.
+        let of_entry = match entry.standing {
+            Standing::Held => date.clone(),
+            Standing::Posted | Standing::Gone => entry.clearing_date.to_string(),
+        };
+        let plain = PlainMatch {
+            kind: unit.key.kind,
+            merchant_id: &unit.key.merchant_id,
+            order_id: &unit.key.order_id,
+            transaction_time: &unit.key.transaction_time,
+            clearing_date: &date,
+            region: place.book.region().as_str(),
+            programme,
+            institution_region: institution_region.as_str(),
+            record: &entry.record,
+            institution: &entry.institution,
+            amount_fen: entry.amount_fen,
+            entry_clearing_date: &of_entry,
+            fee_fen: line.fee_fen,
+        };
+        let mut body = Vec::with_capacity(640);
+        plain.write_body(&mut body);
+        Some(Self { body: String::from_utf8(body).ok()?, amount_fen: entry.amount_fen })
+    }
+}
+
 /// An amount, not negative, in decimal digits.
 fn decimal(amount_fen: i64, digits: &mut [u8; 20]) -> &str {
     let (mut left, mut at) = (amount_fen.unsigned_abs(), digits.len());
@@ -186,15 +247,6 @@ fn decimal(amount_fen: i64, digits: &mut [u8; 20]) -> &str {
             return std::str::from_utf8(&digits[at..]).expect("digits are text");
         }
     }
-}
-
-/// Sums of payments and of refunds.
-pub fn totals(lines: &[ViewLine]) -> (i64, i64) {
-    let sum = |refunds: bool| {
-        let wanted = lines.iter().filter(|l| (l.kind == LineKind::Refund) == refunds);
-        wanted.map(ViewLine::amount_fen).sum()
-    };
-    (sum(false), sum(true))
 }
 
 /// The root over a view's rows in their order, hex.

@@ -87,8 +87,8 @@ impl BookCheck<'_> {
 
     /// The change of an account's balance on its normal side.
     fn delta(&self, account: &Account, layer: Layer) -> i64 {
-        let rows = self.transfers.iter().filter(|t| t.layer == layer).map(|t| (*t).clone().into_row("", 0));
-        rows.flat_map(|row| row.deltas().map(|(a, d)| if a == account { d } else { 0 })).sum()
+        let of_layer = self.transfers.iter().filter(|t| t.layer == layer);
+        of_layer.flat_map(|t| t.deltas()).filter(|(of, _)| *of == account).map(|(_, delta)| delta).sum()
     }
 
     /// 5: what the run moves through suspense is what its breaks say. A late confirmation went

@@ -4,10 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::super::booking::Plan;
 use super::super::breaks::due_on;
-use super::super::regional::LegResult;
+use super::super::file::LineKind;
 use super::super::rows::{BreakStep, ExpectedFile, RunRow, RunState, UnitRow, ViewRow, ViewState};
-use super::super::view::{self, ViewLine};
+use super::super::tree::{Frontier, leaf_hash};
+use super::super::view::{self, Rendered};
 use super::judge::Outcome;
 use super::load::Day;
 use super::{Assembled, StartRun, UNITS_PER_LEAF};
@@ -23,7 +25,9 @@ const SIGNING_WORKING_DAYS: i64 = 2;
 
 pub fn decision(run: &StartRun, day: &Day, mut found: Assembled, call: &Call) -> Result<Decision, Stop> {
     let name = run.run_name(day);
-    let views = views(run, day, &found, &name, call);
+    let of_unit = |o: &Outcome| Rendered::of(&o.unit, o.class, o.place.as_ref(), run.clearing_date);
+    let rendered: Vec<Rendered> = found.outcomes.iter().map(of_unit).collect();
+    let views = views(day, &found, &rendered, &name, call);
     let mut decision = Decision::new(call);
     let leaf = decision.leaf("reconciliation.run", &name, 1);
     // The number of the next run rests on there being no other: runs of a channel wait for each other.
@@ -32,7 +36,7 @@ pub fn decision(run: &StartRun, day: &Day, mut found: Assembled, call: &Call) ->
     for view in &views {
         leaf.put(view).tell(&view.participant);
     }
-    units(&name, run, &found, &mut decision);
+    units(&name, &found, rendered, &mut decision);
     bookings(&name, &mut found, &mut decision);
     breaks(&found, &mut decision);
     for alert in &found.alerts {
@@ -100,100 +104,125 @@ fn run_row(run: &StartRun, day: &Day, found: &Assembled, name: &str, views: &[Vi
     }
 }
 
-fn views(run: &StartRun, day: &Day, found: &Assembled, name: &str, call: &Call) -> Vec<ViewRow> {
-    let mut of: BTreeMap<Participant, Vec<ViewLine>> = BTreeMap::new();
-    of.insert(Participant::gateway(), Vec::new());
-    for outcome in &found.outcomes {
-        let line = ViewLine::of(&outcome.unit, outcome.class, outcome.place.as_ref(), run.clearing_date);
-        for region in regions_of(outcome) {
-            of.entry(region).or_default().push(line.clone());
+/// What a view is made of, as its rows come by.
+#[derive(Default)]
+struct View {
+    tree: Frontier,
+    debit_fen: i64,
+    credit_fen: i64,
+}
+
+fn views(day: &Day, found: &Assembled, rows: &[Rendered], name: &str, call: &Call) -> Vec<ViewRow> {
+    let gateway = Participant::gateway();
+    let mut of: BTreeMap<&Participant, View> = BTreeMap::from([(&gateway, View::default())]);
+    for (outcome, row) in found.outcomes.iter().zip(rows) {
+        let leaf = leaf_hash(row.body.as_bytes());
+        for participant in concerned(outcome).into_iter().flatten().chain([&gateway]) {
+            let view = of.entry(participant).or_default();
+            view.tree.push(leaf);
+            let is_refund = outcome.unit.key.kind == LineKind::Refund;
+            *(if is_refund { &mut view.credit_fen } else { &mut view.debit_fen }) += row.amount_fen;
         }
-        of.entry(Participant::gateway()).or_default().push(line);
     }
     for leg in &found.regions.legs {
-        of.entry(leg.region.clone()).or_default();
+        let leaves: Vec<_> = leg.bodies().map(|body| leaf_hash(body.as_bytes())).collect();
+        for participant in [&leg.region, &gateway] {
+            of.entry(participant).or_default().tree.extend(leaves.iter().copied());
+        }
     }
     let sign_by = due_on(&*day.calendar, call.now.date(), SIGNING_WORKING_DAYS);
-    let row = |(participant, lines): (Participant, Vec<ViewLine>)| {
-        let (debit_fen, credit_fen) = view::totals(&lines);
-        let mut bodies: Vec<String> = lines.iter().map(ViewLine::body).collect();
-        let whole = participant == Participant::gateway();
-        let legs = found.regions.legs.iter().filter(|leg| whole || leg.region == participant);
-        bodies.extend(legs.flat_map(LegResult::bodies).map(str::to_owned));
-        ViewRow {
-            run: name.to_owned(),
-            participant,
-            rows: bodies.len() as i64,
-            debit_fen,
-            credit_fen,
-            root: view::root_of(bodies.iter().map(String::as_str)),
-            state: ViewState::Open,
-            sign_by,
-            signed_by: None,
-            signed_at_us: None,
-            differences: Json(Vec::new()),
-            // The run's leaf holds it; its own leaves begin with its signature.
-            version: 0,
-        }
+    let row = |(participant, view): (&Participant, View)| ViewRow {
+        run: name.to_owned(),
+        participant: participant.clone(),
+        rows: view.tree.rows() as i64,
+        debit_fen: view.debit_fen,
+        credit_fen: view.credit_fen,
+        root: hex::encode(view.tree.root()),
+        state: ViewState::Open,
+        sign_by,
+        signed_by: None,
+        signed_at_us: None,
+        differences: Json(Vec::new()),
+        // The run's leaf holds it; its own leaves begin with its signature.
+        version: 0,
     };
     of.into_iter().map(row).collect()
 }
 
-pub(super) fn regions_of(outcome: &Outcome) -> BTreeSet<Participant> {
-    let place = outcome.place.as_ref();
-    let paying = place.map(|p| p.book.region().clone());
-    paying.into_iter().chain(place.and_then(|p| p.institution_region.clone())).collect()
+/// The regions in whose views a unit is, in their order: none, one or two.
+pub(super) fn concerned(outcome: &Outcome) -> [Option<&Participant>; 2] {
+    let Some(place) = &outcome.place else { return [None, None] };
+    let paying = place.book.region();
+    match &place.institution_region {
+        Some(other) if other < paying => [Some(other), Some(paying)],
+        Some(other) if other > paying => [Some(paying), Some(other)],
+        Some(_) | None => [Some(paying), None],
+    }
+}
+
+/// Positions of units by the regions that they concern.
+type ByRegions<'a> = BTreeMap<[Option<&'a Participant>; 2], Vec<usize>>;
+
+fn by_regions(outcomes: &[Outcome], wanted: impl Fn(&Outcome) -> bool) -> ByRegions<'_> {
+    let mut by_regions = ByRegions::new();
+    for (at, outcome) in outcomes.iter().enumerate().filter(|(_, outcome)| wanted(outcome)) {
+        by_regions.entry(concerned(outcome)).or_default().push(at);
+    }
+    by_regions
 }
 
 /// The rows of the views, told to the regions whose views they are in.
-fn units(name: &str, run: &StartRun, found: &Assembled, decision: &mut Decision) {
-    let mut by_regions: BTreeMap<BTreeSet<Participant>, Vec<UnitRow>> = BTreeMap::new();
-    for (position, outcome) in found.outcomes.iter().enumerate() {
-        let body = ViewLine::of(&outcome.unit, outcome.class, outcome.place.as_ref(), run.clearing_date).body();
-        let place = outcome.place.as_ref();
-        let row = UnitRow {
+fn units(name: &str, found: &Assembled, mut rendered: Vec<Rendered>, decision: &mut Decision) {
+    let lines: Vec<_> = found.regions.lines().collect();
+    let first_line = found.outcomes.len();
+    let mut row = |at: usize| {
+        let unit = || UnitRow {
             run: name.to_owned(),
-            position: position as i64,
+            position: at as i64,
+            region: None,
+            institution_region: None,
+            body: String::new(),
+            break_name: None,
+        };
+        let Some(outcome) = found.outcomes.get(at) else {
+            let line = &lines[at - first_line];
+            let (region, break_name) = (Some(line.region.clone()), line.break_name.map(str::to_owned));
+            return UnitRow { region, break_name, body: line.body.to_owned(), ..unit() };
+        };
+        let place = outcome.place.as_ref();
+        UnitRow {
             region: place.map(|p| p.book.region().clone()),
             institution_region: place.and_then(|p| p.institution_region.clone()),
-            body,
+            body: std::mem::take(&mut rendered[at].body),
             break_name: outcome.class.and_then(|_| outcome.break_name.clone()),
-        };
-        by_regions.entry(regions_of(outcome)).or_default().push(row);
-    }
-    for (position, line) in (found.outcomes.len() as i64..).zip(found.regions.lines()) {
-        let row = UnitRow {
-            run: name.to_owned(),
-            position,
-            region: Some(line.region.clone()),
-            institution_region: None,
-            body: line.body.to_owned(),
-            break_name: line.break_name.map(str::to_owned),
-        };
-        by_regions.entry([line.region.clone()].into()).or_default().push(row);
+            ..unit()
+        }
+    };
+    let mut by_regions = by_regions(&found.outcomes, |_| true);
+    for (at, line) in (first_line..).zip(&lines) {
+        by_regions.entry([Some(line.region), None]).or_default().push(at);
     }
     let mut n = 0;
-    for (regions, rows) in by_regions {
-        for chunk in rows.chunks(UNITS_PER_LEAF) {
+    for (regions, positions) in by_regions {
+        for chunk in positions.chunks(UNITS_PER_LEAF) {
             n += 1;
             let leaf = decision.leaf("reconciliation.units", format!("{name}/units/{n}"), 1);
-            for region in &regions {
+            for region in regions.into_iter().flatten() {
                 leaf.tell(region);
             }
-            for row in chunk {
-                leaf.put(row);
+            for at in chunk {
+                leaf.put(&row(*at));
             }
         }
     }
 }
 
 fn bookings(run: &str, found: &mut Assembled, decision: &mut Decision) {
-    let mut by_regions: BTreeMap<BTreeSet<Participant>, Vec<usize>> = BTreeMap::new();
-    for (i, outcome) in found.outcomes.iter().enumerate() {
-        if outcome.plan != Default::default() {
-            by_regions.entry(regions_of(outcome)).or_default().push(i);
-        }
-    }
+    let by_regions: Vec<(BTreeSet<Participant>, Vec<usize>)> =
+        by_regions(&found.outcomes, |o| o.plan != Plan::default())
+            .into_iter()
+            .map(|(regions, units)| (regions.into_iter().flatten().cloned().collect(), units))
+            .collect();
     let mut n = 0;
     for (regions, units) in by_regions {
         for chunk in units.chunks(UNITS_PER_LEAF) {
@@ -202,10 +231,10 @@ fn bookings(run: &str, found: &mut Assembled, decision: &mut Decision) {
             for region in &regions {
                 leaf.tell(region);
             }
-            for i in chunk {
-                book_unit(leaf, &mut found.outcomes[*i]);
-                let moves = found.outcomes[*i].plan.bill_moves.clone();
-                move_bills(leaf, &moves, &mut found.bill_lines);
+            for at in chunk {
+                let outcome = &mut found.outcomes[*at];
+                book_unit(leaf, outcome);
+                move_bills(leaf, &outcome.plan.bill_moves, &mut found.bill_lines);
             }
         }
     }
@@ -214,20 +243,20 @@ fn bookings(run: &str, found: &mut Assembled, decision: &mut Decision) {
 /// Books a unit's transfers and notes with each stake which one made it.
 fn book_unit(leaf: &mut Leaf, outcome: &mut Outcome) {
     let plan = &mut outcome.plan;
-    for planned in &plan.transfers {
+    for planned in std::mem::take(&mut plan.transfers) {
         if let Some(stake) = planned.stake {
             plan.stakes[stake].booked = Some(format!("{}#{}", leaf.leaf_id, leaf.transfers.len()));
         }
-        leaf.book(planned.transfer.clone());
+        leaf.book(planned.transfer);
     }
-    for row in &plan.payments {
-        leaf.put(row);
+    for row in std::mem::take(&mut plan.payments) {
+        leaf.put(&row);
     }
-    for row in &plan.refunds {
-        leaf.put(row);
+    for row in std::mem::take(&mut plan.refunds) {
+        leaf.put(&row);
     }
-    for row in &plan.claims {
-        leaf.put(row);
+    for row in std::mem::take(&mut plan.claims) {
+        leaf.put(&row);
     }
 }
 

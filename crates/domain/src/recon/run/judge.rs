@@ -122,7 +122,7 @@ impl Judge<'_> {
         {
             return Ok(self.corrected(corrected, rows, place.clone(), existing.as_deref()));
         }
-        let outcome = Outcome {
+        let mut outcome = Outcome {
             class: existing.as_ref().filter(|b| b.is_open()).map(|b| b.class),
             break_name: existing.as_ref().map(|b| b.break_name.clone()),
             unit,
@@ -132,6 +132,11 @@ impl Judge<'_> {
             change: None,
             unbooked: false,
         };
+        if let Some(known) = existing.as_deref().filter(|b| b.is_open())
+            && self.restate_further_rows(&mut outcome, known)
+        {
+            return Ok(outcome);
+        }
         if self.is_known(&outcome.unit, existing.as_deref()) {
             return Ok(outcome);
         }
@@ -157,8 +162,36 @@ impl Judge<'_> {
             change: None,
             unbooked: false,
         };
-        outcome.change = self.change(&outcome, existing, Vec::new(), Vec::new());
+        // What further rows of the replaced file put into suspense, it has no more.
+        let open = existing.filter(|b| b.is_open()).map_or(&[][..], |b| &b.stakes.0);
+        let further: Vec<Stake> = open.iter().filter(|s| s.row.is_some()).cloned().collect();
+        let take_back = booking::take_back(&further, &self.run.channel, self.call.now.month());
+        outcome.change = self.change(&outcome, existing, Vec::new(), take_back);
         self.named(outcome)
+    }
+
+    /// A matched unit whose further rows were in a file that this run's replaces, and are others now, or none: what they
+    /// put into suspense is taken back, and what there is now put there. `false`: it is as it was.
+    fn restate_further_rows(&self, outcome: &mut Outcome, known: &BreakRow) -> bool {
+        let is_replaced = |stake: &Stake| {
+            let file = stake.row.as_deref().and_then(|row| row.split_once('#')).map(|(file, _)| file);
+            file.is_some_and(|of| self.day.own_files.contains(of) && self.run.files.iter().all(|f| f.file != of))
+        };
+        let matched = outcome.unit.entries.first().map(|e| e.matched);
+        let (further, kept): (Vec<Stake>, Vec<Stake>) = known.stakes.0.iter().cloned().partition(|s| s.row.is_some());
+        let (Some(place), Some(Matched::Here)) = (&outcome.place, matched) else { return false };
+        if !further.iter().any(is_replaced) {
+            return false;
+        }
+        let plan = booking::plan(&outcome.unit, &outcome.rows, place, 0, &self.booking_terms());
+        if same_stakes(&further, &plan.stakes) {
+            return false;
+        }
+        outcome.class = outcome.unit.difference;
+        outcome.plan = plan;
+        let take_back = booking::take_back(&further, &self.run.channel, self.call.now.month());
+        outcome.change = self.change(outcome, Some(known), kept, take_back);
+        true
     }
 
     /// Lines of one key settled by a resolution.
@@ -391,9 +424,9 @@ impl Places {
         let mut institutions: BTreeMap<String, BTreeMap<Book, i64>> = BTreeMap::new();
         for row in day.rows.values() {
             let Ok(place) = row.place() else { continue };
-            let merchant = row.key().merchant_id;
+            let merchant = row.merchant_id();
             if !merchant.is_empty() {
-                *merchants.entry(merchant).or_default().entry(place.book.clone()).or_default() += 1;
+                *merchants.entry(merchant.to_owned()).or_default().entry(place.book.clone()).or_default() += 1;
             }
             let institution = booking::id_of(row.institution()).to_owned();
             *institutions.entry(institution).or_default().entry(place.book).or_default() += 1;
@@ -535,11 +568,11 @@ pub fn findings(
     let mut gather = Gather::default();
     let mut found: BTreeMap<String, BreakRow> = BTreeMap::new();
     for payment in payments_of(outcomes) {
-        for finding in gather.all(finding::of_payment(snapshot, &payment))? {
+        for finding in gather.all(finding::of_payment(snapshot, payment))? {
             let name = finding.break_name();
             let known = gather.ask(snapshot.get::<BreakRow>(key![name.clone()]))?.flatten();
             if known.is_none() && !found.contains_key(&name) {
-                let row = gather.ask(finding.of(snapshot, &payment, Some(&run.run_name(day)), call.now))?;
+                let row = gather.ask(finding.of(snapshot, payment, Some(&run.run_name(day)), call.now))?;
                 found.extend(row.map(|row| (name, row)));
             }
         }
@@ -549,11 +582,11 @@ pub fn findings(
 }
 
 /// The payments behind the units, as this run leaves them.
-fn payments_of(outcomes: &[Outcome]) -> Vec<PaymentRow> {
+fn payments_of(outcomes: &[Outcome]) -> Vec<&PaymentRow> {
     let changed: BTreeMap<&str, &PaymentRow> =
         outcomes.iter().flat_map(|o| &o.plan.payments).map(|p| (p.payment.as_str(), p)).collect();
     let rows = outcomes.iter().flat_map(|o| &o.rows).filter_map(|row| match row {
-        LedgerRow::Payment(p) => Some(changed.get(p.payment.as_str()).map_or_else(|| (**p).clone(), |p| (*p).clone())),
+        LedgerRow::Payment(p) => Some(changed.get(p.payment.as_str()).copied().unwrap_or(p)),
         LedgerRow::Refund(..) | LedgerRow::Claim(_) => None,
     });
     rows.collect()

@@ -152,17 +152,19 @@ impl StartRun {
     }
 
     fn assemble(&self, day: &Day, outcomes: Vec<Outcome>, snapshot: &Snapshot, call: &Call) -> Result<Assembled, Stop> {
+        let mut gather = Gather::default();
         let mut others = judge::file_faults(self, day, call);
-        others.extend(judge::findings(self, day, &outcomes, snapshot, call)?);
+        others.extend(gather.all(judge::findings(self, day, &outcomes, snapshot, call))?);
         others.extend(judge::carried_forward(self, day, &outcomes, call));
         let mut regions = regions::Regions::of(self, day, &outcomes, call);
         others.append(&mut regions.changes);
         let expired = expire::reservations(self, day, &outcomes, call)?;
-        let bill_lines = load::bill_lines(snapshot, &outcomes, &expired)?;
+        let bill_lines = gather.ask(load::bill_lines(snapshot, &outcomes, &expired))?.unwrap_or_default();
         let planned = outcomes.iter().flat_map(|o| &o.plan.transfers).map(|planned| &planned.transfer);
         let taken_back = outcomes.iter().filter_map(|o| o.change.as_ref()).chain(&others).flat_map(|c| &c.take_back);
         let books: Vec<&Transfer> = planned.chain(taken_back).collect();
-        let bank::Bank { changes, payouts } = bank::judge(self, day, &books, snapshot, call)?;
+        let bank = gather.ask(bank::judge(self, day, &books, snapshot, call))?;
+        let bank::Bank { changes, payouts } = bank.unwrap_or_default();
         others.extend(changes);
         let after = breaks_after(day, &outcomes, &others);
         let found = check::Found {
@@ -172,11 +174,13 @@ impl StartRun {
             after: &after,
             bill_lines: &bill_lines,
         };
-        let identities = check::identities(self, day, &found, snapshot, call)?;
+        let identities = gather.all(check::identities(self, day, &found, snapshot, call))?;
         let opened = |b: &&BreakRow| b.version == 1;
         let (ledger_leg, channel_leg) = judge::leg_counts(day, &outcomes);
         let alert_from = day.terms.alert_from;
-        let alerts = alert::after(snapshot, &self.channel, after.values(), alert_from, &self.run_name(day), call)?;
+        let alerts = alert::after(snapshot, &self.channel, after.values(), alert_from, &self.run_name(day), call);
+        let alerts = gather.all(alerts)?;
+        gather.end()?;
         Ok(Assembled {
             alerts,
             breaks_opened: changed(&outcomes, &others).filter(opened).count() as i64,

@@ -9,7 +9,7 @@ use super::super::file::LineKind;
 use super::super::regional::{Compared, Leg, LegLine, LegResult, RegionalBook};
 use super::super::resolve::unproposed;
 use super::super::rows::{BreakCategory, BreakRow, BreakState, BreakStep, LegCounts, RegionLeg, Resolution};
-use super::emit::regions_of;
+use super::emit::concerned;
 use super::judge::{BreakChange, Outcome};
 use super::load::Day;
 use super::{RunFile, StartRun};
@@ -45,7 +45,7 @@ impl Regions {
             let book = RegionalBook::new(region.clone(), &file.file, &file.sha256, &file.parsed);
             let mut leg = Leg::new(&book);
             let mut places: BTreeMap<(LineKind, &str), &Place> = BTreeMap::new();
-            for outcome in outcomes.iter().filter(|outcome| regions_of(outcome).contains(region)) {
+            for outcome in outcomes.iter().filter(|outcome| concerned(outcome).contains(&Some(region))) {
                 if let Some(compared) = book.compare(&outcome.unit, run.clearing_date) {
                     let key = (outcome.unit.key.kind, outcome.unit.key.order_id.as_str());
                     places.extend(outcome.place.as_ref().map(|place| (key, place)));

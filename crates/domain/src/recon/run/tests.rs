@@ -3,6 +3,7 @@
 
 mod bank;
 mod planted;
+mod planted_at_banks;
 mod regional;
 mod streamed;
 mod work;
@@ -1278,6 +1279,28 @@ fn a_corrected_file_books_only_what_is_new() {
     let before = world.sim.transfers.len();
     world.run_with(&start);
     assert_eq!(world.booked_since(before), []);
+}
+
+#[test]
+fn what_a_corrected_file_has_once_leaves_suspense() {
+    // The one row that is left says the same, or another amount.
+    for less_fen in [0, 1] {
+        let mut world = World::new();
+        world.matched("ORDER001", 60_000);
+        world.line("ORDER001", 60_000);
+        world.run();
+        assert_eq!((world.classes(), world.suspense()), (vec![BreakClass::Duplicate], 60_000));
+        world.lines.pop();
+        world.lines[0].amount_fen -= less_fen;
+        let file = RunFile { supersedes: vec!["files/f1".into()], ..world.file("files/f2") };
+        let start = world.start(vec![file]);
+        world.run_with(&start);
+        let left = if less_fen == 0 { vec![] } else { vec![BreakClass::AmountMismatch] };
+        assert_eq!((world.classes(), world.suspense()), (left, 0));
+        let before = world.sim.transfers.len();
+        world.run_with(&start);
+        assert_eq!(world.booked_since(before), []);
+    }
 }
 
 #[test]

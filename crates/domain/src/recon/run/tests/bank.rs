@@ -8,7 +8,7 @@ use crate::settlement::{PayoutProofState, PayoutRow, PayoutRule, PayoutState, en
 const ACCOUNT: &str = "11001018400000001234";
 
 /// The world's channel delivers statements of its prefund, and payouts are to be on them after two working days.
-fn world() -> World {
+pub(super) fn world() -> World {
     let mut world = World::new();
     let mut body = policy::defaults().into_iter().find(|d| d.scope == "unionpay").unwrap().body;
     body["bank_accounts"] =
@@ -25,10 +25,10 @@ fn set(world: &mut World, body: serde_json::Value) {
 }
 
 /// What a transaction of a statement says: entry, part, amount out, end-to-end id.
-type Line<'a> = (i64, i64, i64, &'a str);
+pub(super) type Line<'a> = (i64, i64, i64, &'a str);
 
 /// The bank's file of a date: its closing balance and entries.
-fn delivered(world: &mut World, file: &str, on: Date, closing_fen: i64, lines: &[Line]) -> RunFile {
+pub(super) fn delivered(world: &mut World, file: &str, on: Date, closing_fen: i64, lines: &[Line]) -> RunFile {
     let channel = world.channel.clone();
     world.sim.given(&FileRow {
         file: file.into(),
@@ -93,13 +93,13 @@ fn delivered(world: &mut World, file: &str, on: Date, closing_fen: i64, lines: &
 }
 
 /// `file` takes the place of `old`.
-fn corrects(world: &mut World, file: RunFile, old: &str) -> RunFile {
+pub(super) fn corrects(world: &mut World, file: RunFile, old: &str) -> RunFile {
     let row: FileRow = world.sim.get(key![old.to_owned()]).unwrap();
     world.sim.given(&FileRow { state: FileState::Superseded, superseded_by: Some(file.file.clone()), ..row });
     RunFile { supersedes: vec![old.into()], ..file }
 }
 
-fn run_on(world: &mut World, on: Date, file: RunFile) -> RunRow {
+pub(super) fn run_on(world: &mut World, on: Date, file: RunFile) -> RunRow {
     let start = StartRun { clearing_date: on, ..world.start(vec![file]) };
     let run = world.run_with(&start);
     // The same again changes nothing.
@@ -111,7 +111,7 @@ fn run_on(world: &mut World, on: Date, file: RunFile) -> RunRow {
     run
 }
 
-fn payout(world: &mut World, n: u64, amount_fen: i64, id: &str) -> String {
+pub(super) fn payout(world: &mut World, n: u64, amount_fen: i64, id: &str) -> String {
     let row = PayoutRow {
         payout: format!("payouts/{n}"),
         channel: world.channel.clone(),
@@ -144,7 +144,7 @@ fn proof(world: &World, payout: &str) -> (PayoutProofState, Option<ProofRule>, V
 }
 
 /// Class, subject and amount of the open breaks.
-fn open(world: &World) -> Vec<(BreakClass, String, i64)> {
+pub(super) fn open(world: &World) -> Vec<(BreakClass, String, i64)> {
     let open = world.breaks().into_iter().filter(BreakRow::is_open);
     let mut open: Vec<_> = open.map(|b| (b.class, b.subject, b.amount_fen)).collect();
     open.sort();
@@ -152,7 +152,7 @@ fn open(world: &World) -> Vec<(BreakClass, String, i64)> {
 }
 
 /// Ten million fen are with the channel.
-const PLACED_FEN: i64 = 10_000_000;
+pub(super) const PLACED_FEN: i64 = 10_000_000;
 
 /// More is placed with the channel, on a day.
 fn placed(world: &mut World, amount_fen: i64, on: Date) {
