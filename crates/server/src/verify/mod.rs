@@ -6,6 +6,7 @@
 //! | tables hold what leaves say, no more, no less | folding all leaves, comparing every column | `fold` |
 //! | private rows too | opening the salted commitments with each person's salt; the erased are reported as `ERASED` | `private` |
 //! | an author signed every request | bytes, digests, path, token, key in force then | `evidence`, `keys` |
+//! | keys and authorities are registered by who may vouch for them | the leaf's author: of the organisation itself, or an administrator of the gateway | `leaves` |
 //! | the gateway promised every leaf, and kept it | receipts, deadlines as of [`VerifyOptions::at`] | `evidence`, `tree` |
 //! | one order | numbers contiguous, each leaf once, causes first, a record's versions 1, 2, 3 … | `order` |
 //! | one name | that of each leaf's time; a restored log's new name is opened by the first leaf under it | `origins` |
