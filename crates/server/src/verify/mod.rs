@@ -28,7 +28,7 @@
 //! (the rows follow from the leaf, that the leaf follows from the request is the gateway's word).
 //!
 //! **Cost.** One pass over every table, in one snapshot. Memory: some 250 bytes for each leaf,
-//! 100 for each other row, 500 for each account, whatever the size of the rows themselves.
+//! 100 for each other row and each head, 500 for each account, whatever the size of the rows themselves.
 
 mod body;
 mod digest;
@@ -123,7 +123,7 @@ pub async fn verify(store: &Store, options: &VerifyOptions) -> Result<VerifyRepo
             checkpoints.sizes().chain(origins.sizes()).chain(options.checkpoints.iter().map(|head| head.size)),
         )
     });
-    let heads = checkpoints.check(tree.as_ref(), origins, keys, &mut findings);
+    let heads = checkpoints.check(session, tree.as_ref(), origins, keys, &mut findings).await?;
     origins.check(session, tree.as_ref(), &mut findings).await?;
     if let Some(tree) = tree {
         tree::check_kept(&options.checkpoints, &tree, &mut findings);
