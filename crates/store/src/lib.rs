@@ -14,6 +14,7 @@ mod error;
 mod log;
 pub mod log_tables;
 mod migrate;
+mod newest;
 mod packed;
 mod read;
 mod reserved;
