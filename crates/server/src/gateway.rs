@@ -123,7 +123,7 @@ pub async fn run(
     let keys = GatewayKeys::load(&config.keys)?;
     let store = Store::open(&config.database.url).await?;
     store.check_schema().await?;
-    let registry = Registry::load(&store).await?;
+    let registry = Registry::load(&store, &clock).await?;
     let signer = Signer::new(keys.clone(), Some(registry.clone()));
     let unregistered = |member, key: &SigningKey| StartError::SigningKey { member, kid: key.kid().to_owned() };
     if signer.current().is_none() {
@@ -187,7 +187,9 @@ pub async fn run(
             Some(address)
         }
     };
-    tokio::spawn(registry.clone().keep_current(stop.clone()));
+    // Until the last head is signed: a view that is not read again is not believed.
+    let (seal_stop, seal_stopped) = watch::channel(false);
+    tokio::spawn(registry.clone().keep_current(seal_stopped.clone()));
     tokio::spawn(signer.watch(stop.clone()));
     tokio::spawn(acceptor.clone().keep_current(stop.clone()));
     tokio::spawn(query::run(gateway.clone(), stop.clone()));
@@ -196,7 +198,6 @@ pub async fn run(
 
     let connections = acceptor.accept(listener, stop.clone());
     let server = serve(&gateway, connections, stop.clone())?;
-    let (seal_stop, seal_stopped) = watch::channel(false);
     let sealing = tokio::spawn(sealer.run(seal_stopped));
     let join = tokio::spawn(stop_in_order(shutdown, stop_sender, server, gateway.clone(), workers, seal_stop, sealing));
     Ok(Handle { grpc, public, metrics, gateway, join })
