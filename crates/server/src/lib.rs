@@ -15,6 +15,7 @@ pub mod bootstrap;
 pub mod clock;
 pub mod config;
 mod cosign;
+mod disclosure;
 pub mod engine;
 mod evidence;
 pub mod files;

@@ -23,7 +23,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::version::TLS13;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
@@ -31,6 +31,7 @@ use tonic::transport::server::Connected;
 use crate::accept;
 use crate::clock::Clock;
 use crate::config::{ConfigError, TlsListener, fault};
+use crate::identity::UNREAD_LEN;
 use crate::keys::read_secret;
 use crate::registry::{Registry, View};
 use crate::stop::{Stop, stopped};
@@ -56,6 +57,8 @@ pub struct Peer {
     /// The last registry version and participant for which the chain was found good: verifying
     /// a chain costs as much as verifying a token.
     pub(crate) chained_to: Mutex<Option<(u64, Participant)>>,
+    /// Room for messages that are not whole yet, in bytes.
+    pub(crate) unread: Semaphore,
 }
 
 impl Peer {
@@ -70,7 +73,14 @@ impl Peer {
             in_date.0 = in_date.0.max(validity.not_before.timestamp());
             in_date.1 = in_date.1.min(validity.not_after.timestamp());
         }
-        Some(Self { chain, certificate_sha256, address, in_date, chained_to: Mutex::new(None) })
+        Some(Self {
+            chain,
+            certificate_sha256,
+            address,
+            in_date,
+            chained_to: Mutex::new(None),
+            unread: Semaphore::new(UNREAD_LEN),
+        })
     }
 }
 
