@@ -174,7 +174,7 @@ pub async fn run(
         None => None,
         Some(files) => {
             let (listener, address) = listen("public.listen", files.listen).await?;
-            let tls = crate::tls::public(files)?;
+            let tls = crate::tls::PublicTls::new(files)?;
             tokio::spawn(public::serve(listener, tls, gateway.clone(), stop.clone()));
             Some(address)
         }
