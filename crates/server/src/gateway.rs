@@ -21,7 +21,7 @@ use crate::seal::{LogWatch, Sealer};
 use crate::status_list::StatusLists;
 use crate::stop::{Stop, stopped};
 use crate::tls::{Acceptor, ServerFiles};
-use crate::{cosign, loopback, origin, public, query, reconcile, rpc};
+use crate::{cosign, loopback, origin, public, query, reconcile, rpc, sweep};
 
 /// What the services share.
 pub struct Gateway {
@@ -194,6 +194,7 @@ pub async fn run(
     tokio::spawn(acceptor.clone().keep_current(stop.clone()));
     tokio::spawn(query::run(gateway.clone(), stop.clone()));
     tokio::spawn(reconcile::run(gateway.clone(), stop.clone()));
+    tokio::spawn(sweep::run(gateway.clone(), stop.clone()));
     cosign::run(&gateway, &config.witnesses.peers, &stop)?;
 
     let connections = acceptor.accept(listener, stop.clone());

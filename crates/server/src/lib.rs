@@ -37,6 +37,7 @@ pub mod status;
 mod status_list;
 mod stop;
 pub mod streams;
+pub mod sweep;
 pub mod tls;
 pub mod verify;
 pub mod witness;

@@ -398,7 +398,9 @@ impl Fixture {
                 next_chunk: 0,
                 begun_at_us: self.clock.now(),
             };
-            self.store.begin_upload(&upload).await.unwrap();
+            let mut tx = self.store.begin_write().await.unwrap();
+            tx.begin_upload(&upload).await.unwrap();
+            tx.commit().await.unwrap();
             for chunk_index in 0..2 {
                 let chunk = FileChunkRow { file: name.into(), chunk_index, ciphertext: vec![1, 2] };
                 assert!(self.store.append_chunk(&chunk, 2).await.unwrap().is_some());

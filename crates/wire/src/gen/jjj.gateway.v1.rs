@@ -3213,7 +3213,8 @@ pub mod channel_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// Sends bytes of an announced file, in order. Bound to the file by its digest, so it carries no
-        /// request id; a chunk that was received already is ignored.
+        /// request id; a chunk that was received already is ignored. What is not complete seven days after its
+        /// first chunk begins anew. GATEWAY_BUSY while the sender has 256 others under way.
         pub async fn upload_chunk(
             &mut self,
             request: impl tonic::IntoRequest<super::UploadChunkRequest>,
@@ -3372,7 +3373,8 @@ pub mod channel_service_server {
             tonic::Status,
         >;
         /// Sends bytes of an announced file, in order. Bound to the file by its digest, so it carries no
-        /// request id; a chunk that was received already is ignored.
+        /// request id; a chunk that was received already is ignored. What is not complete seven days after its
+        /// first chunk begins anew. GATEWAY_BUSY while the sender has 256 others under way.
         async fn upload_chunk(
             &self,
             request: tonic::Request<super::UploadChunkRequest>,
