@@ -22,6 +22,8 @@ from grpc_tools import protoc
 import merkle
 
 PACKAGE = "jjj.gateway.v1"
+# Reads of personal data, whose tokens bind what is read.
+DISCLOSING = {"ElderService/FindElder", "ElderService/ReadPersonalData", "LedgerService/GetEvidence"}
 
 
 class Api:
@@ -205,7 +207,7 @@ class Client:
         self.channel = grpc.secure_channel(address, credentials, [("grpc.ssl_target_name_override", "localhost")])
 
     def token(self, path, items=None, **changes):
-        """A request token; `items` are the messages of a mutation whose root it binds."""
+        """A request token; `items` are the messages whose root it binds: of a mutation, or a read of personal data."""
         now = int(self.gateway.now())
         claims = {
             "iss": self.actor,
@@ -236,8 +238,8 @@ class Client:
     def call(self, name, /, **fields):
         """Calls `Service/Method`."""
         body = self.encode(name, **fields)
-        mutates = "request_id" in self.api.method(name).input_type.fields_by_name
-        answer = self.send(name, body, self.token(f"/{PACKAGE}.{name}", [body] if mutates else None))
+        binds = name in DISCLOSING or "request_id" in self.api.method(name).input_type.fields_by_name
+        answer = self.send(name, body, self.token(f"/{PACKAGE}.{name}", [body] if binds else None))
         self.note_receipt(answer)
         return answer
 

@@ -5,15 +5,17 @@ use std::time::Duration;
 use jjj_domain::key;
 use jjj_domain::ledger::{Account, AccountRow, Book, EntryKind, Layer, Transfer, TransferRow};
 use jjj_domain::names::Participant;
-use jjj_domain::row::Row;
+use jjj_domain::recon::FileRow;
+use jjj_domain::row::{ColumnSpec, Row};
 use jjj_domain::snapshot::{Load, Snapshot};
 use jjj_domain::time::{Month, Timestamp};
-use jjj_domain::value::Value;
+use jjj_domain::value::{ColumnType, Value};
 use jjj_store::dialect::Dialect;
 use jjj_store::log_tables::{FileChunkRow, RequestRow, TokenRow, UploadRow};
-use jjj_store::{Claim, ConflictKind, Effects, ListQuery, Logged, RequestClaim, Store, StoreError, WriteTx};
+use jjj_store::{Begun, Claim, ConflictKind, Effects, ListQuery, Logged, RequestClaim, Store, StoreError, WriteTx};
 use jjj_tests::both_databases;
 use jjj_tests::postgres::{PrivateCluster, TestDatabase};
+use jjj_tests::raw::Raw;
 
 both_databases!(
     a_request_is_claimed_once,
@@ -309,7 +311,21 @@ async fn uploads_take_chunks_in_order(db: TestDatabase) {
         next_chunk: 0,
         begun_at_us: Timestamp(1),
     };
-    store.begin_upload(&upload).await.unwrap();
+    assert_eq!(store.begin_upload(&upload, 2).await.unwrap(), Begun::NotAwaited, "there is no such file");
+    let mut raw = Raw::open(&db).await;
+    let file = |name: &str| {
+        let value = |column: &ColumnSpec| match (column.name, column.ty, column.choices.first()) {
+            ("file", ..) => Value::Text(name.into()),
+            (_, ColumnType::Int, _) => Value::Int(1),
+            (_, ColumnType::Bytes, _) => Value::Bytes(vec![1]),
+            (_, ColumnType::Text, choice) => Value::Text(choice.copied().unwrap_or("x").into()),
+        };
+        FileRow::spec().columns.iter().map(value).collect::<Vec<_>>()
+    };
+    for name in ["u1", "u2", "u3"] {
+        raw.insert(FileRow::spec(), &file(name)).await;
+    }
+    assert_eq!(store.begin_upload(&upload, 2).await.unwrap(), Begun::UnderWay);
     let chunk = |chunk_index| FileChunkRow { file: "u1".into(), chunk_index, ciphertext: vec![chunk_index as u8; 70] };
     for (what, chunk, plain_bytes, expected) in [
         ("not the first", chunk(1), 10, None),
@@ -320,7 +336,11 @@ async fn uploads_take_chunks_in_order(db: TestDatabase) {
     ] {
         assert_eq!(store.append_chunk(&chunk, plain_bytes).await.unwrap(), expected, "{what}");
     }
-    store.begin_upload(&upload).await.unwrap();
+    assert_eq!(store.begin_upload(&upload, 2).await.unwrap(), Begun::UnderWay);
+    for (name, begun) in [("u2", Begun::UnderWay), ("u3", Begun::TooMany), ("u1", Begun::UnderWay)] {
+        let other = UploadRow { upload: name.into(), ..upload.clone() };
+        assert_eq!(store.begin_upload(&other, 2).await.unwrap(), begun, "{name}");
+    }
     let mut session = store.read().await.unwrap();
     assert_eq!(session.upload("u1").await.unwrap().unwrap().next_chunk, 2, "begun again, nothing is lost");
     assert_eq!(session.file_chunks("u1", 0, 9).await.unwrap(), [chunk(0), chunk(1)]);
@@ -338,6 +358,23 @@ async fn uploads_take_chunks_in_order(db: TestDatabase) {
         assert_eq!(session.upload("u1").await.unwrap(), None);
         assert_eq!(session.file_chunks("u1", 0, 9).await.unwrap().len(), chunks);
     }
+
+    // Swept: with its chunks while the file is awaited, without them when it is complete.
+    let later = UploadRow { begun_at_us: Timestamp(2), ..upload.clone() };
+    for (complete, chunks) in [(false, 0), (true, 1)] {
+        assert_eq!(store.begin_upload(&later, 2).await.unwrap(), Begun::UnderWay);
+        store.append_chunk(&chunk(0), 60).await.unwrap();
+        store.sweep_upload(&upload).await.unwrap();
+        assert!(store.read().await.unwrap().upload("u1").await.unwrap().is_some(), "begun anew: left alone");
+        if complete {
+            raw.run("UPDATE files SET state = 'RECEIVED' WHERE file = 'u1'").await;
+        }
+        store.sweep_upload(&later).await.unwrap();
+        let mut session = store.read().await.unwrap();
+        assert_eq!(session.upload("u1").await.unwrap(), None);
+        assert_eq!(session.file_chunks("u1", 0, 9).await.unwrap().len(), chunks);
+    }
+    assert_eq!(store.begin_upload(&upload, 2).await.unwrap(), Begun::NotAwaited, "it is complete");
 }
 
 async fn the_clock_is_the_databases(db: TestDatabase) {

@@ -13,6 +13,7 @@ use jjj_store::log_tables::CheckpointRow;
 use jjj_tests::both_databases;
 use jjj_tests::postgres::TestDatabase;
 use jjj_tests::raw::Raw;
+use jjj_token::SigningKey;
 use jjj_token::note::{Checkpoint, SignedNote};
 
 use verify_fixture::{Fixture, Put, beijing, spec};
@@ -25,6 +26,7 @@ both_databases!(
     a_leaf_with_its_rows_taken_away_leaves_a_trace,
     a_rewritten_leaf_does_not_open_the_tree,
     what_was_signed_with_a_key_not_in_force_is_named,
+    a_key_that_another_region_registered_is_named,
     a_record_whose_versions_have_a_gap_is_named,
 );
 
@@ -163,6 +165,28 @@ async fn what_was_signed_with_a_key_not_in_force_is_named(db: TestDatabase) {
     assert_eq!(report.faults.len(), 1, "{:#?}", report.faults);
     assert_eq!((report.faults[0].table.as_str(), report.faults[0].check), ("evidence", Check::Evidence));
     assert!(report.notices.iter().any(|n| n.kind == NoticeKind::Suspect));
+}
+
+async fn a_key_that_another_region_registered_is_named(db: TestDatabase) {
+    let fixture = Fixture::founded(&db).await;
+    let key = SigningKey::from_ed25519_seed(&[4; 32]).unwrap();
+    let registered = |holder: &str| KeyRow {
+        kid: key.kid().into(),
+        holder: holder.parse().unwrap(),
+        jwk: key.public_jwk().to_json(),
+        state: KeyState::Active,
+        added_at_us: fixture.clock.now(),
+        ended_at_us: None,
+        suspect_from_us: None,
+        reason: String::new(),
+        version: 1,
+    };
+    // What Beijing signed, the gateway made a key of Hebei's of.
+    let rows = vec![(KeyRow::spec(), registered("regions/130000").to_values())];
+    fixture.put(vec![Put { record: "tests/key".into(), version: 1, rows, ..Put::default() }]).await;
+    let report = fixture.verify().await;
+    assert_eq!(report.faults.len(), 1, "{:#?}", report.faults);
+    assert_eq!((report.faults[0].table.as_str(), report.faults[0].check), ("keys", Check::Evidence));
 }
 
 async fn a_record_whose_versions_have_a_gap_is_named(db: TestDatabase) {

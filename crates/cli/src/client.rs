@@ -135,8 +135,8 @@ impl Client {
         Ok(grpc)
     }
 
-    /// The request token of a call: bound to its path, to our certificate and, when it
-    /// mutates, to the RFC 6962 root over its items.
+    /// The request token of a call: bound to its path, to our certificate and, when it mutates or
+    /// reads personal data, to the RFC 6962 root over its items.
     pub fn token(&self, path: &str, message: &[u8]) -> Result<String, Status> {
         let root = match method(path) {
             Some(Method { mutating: true, batch: true, .. }) => {
@@ -145,7 +145,7 @@ impl Client {
                 let items: Vec<&[u8]> = batch.items.iter().map(|item| &item[..]).collect();
                 Some(items_root(&items).0)
             }
-            Some(Method { mutating: true, .. }) => Some(items_root(&[message]).0),
+            Some(method) if method.binds_content() => Some(items_root(&[message]).0),
             _ => None,
         };
         let iat = self.now_us().div_euclid(1_000_000);

@@ -16,9 +16,8 @@ use jjj_token::seal;
 use jjj_wire::pb;
 use serde_json::Value as Json;
 
-use crate::bootstrap::fresh_id;
+use crate::disclosure;
 use crate::engine::effects::{evidence_aad, person_key_aad};
-use crate::engine::{Job, Origin};
 use crate::gateway::Gateway;
 use crate::identity::Caller;
 use crate::receipt;
@@ -125,14 +124,5 @@ async fn record_access(gateway: &Gateway, caller: &Caller, leaf: &LeafRow, perso
         token_digest: caller.token_digest.clone(),
     };
     let command = ReadPersonalData { person: person.parse().map_err(no_name)?, reader };
-    let job = Job {
-        actor: Actor::system(Participant::gateway()),
-        request_id: fresh_id(&gateway.clock),
-        origin: Origin::Gateway { content: format!("access {}", caller.token_digest) },
-        command: Box::new(command),
-        sealed_for: None,
-        alone: false,
-        completes_upload: None,
-    };
-    gateway.engine.submit(job).await.map(|_| ())
+    disclosure::record(gateway, caller, command).await.map(|_| ())
 }

@@ -21,10 +21,10 @@ use jjj_domain::recon::run::RunFile;
 use jjj_domain::recon::upload::{LISTED_REJECTIONS, Reading, superseded_by};
 use jjj_domain::recon::{FileRow, FileState};
 use jjj_domain::row::StoredFault;
-use jjj_domain::time::Date;
+use jjj_domain::time::{DAY_US, Date};
 use jjj_formats::{Context, Record};
-use jjj_store::StoreError;
 use jjj_store::log_tables::{FileChunkRow, UploadRow};
+use jjj_store::{Begun, StoreError};
 use jjj_token::seal::{self, DataKey, SealError};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
@@ -41,6 +41,8 @@ pub const MAX_CHUNK_LEN: usize = 1 << 20;
 const AHEAD: usize = 2;
 /// How often a chunk is tried against rivals of the same upload.
 const ATTEMPTS: usize = 16;
+/// Uploads that a sender may have under way at once.
+const OPEN_UPLOADS: i64 = 256;
 /// More files of one channel and date, or accounts of one merchant number, than there are.
 const ALL: i64 = 100_000;
 
@@ -78,6 +80,14 @@ fn unwrap_key(gateway: &Gateway, file: &str, wrapped: &str) -> Result<DataKey, R
 pub async fn upload(gateway: &Gateway, file: &str) -> Result<Option<UploadRow>, Refused> {
     let mut session = gateway.store.read().await.map_err(failed)?;
     session.upload(file).await.map_err(failed)
+}
+
+/// How long an upload may take, microseconds. What is not complete then begins anew.
+pub const UPLOAD_WITHIN_US: i64 = 7 * DAY_US;
+
+/// Whether an upload has taken too long to be completed; it is swept a day later ([`crate::sweep`]).
+pub fn is_late(gateway: &Gateway, upload: &UploadRow) -> bool {
+    upload.begun_at_us < gateway.clock.now().plus_us(-UPLOAD_WITHIN_US)
 }
 
 /// How many bytes of a file have arrived.
@@ -134,7 +144,12 @@ async fn begin(gateway: &Gateway, row: &FileRow) -> Result<(), Refused> {
         next_chunk: 0,
         begun_at_us: gateway.clock.now(),
     };
-    gateway.store.begin_upload(&upload).await.map_err(|e| Refused::store("beginning an upload", &e))
+    let begun = gateway.store.begin_upload(&upload, OPEN_UPLOADS).await;
+    match begun.map_err(|e| Refused::store("beginning an upload", &e))? {
+        Begun::UnderWay => Ok(()),
+        // Completed since it was looked at: asked again, the caller hears its state. Or as many as it may have.
+        Begun::NotAwaited | Begun::TooMany => Err(Refused::Busy),
+    }
 }
 
 /// A file read whole.

@@ -25,7 +25,7 @@ use crate::status_list::StatusLists;
 use crate::stop::{Stop, stopped};
 use crate::tls::{Acceptor, ServerFiles};
 use crate::turns::Turns;
-use crate::{cosign, loopback, origin, public, query, reconcile, rpc};
+use crate::{cosign, loopback, origin, public, query, reconcile, rpc, sweep};
 
 /// How long each part of stopping may take.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
@@ -149,7 +149,7 @@ pub async fn run(
     store.check_schema().await?;
     let database = store.read().await?.now().await?;
     check_clocks(clock.now(), clock.shift(database))?;
-    let registry = Registry::load(&store).await?;
+    let registry = Registry::load(&store, &clock).await?;
     let signer = Signer::new(keys.clone(), Some(registry.clone()));
     let unregistered = |member, key: &SigningKey| StartError::SigningKey { member, kid: key.kid().to_owned() };
     if signer.current().is_none() {
@@ -202,7 +202,7 @@ pub async fn run(
         None => None,
         Some(files) => {
             let (listener, address) = listen("public.listen", files.listen).await?;
-            let tls = crate::tls::public(files)?;
+            let tls = crate::tls::PublicTls::new(files)?;
             living.spawn(public::serve(listener, tls, gateway.clone(), stop.clone()));
             Some(address)
         }
@@ -215,16 +215,18 @@ pub async fn run(
             Some(address)
         }
     };
-    living.spawn(registry.clone().keep_current(stop.clone()));
+    // Until the last head is signed: a view that is not read again is not believed.
+    let (seal_stop, seal_stopped) = watch::channel(false);
+    living.spawn(registry.clone().keep_current(seal_stopped.clone()));
     living.spawn(signer.watch(stop.clone()));
     living.spawn(acceptor.clone().keep_current(stop.clone()));
     living.spawn(query::run(gateway.clone(), stop.clone()));
     living.spawn(reconcile::run(gateway.clone(), stop.clone()));
+    living.spawn(sweep::run(gateway.clone(), stop.clone()));
     cosign::run(&gateway, &config.witnesses.peers, &stop)?;
 
     let connections = acceptor.accept(listener, stop.clone());
     let server = serve(&gateway, connections, stop.clone())?;
-    let (seal_stop, seal_stopped) = watch::channel(false);
     let sealing = tokio::spawn(sealer.run(seal_stopped));
     let tasks = Tasks { living, server, workers, sealing, seal_stop };
     let join = tokio::spawn(stop_in_order(shutdown, stop_sender, gateway.clone(), tasks));

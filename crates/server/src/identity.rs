@@ -1,11 +1,12 @@
 //! Who calls, and what exactly was signed: one tower layer before all services.
 //!
-//! Collects the call's one message, verifies the token in stages (issuer unverified →
-//! key → everything else), authorises by role, and hands the services a [`Caller`]
-//! with the very bytes that the signature covers. Health and reflection need only
+//! Verifies the token in stages (issuer unverified → key → everything else), authorises by
+//! role, and only then takes in the call's one message, within bounds of size, time and
+//! connection; hands the services a [`Caller`] with the very bytes that the signature covers. Health and reflection need only
 //! the certificate.
 
 mod body;
+mod heavy;
 mod layer;
 mod refusal;
 mod verify;
@@ -19,6 +20,7 @@ use jjj_wire::methods::Method;
 
 use crate::authorise::Role;
 
+pub(crate) use body::UNREAD_LEN;
 pub use layer::{Identify, IdentifyLayer};
 pub use refusal::Refusal;
 
@@ -37,6 +39,8 @@ pub struct Caller {
     pub kid: Arc<str>,
     /// The request token, as received.
     pub token: Arc<str>,
+    /// The token's own id.
+    pub jti: String,
     /// SHA-256 of the token's text, lower-case hex.
     pub token_digest: String,
     /// From when until when the token is good, seconds since 1970.

@@ -102,8 +102,9 @@ impl Signer {
 
 fn in_force(registry: &Registry, key: &SigningKey) -> bool {
     let own = Actor::system(Participant::gateway());
-    let known = registry.view().key(key.kid()).map(|known| known.holder == own && known.state == KeyState::Active);
-    known.unwrap_or(false)
+    let view = registry.believed();
+    let known = view.as_ref().and_then(|view| view.key(key.kid()));
+    known.is_some_and(|known| known.holder == own && known.state == KeyState::Active)
 }
 
 /// Reads a file that nobody but its owner may read.

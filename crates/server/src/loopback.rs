@@ -11,18 +11,20 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-use crate::accept;
+use crate::accept::{CONNECTIONS, Entrance};
 use crate::gateway::Gateway;
 use crate::stop::{Stop, stopped};
 
 pub(crate) async fn serve(listener: TcpListener, gateway: Arc<Gateway>, mut stop: Stop) {
+    let entrance = Entrance::new(listener, CONNECTIONS);
     loop {
-        let stream = tokio::select! {
-            (stream, _) = accept::next(&listener) => stream,
+        let (stream, _, place) = tokio::select! {
+            incoming = entrance.next() => incoming,
             () = stopped(&mut stop) => return,
         };
         let gateway = gateway.clone();
         tokio::spawn(async move {
+            let _place = place;
             let service = service_fn(move |request| answer(request, gateway.clone()));
             // A scraper that goes away early is no event.
             let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;

@@ -96,7 +96,7 @@ pub async fn open(config: &Config, clock: &Clock, origin: &str, reason: &str) ->
     let keys = GatewayKeys::load(&config.keys)?;
     let store = Store::open(&config.database.url).await?;
     store.check_schema().await?;
-    let registry = Registry::load(&store).await?;
+    let registry = Registry::load(&store, clock).await?;
     let signer = Signer::new(keys.clone(), Some(registry.clone()));
     let key = signer.current().ok_or(OriginError::SigningKey)?;
     let verifier = NoteVerifier::new(origin, key.verifying_key()).map_err(|e| crate::config::fault("origin", e))?;
@@ -126,6 +126,8 @@ pub async fn open(config: &Config, clock: &Clock, origin: &str, reason: &str) ->
         witnessed_size,
         reason: reason.to_owned(),
     };
+    // Comparing may have taken longer than a view is believed.
+    registry.refresh().await?;
     let (engine, workers) = Engine::start(Parts {
         store: store.clone(),
         clock: clock.clone(),

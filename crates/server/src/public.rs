@@ -4,7 +4,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
@@ -12,22 +12,23 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use jjj_domain::participant::KeyState;
-use jjj_store::StoreError;
+use jjj_store::{Session, StoreError};
 use jjj_token::merkle::{TILE_WIDTH, Tile};
 use jjj_token::status_list::STATUS_LIST_MEDIA_TYPE;
-use rustls::ServerConfig;
 use tokio::net::TcpListener;
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use tokio_rustls::TlsAcceptor;
 
-use crate::accept;
+use crate::accept::{CONNECTIONS, Entrance};
 use crate::cosign::with_cosignatures;
 use crate::gateway::Gateway;
 use crate::registry::RegisteredKey;
 use crate::status::Refused;
 use crate::status_list;
 use crate::stop::{Stop, stopped};
+use crate::tls::PublicTls;
 
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -39,29 +40,59 @@ const FOREVER: &str = "max-age=31536000, immutable";
 /// An idle connection is closed after this time.
 const LIFE: Duration = Duration::from_secs(60);
 
-pub(crate) async fn serve(listener: TcpListener, tls: Arc<ServerConfig>, gateway: Arc<Gateway>, mut stop: Stop) {
-    let acceptor = TlsAcceptor::from(tls);
+/// A request's head must be there in this time, also a kept connection's next one.
+const HEAD_WITHIN: Duration = Duration::from_secs(10);
+/// Readings of the database at once: the rest of its connections is for those who say who they are.
+const READS: usize = 2;
+/// How long a reading may wait for its turn.
+const TURN_WITHIN: Duration = Duration::from_secs(5);
+/// For how long the newest head is given out again: heads come about once a second.
+const HEAD_KEPT: Duration = Duration::from_secs(1);
+
+/// What all readers share.
+struct Desk {
+    gateway: Arc<Gateway>,
+    reads: Semaphore,
+    /// One reading of the head at a time: who comes meanwhile waits for its result.
+    newest: Mutex<Option<(Instant, Option<Head>)>>,
+}
+
+/// The newest public head.
+#[derive(Clone)]
+struct Head {
+    size: u64,
+    note: Bytes,
+}
+
+pub(crate) async fn serve(listener: TcpListener, tls: PublicTls, gateway: Arc<Gateway>, mut stop: Stop) {
+    let entrance = Entrance::new(listener, CONNECTIONS);
+    let desk = Arc::new(Desk { gateway, reads: Semaphore::new(READS), newest: Mutex::new(None) });
     loop {
-        let stream = tokio::select! {
-            (stream, _) = accept::next(&listener) => stream,
+        let (stream, _, place) = tokio::select! {
+            incoming = entrance.next() => incoming,
             () = stopped(&mut stop) => return,
         };
-        let (acceptor, gateway) = (acceptor.clone(), gateway.clone());
+        let (acceptor, desk) = (TlsAcceptor::from(tls.config()), desk.clone());
         tokio::spawn(async move {
+            let _place = place;
             let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_LIMIT, acceptor.accept(stream)).await else { return };
-            let service = service_fn(move |request| answer(request, gateway.clone()));
-            let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+            let service = service_fn(move |request| answer(request, desk.clone()));
+            let mut http = hyper::server::conn::http1::Builder::new();
+            let connection = http
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_WITHIN)
+                .serve_connection(TokioIo::new(stream), service);
             // Readers come and go; neither is an event.
             let _ = tokio::time::timeout(LIFE, connection).await;
         });
     }
 }
 
-async fn answer(request: Request<Incoming>, gateway: Arc<Gateway>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(request: Request<Incoming>, desk: Arc<Desk>) -> Result<Response<Full<Bytes>>, Infallible> {
     if request.method() != Method::GET {
         return Ok(plain(StatusCode::METHOD_NOT_ALLOWED, Bytes::new()));
     }
-    let (media_type, cache, found) = read(&gateway, request.uri().path()).await;
+    let (media_type, cache, found) = read(&desk, request.uri().path()).await;
     Ok(match found {
         Ok(Some(bytes)) => {
             let mut response = plain(StatusCode::OK, bytes);
@@ -78,10 +109,10 @@ async fn answer(request: Request<Incoming>, gateway: Arc<Gateway>) -> Result<Res
 }
 
 /// What stands at a path: its media type, how long it may be kept, its bytes.
-async fn read(gateway: &Gateway, path: &str) -> (&'static str, &'static str, Result<Option<Bytes>, Refused>) {
-    let failed = |e: StoreError| Refused::store("public reading", &e);
+async fn read(desk: &Desk, path: &str) -> (&'static str, &'static str, Result<Option<Bytes>, Refused>) {
+    let gateway = &*desk.gateway;
     match path {
-        "/checkpoint" => (TEXT, NEVER, checkpoint(gateway).await.map_err(failed)),
+        "/checkpoint" => (TEXT, NEVER, desk.head().await.map(|head| head.map(|head| head.note))),
         "/keys" => (JSON, NEVER, Ok(Some(keys(gateway)))),
         "/.well-known/jwks.json" => ("application/jwk-set+json", "max-age=60", Ok(Some(jwks(gateway)))),
         _ => match (list_of(path), tile_of(path)) {
@@ -90,7 +121,7 @@ async fn read(gateway: &Gateway, path: &str) -> (&'static str, &'static str, Res
                 let token = list.map(|list| list.map(|list| Bytes::from(list.token.clone())));
                 (STATUS_LIST_MEDIA_TYPE, NEVER, token)
             }
-            (None, Some(tile)) => (BYTES, FOREVER, read_tile(gateway, tile).await.map_err(failed)),
+            (None, Some(tile)) => (BYTES, FOREVER, desk.tile(tile).await),
             (None, None) => (TEXT, NEVER, Ok(None)),
         },
     }
@@ -102,11 +133,57 @@ fn plain(status: StatusCode, bytes: Bytes) -> Response<Full<Bytes>> {
     response
 }
 
-async fn checkpoint(gateway: &Gateway) -> Result<Option<Bytes>, StoreError> {
-    let mut session = gateway.store.read().await?;
-    let Some(row) = session.latest_public_checkpoint(gateway.quorum).await? else { return Ok(None) };
-    let cosignatures = session.cosignatures(row.tree_size).await?;
-    Ok(Some(with_cosignatures(row.note, &cosignatures).into()))
+impl Desk {
+    /// A connection to the database, in turn.
+    async fn session(&self) -> Result<(Session, SemaphorePermit<'_>), Refused> {
+        let turn = tokio::time::timeout(TURN_WITHIN, self.reads.acquire()).await.map_err(|_| Refused::Busy)?;
+        let turn = turn.map_err(|_| Refused::Stopping)?;
+        Ok((self.gateway.store.read().await.map_err(failed)?, turn))
+    }
+
+    /// The newest head that enough witnesses have seen, at most [`HEAD_KEPT`] old.
+    async fn head(&self) -> Result<Option<Head>, Refused> {
+        let mut newest = self.newest.lock().await;
+        if let Some((read_at, head)) = &*newest
+            && read_at.elapsed() < HEAD_KEPT
+        {
+            return Ok(head.clone());
+        }
+        let (mut session, _turn) = self.session().await?;
+        let read_at = Instant::now();
+        let row = session.latest_public_checkpoint(self.gateway.quorum).await.map_err(failed)?;
+        let head = match row {
+            None => None,
+            Some(row) => {
+                let cosignatures = session.cosignatures(row.tree_size).await.map_err(failed)?;
+                let note = with_cosignatures(row.note, &cosignatures).into();
+                Some(Head { size: row.tree_size.unsigned_abs(), note })
+            }
+        };
+        *newest = Some((read_at, head.clone()));
+        Ok(head)
+    }
+
+    async fn tile(&self, tile: Tile) -> Result<Option<Bytes>, Refused> {
+        // Only what a checkpoint covers is public.
+        let size = self.head().await?.map_or(0, |head| head.size);
+        match Tile::of_tree(tile.level, tile.index, size) {
+            Some(known) if known.width >= tile.width => {}
+            _ => return Ok(None),
+        }
+        let from = (tile.index * u64::from(TILE_WIDTH)) as i64;
+        let to = from + i64::from(tile.width);
+        let (mut session, _turn) = self.session().await?;
+        let hashes = match tile.level {
+            0 => session.leaf_hashes(from, to).await,
+            level => session.log_nodes(i64::from(level) * 8, from, to).await,
+        };
+        Ok(hex::decode(hashes.map_err(failed)?.concat()).ok().map(Bytes::from))
+    }
+}
+
+fn failed(error: StoreError) -> Refused {
+    Refused::store("public reading", &error)
 }
 
 /// Public keys in force, each with its holder: `{"keys":[{"holder":…,"kid":…,"jwk":{…}}]}`.
@@ -157,23 +234,6 @@ fn tile_of(path: &str) -> Option<Tile> {
     let tile = Tile { level: level.parse().ok()?, index: digits.parse().ok()?, width };
     // One spelling only.
     (tile.path() == path[1..] && (1..=TILE_WIDTH).contains(&width)).then_some(tile)
-}
-
-async fn read_tile(gateway: &Gateway, tile: Tile) -> Result<Option<Bytes>, StoreError> {
-    let mut session = gateway.store.read().await?;
-    // Only what a checkpoint covers is public.
-    let size = session.latest_public_checkpoint(gateway.quorum).await?.map_or(0, |row| row.tree_size.unsigned_abs());
-    match Tile::of_tree(tile.level, tile.index, size) {
-        Some(known) if known.width >= tile.width => {}
-        _ => return Ok(None),
-    }
-    let from = (tile.index * u64::from(TILE_WIDTH)) as i64;
-    let to = from + i64::from(tile.width);
-    let hashes = match tile.level {
-        0 => session.leaf_hashes(from, to).await?,
-        level => session.log_nodes(i64::from(level) * 8, from, to).await?,
-    };
-    Ok(hex::decode(hashes.concat()).ok().map(Bytes::from))
 }
 
 #[cfg(test)]

@@ -1,16 +1,17 @@
 //! Participants, authorities, keys and administrators in memory. The database is the
 //! truth: read again when a leaf of these tables commits here, and every second for
-//! what other replicas commit.
+//! what other replicas commit. A view that cannot be read again is believed for fifteen seconds.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use jjj_domain::names::{Actor, Participant, ParticipantKind};
 use jjj_domain::participant::{AdministratorRow, AuthorityRow, KeyRow, KeyState, ParticipantRow, Standing};
 use jjj_domain::row::Row;
+use jjj_domain::time::Timestamp;
 use jjj_store::{Session, Store, StoreError};
 use jjj_token::{Jwk, VerifyingKey};
 use rustls::RootCertStore;
@@ -20,11 +21,15 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use tokio::sync::{Mutex, watch};
 
+use crate::clock::Clock;
 use crate::stop::{Stop, step, stopped};
 use crate::tls::{Peer, provider};
 
 /// How long another replica's change may go unseen.
 const POLL: Duration = Duration::from_millis(900);
+/// A view that could not be read again for this long is believed no more: who was suspended, or which key
+/// was withdrawn since, is not known.
+const BELIEVED_FOR: Duration = Duration::from_secs(15);
 const READ_WITHIN: Duration = Duration::from_secs(5);
 const PAGE: i64 = 1_000;
 /// The tables that the view is made of.
@@ -101,8 +106,8 @@ impl View {
         good
     }
 
-    async fn read(store: &Store) -> jjj_store::Result<Self> {
-        let mut session = store.read_at_once().await?;
+    async fn read(store: &Store, now: Timestamp) -> jjj_store::Result<Self> {
+        let mut session = store.read_apart().await?;
         let mut view = Self::default();
         let mut digest = DefaultHasher::new();
         for row in all::<ParticipantRow>(&mut session, &mut digest).await? {
@@ -122,7 +127,10 @@ impl View {
         let mut roots: HashMap<Participant, RootCertStore> = HashMap::new();
         let mut any = RootCertStore::empty();
         for row in all::<AuthorityRow>(&mut session, &mut digest).await? {
-            if row.state != KeyState::Active {
+            // A trust anchor's own end is nothing that a chain's verification looks at.
+            let in_date = (row.not_before_us..=row.not_after_us).contains(&now);
+            in_date.hash(&mut digest);
+            if row.state != KeyState::Active || !in_date {
                 continue;
             }
             let added = CertificateDer::from_pem_slice(row.certificate_pem.as_bytes()).is_ok_and(|certificate| {
@@ -169,22 +177,38 @@ async fn all<T: Row>(session: &mut Session, digest: &mut DefaultHasher) -> jjj_s
 /// The current view, and who waits for the next.
 pub struct Registry {
     store: Store,
+    clock: Clock,
     view: ArcSwap<View>,
+    /// When the view was last found to be what the database has.
+    seen: ArcSwap<Instant>,
     changed: watch::Sender<u64>,
     /// One reading at a time, or an older one could replace a newer.
     reading: Mutex<()>,
 }
 
 impl Registry {
-    pub async fn load(store: &Store) -> jjj_store::Result<Arc<Self>> {
-        let mut view = View::read(store).await?;
+    pub async fn load(store: &Store, clock: &Clock) -> jjj_store::Result<Arc<Self>> {
+        let seen = Instant::now();
+        let mut view = View::read(store, clock.now()).await?;
         view.version = 1;
         let (changed, _) = watch::channel(1);
-        Ok(Arc::new(Self { store: store.clone(), view: ArcSwap::from_pointee(view), changed, reading: Mutex::new(()) }))
+        Ok(Arc::new(Self {
+            store: store.clone(),
+            clock: clock.clone(),
+            view: ArcSwap::from_pointee(view),
+            seen: ArcSwap::from_pointee(seen),
+            changed,
+            reading: Mutex::new(()),
+        }))
     }
 
     pub fn view(&self) -> Arc<View> {
         self.view.load_full()
+    }
+
+    /// The view while it may be believed: what admits callers, and lets the gateway's own keys sign.
+    pub fn believed(&self) -> Option<Arc<View>> {
+        (self.seen.load().elapsed() < BELIEVED_FOR).then(|| self.view())
     }
 
     /// Wakes on every change.
@@ -201,15 +225,18 @@ impl Registry {
     pub async fn refresh(&self) -> jjj_store::Result<()> {
         let _one = self.reading.lock().await;
         // A database that hangs must not keep every later change waiting behind this reading.
-        let read = tokio::time::timeout(READ_WITHIN, View::read(&self.store)).await;
+        let seen = Instant::now();
+        let read = tokio::time::timeout(READ_WITHIN, View::read(&self.store, self.clock.now())).await;
         let mut view = read.map_err(|_| StoreError::timed_out())??;
         let old = self.view();
         if view.digest == old.digest {
+            self.seen.store(Arc::new(seen));
             return Ok(());
         }
         view.version = old.version + 1;
         let version = view.version;
         self.view.store(Arc::new(view));
+        self.seen.store(Arc::new(seen));
         self.changed.send_replace(version);
         Ok(())
     }
@@ -224,9 +251,27 @@ impl Registry {
             if let Some(Err(error)) = step("the registry", self.refresh()).await {
                 tracing::warn!(
                     cause = crate::status::chain(&error),
-                    "the registry could not be read; the last view stays"
+                    "the registry could not be read; the last view stays for a while"
                 );
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_view_that_cannot_be_read_again_is_not_believed_for_long() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&format!("sqlite:{}", dir.path().join("jjj.db").display())).await.unwrap();
+        store.migrate().await.unwrap();
+        let registry = Registry::load(&store, &Clock::default()).await.unwrap();
+        assert!(registry.believed().is_some());
+        registry.seen.store(Arc::new(Instant::now().checked_sub(BELIEVED_FOR).unwrap()));
+        assert!(registry.believed().is_none());
+        registry.refresh().await.unwrap();
+        assert!(registry.believed().is_some(), "read again, though nothing changed");
     }
 }

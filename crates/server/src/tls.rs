@@ -23,14 +23,15 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::version::TLS13;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
-use crate::accept;
+use crate::accept::{self, Entrance, Place};
 use crate::clock::Clock;
 use crate::config::{ConfigError, TlsListener, fault};
+use crate::identity::UNREAD_LEN;
 use crate::keys::read_secret;
 use crate::registry::{Registry, View};
 use crate::stop::{Stop, stopped};
@@ -55,6 +56,8 @@ pub struct Peer {
     /// The last registry version and participant for which the chain was found good: verifying
     /// a chain costs as much as verifying a token.
     pub(crate) chained_to: Mutex<Option<(u64, Participant)>>,
+    /// Room for messages that are not whole yet, in bytes.
+    pub(crate) unread: Semaphore,
 }
 
 impl Peer {
@@ -69,7 +72,13 @@ impl Peer {
             in_date.0 = in_date.0.max(validity.not_before.timestamp());
             in_date.1 = in_date.1.min(validity.not_after.timestamp());
         }
-        Some(Self { chain, certificate_sha256, in_date, chained_to: Mutex::new(None) })
+        Some(Self {
+            chain,
+            certificate_sha256,
+            in_date,
+            chained_to: Mutex::new(None),
+            unread: Semaphore::new(UNREAD_LEN),
+        })
     }
 }
 
@@ -77,6 +86,7 @@ impl Peer {
 pub struct Connection {
     stream: TlsStream<TcpStream>,
     peer: Arc<Peer>,
+    _place: Place,
 }
 
 impl Connected for Connection {
@@ -158,8 +168,35 @@ fn mutual(identity: &Identity, view: &View, clock: &Clock) -> Result<Arc<ServerC
 }
 
 /// TLS without client certificates, for what anybody may read.
-pub(crate) fn public(files: &TlsListener) -> Result<Arc<ServerConfig>, ConfigError> {
-    let (chain, key) = ServerFiles::new("public", files).read()?;
+pub(crate) struct PublicTls {
+    current: ArcSwap<ServerConfig>,
+    files: Mutex<ServerFiles>,
+}
+
+impl PublicTls {
+    pub fn new(files: &TlsListener) -> Result<Self, ConfigError> {
+        let mut files = ServerFiles::new("public", files);
+        let current = ArcSwap::new(public(files.read()?)?);
+        Ok(Self { current, files: Mutex::new(files) })
+    }
+
+    /// The configuration for the next connection: the files are looked at each time, which costs
+    /// nothing beside a handshake. On a fault the old one stays.
+    pub fn config(&self) -> Arc<ServerConfig> {
+        let mut files = self.files.lock().expect("no panic while held");
+        if files.changed() {
+            match files.read().and_then(public) {
+                Ok(config) => self.current.store(config),
+                Err(error) => {
+                    tracing::error!(cause = crate::status::chain(&error), "TLS keeps its old configuration");
+                }
+            }
+        }
+        self.current.load_full()
+    }
+}
+
+fn public((chain, key): Identity) -> Result<Arc<ServerConfig>, ConfigError> {
     let bad = |e: rustls::Error| fault("public", format!("certificate and key: {e}"));
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])
@@ -244,16 +281,17 @@ impl Acceptor {
     /// Accepts until shutdown. Handshakes run on their own tasks, so that a slow one delays nobody.
     pub fn accept(self: Arc<Self>, listener: TcpListener, mut stop: Stop) -> mpsc::Receiver<io::Result<Connection>> {
         let (accepted, connections) = mpsc::channel(ACCEPTED);
+        let entrance = Entrance::new(listener, accept::CONNECTIONS);
         tokio::spawn(async move {
             loop {
-                let (stream, address) = tokio::select! {
-                    incoming = accept::next(&listener) => incoming,
+                let (stream, address, place) = tokio::select! {
+                    incoming = entrance.next() => incoming,
                     () = stopped(&mut stop) => return,
                     () = accepted.closed() => return,
                 };
                 let (acceptor, accepted) = (self.clone(), accepted.clone());
                 tokio::spawn(async move {
-                    if let Some(connection) = acceptor.handshake(stream, address).await {
+                    if let Some(connection) = acceptor.handshake(stream, address, place).await {
                         let _ = accepted.send(Ok(connection)).await;
                     }
                 });
@@ -262,13 +300,13 @@ impl Acceptor {
         connections
     }
 
-    async fn handshake(&self, stream: TcpStream, address: SocketAddr) -> Option<Connection> {
+    async fn handshake(&self, stream: TcpStream, address: SocketAddr, place: Place) -> Option<Connection> {
         let _ = stream.set_nodelay(true);
         let acceptor = TlsAcceptor::from(self.config());
         match tokio::time::timeout(HANDSHAKE_LIMIT, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => {
                 let peer = Arc::new(Peer::of(&stream)?);
-                Some(Connection { stream, peer })
+                Some(Connection { stream, peer, _place: place })
             }
             Ok(Err(error)) => {
                 tracing::info!(%address, %error, "handshake refused");
@@ -276,5 +314,43 @@ impl Acceptor {
             }
             Err(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_new_certificate_is_taken_in_and_a_damaged_one_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let (certificate, key) = (dir.path().join("server.pem"), dir.path().join("server.key"));
+        // A file's time may be no finer than the test is quick.
+        let put = |path: &Path, text: &str, at_s: u64| {
+            std::fs::write(path, text).unwrap();
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+            let file = std::fs::File::options().write(true).open(path).unwrap();
+            file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(at_s)).unwrap();
+        };
+        let renew = |at_s| {
+            let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+            put(&certificate, &made.cert.pem(), at_s);
+            put(&key, &made.signing_key.serialize_pem(), at_s);
+        };
+        renew(1);
+        let listen = "127.0.0.1:0".parse().unwrap();
+        let files = TlsListener { listen, certificate: certificate.clone(), key: key.clone() };
+        let tls = PublicTls::new(&files).unwrap();
+        let first = tls.config();
+        assert!(Arc::ptr_eq(&first, &tls.config()), "unchanged files are not read again");
+        renew(2);
+        let second = tls.config();
+        assert!(!Arc::ptr_eq(&first, &second), "the renewed certificate is shown");
+        put(&certificate, "no certificate", 3);
+        assert!(Arc::ptr_eq(&second, &tls.config()), "the last good one stays");
+        renew(4);
+        assert!(!Arc::ptr_eq(&second, &tls.config()));
     }
 }

@@ -23,7 +23,7 @@ use jjj_token::{SignError, SigningKey};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use crate::accept;
+use crate::accept::{CONNECTIONS, Entrance};
 use crate::clock::Clock;
 use crate::config::{ConfigError, TlsListener};
 use crate::status::chain;
@@ -177,20 +177,22 @@ pub async fn serve(
     ready: impl FnOnce(SocketAddr),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), WitnessFault> {
-    let acceptor = TlsAcceptor::from(crate::tls::public(&config.tls)?);
+    let tls = crate::tls::PublicTls::new(&config.tls)?;
     let address = config.tls.listen;
     let witness = Arc::new(Witness::open(config, clock)?);
     let failed = |source| WitnessFault::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     ready(listener.local_addr().map_err(failed)?);
+    let entrance = Entrance::new(listener, CONNECTIONS);
     tokio::pin!(shutdown);
     loop {
-        let stream = tokio::select! {
-            (stream, _) = accept::next(&listener) => stream,
+        let (stream, _, place) = tokio::select! {
+            incoming = entrance.next() => incoming,
             () = &mut shutdown => return Ok(()),
         };
-        let (acceptor, witness) = (acceptor.clone(), witness.clone());
+        let (acceptor, witness) = (TlsAcceptor::from(tls.config()), witness.clone());
         tokio::spawn(async move {
+            let _place = place;
             let connection = async {
                 let Ok(stream) = acceptor.accept(stream).await else { return };
                 let service = service_fn(|request| answer(request, witness.clone()));

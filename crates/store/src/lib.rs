@@ -14,6 +14,7 @@ mod error;
 mod log;
 pub mod log_tables;
 mod migrate;
+mod newest;
 mod packed;
 mod read;
 mod reserved;
@@ -37,6 +38,7 @@ pub use sequence::{Fold, LogState, LogStep, SealState, Sequenced};
 pub use session::Session;
 pub use settlement::Funded;
 pub use store::{POSTGRES_READ_SETTINGS, POSTGRES_WRITE_SETTINGS, Store};
+pub use upload::Begun;
 pub use write::{Claim, Effects, Logged, NewLeaf, RequestClaim, WriteTx};
 
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;

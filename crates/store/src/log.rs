@@ -56,26 +56,28 @@ impl SignedLeaf {
 }
 
 impl Session {
-    /// Signed leaves after a number and recorded from a moment on, in the log's order; of one author
-    /// or of all. Reads the log once: for after a compromise, not for every day.
+    /// Signed leaves after a number, up to another, and recorded from a moment on, in the log's order; of one
+    /// author or of all. Goes through all leaves between the two: the caller bounds them.
     pub async fn signed_leaves(
         &mut self,
         after_index: i64,
+        through_index: i64,
         from_us: i64,
         author: Option<&str>,
         limit: i64,
     ) -> Result<Vec<SignedLeaf>> {
-        let mut args = key![after_index, from_us, limit];
+        let mut args = key![after_index, through_index, from_us, limit];
         let mut by_author = "";
         if let Some(author) = author {
-            by_author = " AND l.author = $4";
+            by_author = " AND l.author = $5";
             args.push(Value::Text(author.to_owned()));
         }
         let sql = format!(
             "SELECT o.leaf_index, l.record, l.version, l.author, l.recorded_at_us, e.method_path, t.token, e.receipt \
              FROM leaf_order AS o JOIN leaves AS l ON l.leaf_id = o.leaf_id \
              JOIN evidence AS e ON e.leaf_id = o.leaf_id JOIN tokens AS t ON t.token_digest = e.token_digest \
-             WHERE o.leaf_index > $1 AND l.recorded_at_us >= $2{by_author} ORDER BY o.leaf_index LIMIT $3"
+             WHERE o.leaf_index > $1 AND o.leaf_index <= $2 AND l.recorded_at_us >= $3{by_author} \
+             ORDER BY o.leaf_index LIMIT $4"
         );
         use ColumnType::{Bytes, Int, Text};
         let types = [Int, Text, Int, Text, Int, Text, Text, Bytes];

@@ -63,10 +63,12 @@ enum Pools {
     Sqlite {
         writer: SqlitePool,
         readers: SqlitePool,
+        apart: SqlitePool,
     },
     Postgres {
         writers: PgPool,
         readers: PgPool,
+        apart: PgPool,
     },
 }
 
@@ -142,6 +144,18 @@ impl Store {
         self.read().await?.begin(begin).await
     }
 
+    /// As [`Store::read_at_once`], on the one connection that is kept apart for what must not wait behind
+    /// other readers: who is registered, above all.
+    pub async fn read_apart(&self) -> Result<Session> {
+        match &self.pools {
+            Pools::Sqlite { apart, .. } => Session::sqlite(apart.acquire().await?).begin("BEGIN").await,
+            Pools::Postgres { apart, .. } => {
+                let session = Session::postgres(apart.acquire().await?);
+                session.begin("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
+            }
+        }
+    }
+
     /// A cheap look at what waits to be written on: the writers' plans on PostgreSQL, a
     /// reader on SQLite, where looking must not wait for the one writer.
     pub(crate) async fn glance(&self) -> Result<Session> {
@@ -154,11 +168,13 @@ impl Store {
     /// Closes all connections after their current work.
     pub async fn close(&self) {
         match &self.pools {
-            Pools::Sqlite { writer, readers } => {
+            Pools::Sqlite { writer, readers, apart } => {
+                apart.close().await;
                 readers.close().await;
                 writer.close().await;
             }
-            Pools::Postgres { writers, readers } => {
+            Pools::Postgres { writers, readers, apart } => {
+                apart.close().await;
                 readers.close().await;
                 writers.close().await;
             }
@@ -178,8 +194,10 @@ async fn open_sqlite(url: &str) -> Result<Pools> {
         .pragma("temp_store", "memory");
     let forever = SqlitePoolOptions::new().idle_timeout(None).max_lifetime(None);
     let writer = forever.clone().max_connections(1).min_connections(1).connect_with(options.clone()).await?;
-    let readers = forever.max_connections(READERS).connect_lazy_with(options.pragma("query_only", "on"));
-    Ok(Pools::Sqlite { writer, readers })
+    let reading = options.pragma("query_only", "on");
+    let readers = forever.clone().max_connections(READERS).connect_lazy_with(reading.clone());
+    let apart = forever.max_connections(1).connect_lazy_with(reading);
+    Ok(Pools::Sqlite { writer, readers, apart })
 }
 
 async fn open_postgres(url: &str) -> Result<Pools> {
@@ -188,10 +206,11 @@ async fn open_postgres(url: &str) -> Result<Pools> {
     let read = options.options(POSTGRES_READ_SETTINGS);
     let pool = PgPoolOptions::new().acquire_timeout(ACQUIRE_WITHIN);
     let writers = pool.clone().max_connections(WRITERS).connect_with(write).await?;
-    let readers = pool.max_connections(READERS).connect_lazy_with(read);
+    let readers = pool.clone().max_connections(READERS).connect_lazy_with(read.clone());
+    let apart = pool.max_connections(1).connect_lazy_with(read);
     let mut session = Session::postgres(writers.acquire().await?);
     match session.int("SELECT CAST(current_setting('server_version_num') AS BIGINT)", &[]).await? {
         Some(found) if found < OLDEST_POSTGRES => Err(StoreError::ServerTooOld { found: found / 10_000 }),
-        _ => Ok(Pools::Postgres { writers, readers }),
+        _ => Ok(Pools::Postgres { writers, readers, apart }),
     }
 }

@@ -15,7 +15,8 @@
 //!
 //! That the holder of the author's key signed exactly this request for this gateway and method; that
 //! the gateway recorded it in this leaf, under this number, in the log whose head it signed and as
-//! many witnesses as are required cosigned; and that the key was registered by those who are named.
+//! many witnesses as are required cosigned; and that the key was registered by those who are named: one
+//! of the holder's own organisation, or an administrator of the gateway.
 //! **Not:** that the leaf follows from the request as the rules say, which is the gateway's word; that
 //! no later leaf ended the key or changed the record, beyond the leaves in the file.
 
@@ -242,6 +243,15 @@ pub enum OfflineError {
         /// Its thumbprint.
         kid: String,
     },
+    /// The leaf that registers the key is by somebody who may not vouch for its holder: neither of the
+    /// holder's organisation nor one of the gateway's administrators.
+    #[error("the key {kid} was registered by {by}, who may not vouch for its holder")]
+    RegisteredByAnother {
+        /// Its thumbprint.
+        kid: String,
+        /// The author of that leaf.
+        by: String,
+    },
     /// The key had ended, or was somebody else's.
     #[error("the key {kid} was not in force for the author")]
     KeyNotInForce {
@@ -274,6 +284,7 @@ impl OfflineError {
             Self::Token(error) => error.reason(),
             Self::TokenMismatch { .. } => "RECEIPT_FILE_TOKEN_MISMATCH",
             Self::KeyUnknown { .. } => "RECEIPT_FILE_KEY_UNKNOWN",
+            Self::RegisteredByAnother { .. } => "RECEIPT_FILE_KEY_REGISTERED_BY_ANOTHER",
             Self::KeyNotInForce { .. } => "RECEIPT_FILE_KEY_NOT_IN_FORCE",
             Self::NotPinned { .. } => "RECEIPT_FILE_KEY_NOT_PINNED",
         }
@@ -377,10 +388,11 @@ fn rests_on(
             return Ok(links);
         };
         let kid = decode_unverified_issuer(&leaf.evidence(said)?.token)?.kid;
-        let registering = |found: &&Leaf<'_>| {
-            found.index < leaf.index && found.keys.iter().any(|row| row.kid == kid && row.version == 1)
-        };
-        let by = keys.iter().find(registering).ok_or_else(|| OfflineError::KeyUnknown { kid: kid.clone() })?;
+        let mut registering = keys.iter().filter(|found| found.index < leaf.index && found.registers(&kid).is_some());
+        let by = registering.next().ok_or_else(|| OfflineError::KeyUnknown { kid: kid.clone() })?;
+        if by.registers(&kid).is_none_or(|row| !may_register(&by.author, &row.holder)) {
+            return Err(OfflineError::RegisteredByAnother { kid, by: by.author.clone() });
+        }
         let suspect = leaf.check_signature(said, &kid, keys, gateway)?;
         let pinned = first_keys.contains(&kid);
         let rests_on = if pinned { RestsOn::Pinned } else { RestsOn::Registration };
@@ -390,6 +402,13 @@ fn rests_on(
         }
         leaf = by;
     }
+}
+
+/// Whether an author may vouch for a key of this holder: as one of the same organisation, or as an
+/// administrator of the gateway. The gateway itself founds its own organisation and nobody else's.
+fn may_register(author: &str, holder: &str) -> bool {
+    let organisation = |actor: &str| actor.split_once("/admins/").map_or(actor, |(of, _)| of).to_owned();
+    author.starts_with("gateway/admins/") || organisation(author) == organisation(holder)
 }
 
 /// A leaf that is in the log, its members read.
@@ -466,6 +485,11 @@ impl<'a> Leaf<'a> {
             said,
             keys: rows.map(|row| KeyRow::read(&row["r"])).collect::<Option<_>>()?,
         })
+    }
+
+    /// The first version of this key, where the leaf has it.
+    fn registers(&self, kid: &str) -> Option<&KeyRow> {
+        self.keys.iter().find(|row| row.kid == kid && row.version == 1)
     }
 
     fn evidence(&self, said: &Said) -> Result<&Evidence, OfflineError> {

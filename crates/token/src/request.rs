@@ -15,7 +15,7 @@
 //! | `jti` | unique per token: 8 to 64 letters, digits, `-` or `_` (a UUID will do) |
 //! | `path` | the full gRPC path, `/jjj.gateway.v1.RatingService/PublishRating` |
 //! | `cnf` | `{"x5t#S256": …}`: SHA-256 of the client certificate in use, base64url (RFC 8705 §3.1) |
-//! | `root` | RFC 6962 root over the call's items, base64url; required on mutations |
+//! | `root` | RFC 6962 root over the call's items, base64url; required on mutations and reads of personal data |
 //!
 //! Nothing else is allowed in either. A call with one message is one leaf over its exact bytes; a
 //! batch call has one leaf for each of its items, in order (see [`crate::merkle::items_root`]).
@@ -60,7 +60,7 @@ pub struct RequestClaims {
     /// The connection it is bound to.
     #[serde(deserialize_with = "strict::object")]
     pub cnf: Confirmation,
-    /// Root over the call's items; `None` on calls that change nothing.
+    /// Root over the call's items; `None` on calls that neither change anything nor read personal data.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "base64url_optional_hash")]
     pub root: Option<Hash>,
 }
@@ -94,8 +94,8 @@ pub struct Expected<'a> {
     pub path: &'a str,
     /// SHA-256 of the client certificate of this connection.
     pub certificate_sha256: &'a Hash,
-    /// The root over the items that were received. `Some` on every mutation: the token must bind
-    /// exactly this. `None` on other calls: a `root` in the token is then not looked at.
+    /// The root over the items that were received. `Some` on every mutation and every read of personal
+    /// data: the token must bind exactly this. `None` on other calls: a `root` in the token is then not looked at.
     pub root: Option<&'a Hash>,
     /// The gateway's time, seconds since 1970.
     pub now_s: i64,
@@ -144,7 +144,7 @@ pub enum RequestTokenError {
     /// For another connection.
     #[error("the token is not bound to the client certificate of this connection")]
     CertificateNotBound,
-    /// A mutation without `root`.
+    /// A mutation, or a read of personal data, without `root`.
     #[error("the token does not bind the content of the call")]
     ContentNotBound,
     /// `root` is not the root over what was sent.
@@ -263,7 +263,11 @@ fn check_time(claims: &RequestClaims, now_s: i64) -> Result<(), RequestTokenErro
     Ok(())
 }
 
-fn check_root(claims: &RequestClaims, root: &Hash) -> Result<(), RequestTokenError> {
+/// Whether a verified token binds this content: for whoever verifies the token before the content is there.
+///
+/// # Errors
+/// [`RequestTokenError::ContentNotBound`], [`RequestTokenError::ContentMismatch`].
+pub fn check_root(claims: &RequestClaims, root: &Hash) -> Result<(), RequestTokenError> {
     match &claims.root {
         None => Err(RequestTokenError::ContentNotBound),
         Some(bound) if bound != root => Err(RequestTokenError::ContentMismatch),

@@ -13,7 +13,7 @@ pub struct Method {
     pub request: &'static str,
     /// Response message without its package.
     pub response: &'static str,
-    /// Whether the token must bind the content: the request has a `request_id`, or is a batch.
+    /// Whether it changes something: the request has a `request_id`, or is a batch.
     pub mutating: bool,
     /// Whether the request is a `BatchMutateRequest`.
     pub batch: bool,
@@ -25,6 +25,21 @@ pub struct Method {
 
 /// Every RPC of the package, services in the order of their files.
 pub const METHODS: &[Method] = include!("gen/methods.rs");
+
+/// What discloses personal data, or may: the token is of this one read.
+const DISCLOSING: [&str; 3] = [
+    "/jjj.gateway.v1.ElderService/FindElder",
+    "/jjj.gateway.v1.ElderService/ReadPersonalData",
+    "/jjj.gateway.v1.LedgerService/GetEvidence",
+];
+
+impl Method {
+    /// Whether the token must bind the content of the call: on every mutation, and where personal data
+    /// may be disclosed.
+    pub fn binds_content(&self) -> bool {
+        self.mutating || DISCLOSING.contains(&self.path)
+    }
+}
 
 /// The method with this full gRPC path.
 pub fn method(path: &str) -> Option<&'static Method> {
@@ -95,6 +110,12 @@ mod tests {
         for m in METHODS.iter().filter(|m| !m.mutating) {
             assert_eq!(m.item, None, "{}", m.path);
         }
+    }
+
+    #[test]
+    fn what_discloses_is_a_method_that_binds_its_content() {
+        assert!(DISCLOSING.iter().all(|path| method(path).is_some_and(|m| m.binds_content() && !m.mutating)));
+        assert!(!method("/jjj.gateway.v1.ElderService/GetElder").unwrap().binds_content());
     }
 
     /// Words that a generated client could not use as they stand.

@@ -4,14 +4,18 @@ use bytes::Bytes;
 use jjj_cli::identity::Identity;
 use jjj_cli::session::{CallError, Session, find};
 use jjj_domain::time::Timestamp;
+use jjj_server::Clock;
+use jjj_server::bootstrap::own_job;
+use jjj_server::engine::{Evidence, Job, Origin};
 use jjj_tests::gateway::Gateway;
 use jjj_tests::world::{self, BEIJING, Days, HEBEI, done};
-use jjj_token::SigningKey;
 use jjj_token::merkle::leaf_hash;
 use jjj_token::note::sign_checkpoint;
 use jjj_token::offline::ReceiptFile;
 use jjj_token::request::{Confirmation, RequestClaims, sign_request};
+use jjj_token::{Hash, SigningKey};
 use serde_json::{Value as Json, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::scene::{Put, Scene, Seen, answered, enrolment, head_of, revocation};
 
@@ -156,8 +160,69 @@ pub async fn an_older_copy_gone_on_with(mut scene: Scene) -> Seen {
 pub async fn a_key_registered_by_the_gateway_alone(mut scene: Scene) -> Seen {
     let (identity, rows) = enrolment(&scene.strangers());
     let record = format!("{HEBEI}/keys/{}", identity.signing.kid());
-    scene.forge(Put { kind: "key.added", record, version: 1, rows: rows.into() }).await;
+    let put = Put { kind: "key.added", record, version: 1, rows: rows.into() };
+    scene.forge(|clock| own_job(clock, "forged", Box::new(put))).await;
     signed_with(&mut scene, identity).await
+}
+
+// These and a second region's.
+
+pub async fn a_key_registered_by_another_region(mut scene: Scene) -> Seen {
+    let (identity, rows) = enrolment(&scene.strangers());
+    let record = format!("{HEBEI}/keys/{}", identity.signing.kid());
+    let gateway = scene.site.serve();
+    let beijing = gateway.session(BEIJING);
+    let request_id = beijing.client.request_id();
+    let evidence = signed_by(&beijing, &request_id, &identity.signing);
+    drop(beijing);
+    assert!(gateway.stop().success());
+    let put = Put { kind: "key.added", record, version: 1, rows: rows.into() };
+    let job = |clock: &Clock| Job {
+        actor: BEIJING.parse().unwrap(),
+        request_id: request_id.parse().unwrap(),
+        origin: Origin::Signed(evidence),
+        ..own_job(clock, "forged", Box::new(put))
+    };
+    scene.forge(job).await;
+    signed_with(&mut scene, identity).await
+}
+
+/// What Beijing signs when it asks for a key of its own; the gateway makes of it what it likes.
+fn signed_by(beijing: &Session, request_id: &str, key: &SigningKey) -> Evidence {
+    let method = find("ParticipantService/AddKey").unwrap();
+    let request = json!({"request_id": request_id, "owner": BEIJING,
+        "jwk": key.public_jwk().to_json(), "fingerprint": key.kid()});
+    let item: Bytes = beijing.encode(method, request).unwrap();
+    let item_hash = leaf_hash(&item);
+    let now_us = beijing.client.now_us();
+    let claims = claims(beijing, method.path, BEIJING, now_us, item_hash);
+    let token = sign_request(&beijing.client.identity().signing, &claims).unwrap();
+    Evidence {
+        path: method.path,
+        operation: method.path,
+        item_hash,
+        item,
+        index: 0,
+        count: 1,
+        item_path: Vec::new(),
+        kid: beijing.client.identity().signing.kid().into(),
+        token_digest: hex::encode(Sha256::digest(&token)),
+        token: token.into(),
+    }
+}
+
+fn claims(over: &Session, path: &str, iss: &str, at_us: i64, root: Hash) -> RequestClaims {
+    let iat = Timestamp(at_us).0.div_euclid(1_000_000);
+    RequestClaims {
+        iss: iss.to_owned(),
+        aud: over.client.audience().to_owned(),
+        iat,
+        exp: iat + 120,
+        jti: "0123456789abcdef".into(),
+        path: path.to_owned(),
+        cnf: Confirmation { certificate_sha256: over.client.identity().certificate_sha256 },
+        root: Some(root),
+    }
 }
 
 pub async fn two_logs_shown(mut scene: Scene) -> Seen {
@@ -229,17 +294,7 @@ pub async fn a_token_dated_back(mut scene: Scene) -> Seen {
 async fn under(signer: &Session, over: &Session, iss: &str, at_us: i64) -> Result<Json, CallError> {
     let method = find(REGISTER)?;
     let message: Bytes = over.encode(method, world::institution(7))?;
-    let iat = Timestamp(at_us).0.div_euclid(1_000_000);
-    let claims = RequestClaims {
-        iss: iss.to_owned(),
-        aud: over.client.audience().to_owned(),
-        iat,
-        exp: iat + 120,
-        jti: "0123456789abcdef".into(),
-        path: method.path.to_owned(),
-        cnf: Confirmation { certificate_sha256: over.client.identity().certificate_sha256 },
-        root: Some(leaf_hash(&message)),
-    };
+    let claims = claims(over, method.path, iss, at_us, leaf_hash(&message));
     let token = sign_request(&signer.client.identity().signing, &claims).unwrap();
     Ok(over.client.call_with_token(method.path, message, &token).await.map(|_| Json::Null)?)
 }

@@ -23,6 +23,7 @@ struct Row {
 
 const DATABASE: &str = "The database only";
 const KEYS: &str = "The database and the gateway's keys";
+const AND_BEIJING: &str = "The database, the gateway's keys and a second region's";
 const STOLEN: &str = "A participant's stolen key";
 
 /// Each row is a test by its name: `deeds` does it and observes, the row says what must be seen.
@@ -75,9 +76,12 @@ rows! {
     a_leaf_dated_back_and_signed_anew: KEYS, "back-date", "moves a record's time to the day before; signs receipt and heads anew" =>
         "—", "evidence", "a promise not kept", "RECEIPT_FILE_TOKEN_MISMATCH", "WITNESS_FORKED";
     a_key_registered_by_the_gateway_alone: KEYS, "enrol", "records an authority and a key for Hebei in a leaf of its own, and signs with it" =>
-        "takes it", "clean", "kept", "RECEIPT_FILE_KEY_NOT_PINNED", "cosigns";
+        "takes it", "authorities, keys", "kept", "RECEIPT_FILE_KEY_REGISTERED_BY_ANOTHER", "cosigns";
     two_logs_shown: KEYS, "equivocate", "shows Beijing one log and Hebei another, both signed" =>
         "takes it", "clean", "a promise not kept", "proven, by regions/130000", "WITNESS_FORKED";
+
+    a_key_registered_by_another_region: AND_BEIJING, "enrol", "records an authority and a key for Hebei under a request that Beijing signed, and signs with it" =>
+        "takes it", "authorities, keys", "kept", "RECEIPT_FILE_KEY_REGISTERED_BY_ANOTHER", "cosigns";
 
     a_record_of_its_own_altered: STOLEN, "alter", "downgrades a rating of Hebei's with Hebei's key and certificate" =>
         "takes it", "clean", "kept", "proven, by regions/130000", "cosigns";

@@ -17,9 +17,8 @@ use jjj_domain::row::{Row as _, TableSpec};
 use jjj_domain::snapshot::{Snapshot, Stop};
 use jjj_domain::time::Timestamp;
 use jjj_domain::value::{Column as _, Value};
-use jjj_server::bootstrap::own_job;
 use jjj_server::config::{Limits, TlsListener};
-use jjj_server::engine::{Engine, Parts};
+use jjj_server::engine::{Engine, Job, Parts};
 use jjj_server::keys::{GatewayKeys, Signer};
 use jjj_server::seal::{Sealer, fold};
 use jjj_server::verify::{NoticeKind, VerifyOptions, verify};
@@ -30,7 +29,7 @@ use jjj_store::{LogState, Packed, Store};
 use jjj_tests::gateway::{Gateway, Site, jjj};
 use jjj_tests::postgres::TestDatabase;
 use jjj_tests::raw::Raw;
-use jjj_tests::world::{self, Days, HEBEI, done};
+use jjj_tests::world::{self, BEIJING, Days, HEBEI, done};
 use jjj_token::SigningKey;
 use jjj_token::merkle::{MemoryTree, consistency_proof, leaf_hash};
 use jjj_token::note::{Checkpoint, NoteVerifier, SignedNote};
@@ -69,7 +68,7 @@ pub struct Scene {
     pub institution: String,
     /// What Hebei kept: the file of its rating.
     pub kept: ReceiptFile,
-    /// Keys that Beijing pinned when they were new: the gateway's and Hebei's.
+    /// Keys that Beijing pinned when they were new: the gateway's, Hebei's and its own.
     pins: Pins,
     witness: Witness,
     seen: u64,
@@ -96,7 +95,9 @@ impl Scene {
         let kept = collected(&site, &gateway, HEBEI, &rating);
         let pins = Pins {
             gateway: vec![NoteVerifier::new(&gateway.origin, site.gateway_key().verifying_key()).unwrap()],
-            first_keys: vec![hebei.client.identity().signing.kid().to_owned()],
+            first_keys: [HEBEI, BEIJING]
+                .map(|of| gateway.session(of).client.identity().signing.kid().to_owned())
+                .into(),
             ..Pins::default()
         };
         drop(hebei);
@@ -277,8 +278,8 @@ impl Scene {
         raw.run("DELETE FROM checkpoints").await;
     }
 
-    /// What whoever has the gateway's keys can make it record in its own name: through its own engine.
-    pub async fn forge(&self, put: Put) {
+    /// What whoever has the gateway's keys can make it record: through its own engine.
+    pub async fn forge(&self, job: impl FnOnce(&Clock) -> Job) {
         let config = Config::load(&self.site.dir().join("jjj.toml")).unwrap();
         let keys = GatewayKeys::load(&config.keys).unwrap();
         let store = Store::open(self.db.url()).await.unwrap();
@@ -292,7 +293,7 @@ impl Scene {
             registry: None,
             committed: committed.clone(),
         });
-        for outcome in engine.submit_all(vec![own_job(&clock, "forged", Box::new(put))]).await {
+        for outcome in engine.submit_all(vec![job(&clock)]).await {
             assert!(outcome.is_ok(), "{:?}", outcome.err());
         }
         drop(engine);

@@ -139,8 +139,9 @@ impl Row {
     async fn only_item(&self, session: &Session) -> Result<(), Status> {
         use pb::batch_mutate_result::Outcome;
         let token = session.client.token(self.method.path, &self.message);
-        // What is no batch has no root to sign; it is refused before anybody looks at the token.
-        let token = token.or_else(|_| session.client.token(self.method.item.unwrap(), &self.message)).unwrap();
+        // What is no batch has no root to sign; it is refused before anybody looks at the root.
+        let other = || pb::BatchMutateRequest { items: vec![NO_MESSAGE] }.encode_to_vec();
+        let token = token.or_else(|_| session.client.token(self.method.path, &other())).unwrap();
         let answer = session.client.call_with_token(self.method.path, self.message.clone(), &token).await?;
         let answer = pb::BatchMutateResponse::decode(answer).unwrap();
         match answer.results.into_iter().next().unwrap().outcome.unwrap() {

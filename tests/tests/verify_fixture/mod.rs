@@ -123,11 +123,12 @@ impl Fixture {
             master: Arc::new(MasterKey::new(&[7; 32])),
         };
         let clock = Clock::default();
-        let admin = |name: &str| AddAdministrator {
+        let admin = |name: &str, key: &SigningKey| AddAdministrator {
             name: name.parse().unwrap(),
             display_name: "某人".into(),
-            first_key: new_key(&signing_key()),
+            first_key: new_key(key),
         };
+        let (li, lis_key) = ("gateway/admins/li", signing_key());
         let founding = FoundGateway {
             display_name: "网关".into(),
             authority: NewAuthority {
@@ -137,7 +138,7 @@ impl Fixture {
                 not_after_us: Timestamp(i64::MAX / 2),
             },
             first_key: new_key(&keys.signing),
-            administrators: vec![admin("gateway/admins/li"), admin("gateway/admins/chen")],
+            administrators: vec![admin(li, &lis_key), admin("gateway/admins/chen", &signing_key())],
         };
         found(&store, &clock, &keys, ORIGIN, founding).await.unwrap();
         let mut fixture = Self {
@@ -163,14 +164,14 @@ impl Fixture {
             recorded_at_us: fixture.clock.now(),
             version: 1,
         };
-        fixture
-            .put_own(Put {
-                record: beijing().to_string(),
-                version: 1,
-                rows: vec![(ParticipantRow::spec(), participant.to_values()), (KeyRow::spec(), key.to_values())],
-                ..Put::default()
-            })
-            .await;
+        let enrolment = Put {
+            record: beijing().to_string(),
+            version: 1,
+            rows: vec![(ParticipantRow::spec(), participant.to_values()), (KeyRow::spec(), key.to_values())],
+            ..Put::default()
+        };
+        let commands = vec![(fixture.id(), Box::new(enrolment) as Box<dyn Command>, None)];
+        fixture.submit(fixture.signed_by(&li.parse().unwrap(), &lis_key, commands)).await;
         fixture
     }
 
@@ -240,6 +241,15 @@ impl Fixture {
 
     /// Jobs of the region under one token: a batch call when they are several.
     pub fn signed(&self, commands: Vec<(RequestId, Box<dyn Command>, Option<SealedFor>)>) -> Vec<Job> {
+        self.signed_by(&Actor::system(beijing()), &self.region_key, commands)
+    }
+
+    fn signed_by(
+        &self,
+        actor: &Actor,
+        key: &SigningKey,
+        commands: Vec<(RequestId, Box<dyn Command>, Option<SealedFor>)>,
+    ) -> Vec<Job> {
         let count = commands.len();
         let (path, operation) = if count == 1 { (SINGLE, SINGLE) } else { (BATCH, SINGLE) };
         let head = |id: &RequestId| Head { request_id: id.to_string(), filler: "x".repeat(20) }.encode_to_vec();
@@ -247,7 +257,7 @@ impl Fixture {
         let (root, paths) = items_root(&items.iter().map(Vec::as_slice).collect::<Vec<_>>());
         let iat = self.clock.now_s();
         let claims = RequestClaims {
-            iss: beijing().to_string(),
+            iss: actor.to_string(),
             aud: ORIGIN.into(),
             iat,
             exp: iat + 120,
@@ -256,13 +266,13 @@ impl Fixture {
             cnf: Confirmation { certificate_sha256: [1; 32] },
             root: Some(root),
         };
-        let token: Arc<str> = sign_request(&self.region_key, &claims).unwrap().into();
+        let token: Arc<str> = sign_request(key, &claims).unwrap().into();
         let token_digest = sha256_hex(token.as_bytes());
         let items = items.into_iter().zip(paths).enumerate();
         items
             .zip(commands)
             .map(|((index, (item, item_path)), (request_id, command, sealed_for))| Job {
-                actor: Actor::system(beijing()),
+                actor: actor.clone(),
                 request_id,
                 origin: Origin::Signed(Evidence {
                     path,
@@ -272,7 +282,7 @@ impl Fixture {
                     index: index as u32,
                     count: count as u32,
                     item_path,
-                    kid: self.region_key.kid().into(),
+                    kid: key.kid().into(),
                     token: token.clone(),
                     token_digest: token_digest.clone(),
                     iat_s: claims.iat,
@@ -390,7 +400,9 @@ impl Fixture {
                 next_chunk: 0,
                 begun_at_us: self.clock.now(),
             };
-            self.store.begin_upload(&upload).await.unwrap();
+            let mut tx = self.store.begin_write().await.unwrap();
+            tx.begin_upload(&upload).await.unwrap();
+            tx.commit().await.unwrap();
             for chunk_index in 0..2 {
                 let chunk = FileChunkRow { file: name.into(), chunk_index, ciphertext: vec![1, 2] };
                 assert!(self.store.append_chunk(&chunk, 2).await.unwrap().is_some());

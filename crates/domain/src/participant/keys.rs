@@ -8,7 +8,7 @@ use super::{
 use crate::decision::{Call, Command, Decision, Leaf};
 use crate::guard;
 use crate::key;
-use crate::names::{Actor, ParticipantKind};
+use crate::names::{Actor, Participant, ParticipantKind};
 use crate::rejection::{Reason, Rejection};
 use crate::snapshot::{Snapshot, Stop};
 use crate::time::Timestamp;
@@ -203,6 +203,13 @@ pub(super) fn retired(key: &KeyRow, call: &Call, reason: &str) -> KeyRow {
 }
 
 /// The leaf of a key's version: `{holder}/keys/{kid}`.
+/// Whether an author may vouch for a key or an authority of this organisation: as one of it, or as an
+/// administrator of the gateway, who confirmed it out of band. Who verifies the log asks this again.
+pub fn may_register(author: &Actor, organisation: &Participant) -> bool {
+    let runs_the_gateway = author.is_admin() && author.participant().kind() == ParticipantKind::Gateway;
+    runs_the_gateway || author.participant() == organisation
+}
+
 impl KeyRow {
     /// Its resource name.
     pub fn name(&self) -> String {

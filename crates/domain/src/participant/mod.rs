@@ -25,7 +25,7 @@ mod tests;
 pub use administrators::{AddAdministrator, RemoveAdministrator};
 pub use authorities::{AddAuthority, NewAuthority, WithdrawAuthority};
 pub use enrol::{CreateParticipant, FoundGateway, ReinstateParticipant, SuspendParticipant};
-pub use keys::{AddKey, KeyConfirmation, NewKey, RetireKey, WithdrawKey};
+pub use keys::{AddKey, KeyConfirmation, NewKey, RetireKey, WithdrawKey, may_register};
 pub use origins::OpenOrigin;
 
 use std::fmt::Display;

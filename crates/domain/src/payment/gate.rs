@@ -76,6 +76,17 @@ impl Judgement {
         if blocked { 0 } else { self.open_fen.min(self.available_fen).max(0) }
     }
 
+    /// As those hear it whose money it is not: of the balance no more than the line could take, so that
+    /// no amount asked for sounds it.
+    pub fn without_balance(mut self, amount_fen: i64) -> Self {
+        let shown_fen = self.available_fen.min(self.open_fen).max(0);
+        let is_short = amount_fen.min(self.open_fen) > shown_fen;
+        for funds in self.conditions.iter_mut().filter(|c| c.condition == Condition::Funds) {
+            funds.lack = is_short.then(|| Lack::new(LackKind::FundsShort, shown_fen));
+        }
+        Self { available_fen: shown_fen, ..self }
+    }
+
     /// Refuses on the first enforced condition that is not met.
     pub fn enforce(&self) -> Result<(), Rejection> {
         let mut enforced = self.conditions.iter().filter(|c| c.mode == Mode::Enforce);

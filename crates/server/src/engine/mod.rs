@@ -15,6 +15,7 @@ mod worker;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jjj_domain::names::Participant;
 use jjj_domain::rejection::{Reason, Rejection};
 use jjj_store::Store;
 use jjj_store::dialect::Dialect;
@@ -132,11 +133,23 @@ impl Engine {
         self.submit_all(vec![job]).await.pop().unwrap_or(Err(Refused::Internal))
     }
 
+    /// Records a mutation of the gateway's own that a participant gave rise to: it waits in that
+    /// participant's lane.
+    pub async fn submit_for(&self, participant: &Participant, job: Job) -> Outcome {
+        self.check_age(&job)?;
+        self.enqueue(participant, vec![job]).await.pop().unwrap_or(Err(Refused::Internal))
+    }
+
     /// Records mutations in their order, each with its own outcome: in one transaction, unless that fails and is divided.
     pub async fn submit_all(&self, jobs: Vec<Job>) -> Vec<Outcome> {
         let ages: Vec<Result<(), Rejection>> = jobs.iter().map(|job| self.check_age(job)).collect();
         let fit: Vec<Job> = jobs.into_iter().zip(&ages).filter(|(_, age)| age.is_ok()).map(|(job, _)| job).collect();
-        let mut outcomes = self.enqueue(fit).await.into_iter();
+        let of = fit.first().map(|job| job.actor.participant().clone());
+        let outcomes = match of {
+            Some(of) => self.enqueue(&of, fit).await,
+            None => Vec::new(),
+        };
+        let mut outcomes = outcomes.into_iter();
         ages.into_iter()
             .map(|age| match age {
                 Ok(()) => outcomes.next().unwrap_or(Err(Refused::Internal)),
@@ -159,14 +172,11 @@ impl Engine {
         }
     }
 
-    async fn enqueue(&self, jobs: Vec<Job>) -> Vec<Outcome> {
+    async fn enqueue(&self, lane: &Participant, jobs: Vec<Job>) -> Vec<Outcome> {
         let count = jobs.len();
-        if count == 0 {
-            return Vec::new();
-        }
         let refuse = |refused: Refused| vec![Err(refused); count];
         let queue = if jobs.iter().any(|job| job.alone) { &self.alone } else { &self.queue };
-        match queue.push(jobs) {
+        match queue.push(lane, jobs) {
             Ok(answered) => answered.await.unwrap_or_else(|_| refuse(Refused::Internal)),
             Err(refused) => refuse(refused),
         }

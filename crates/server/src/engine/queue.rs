@@ -52,15 +52,18 @@ impl Queue {
         Self { lanes: Mutex::new(Lanes::new(room)), changed: Notify::new() }
     }
 
-    /// Takes jobs in; the answer comes by the receiver.
-    pub fn push(self: &Arc<Self>, jobs: Vec<Job>) -> Result<oneshot::Receiver<Vec<Outcome>>, Refused> {
+    /// Takes jobs into a participant's lane; the answer comes by the receiver.
+    pub fn push(
+        self: &Arc<Self>,
+        of: &Participant,
+        jobs: Vec<Job>,
+    ) -> Result<oneshot::Receiver<Vec<Outcome>>, Refused> {
         let (answer, answered) = oneshot::channel();
-        let of = jobs[0].actor.participant().clone();
         let (items, alone) = (jobs.len(), jobs.iter().any(|job| job.alone));
         let mut lanes = self.lanes();
-        lanes.reserve(&of, items)?;
+        lanes.reserve(of, items)?;
         let place = Place { queue: self.clone(), of: of.clone(), items };
-        lanes.push(&of, Waiting { what: Group { jobs, answer, _place: place }, items, alone });
+        lanes.push(of, Waiting { what: Group { jobs, answer, _place: place }, items, alone });
         drop(lanes);
         self.changed.notify_one();
         Ok(answered)
@@ -235,9 +238,12 @@ impl<T> Lanes<T> {
 #[cfg(test)]
 mod tests {
     use jjj_domain::decision::{Call, Command, Decision};
+    use jjj_domain::names::Actor;
+    use jjj_domain::person::{FindElder, Reader};
     use jjj_domain::snapshot::{Snapshot, Stop};
 
     use super::*;
+    use crate::bootstrap::own_job;
 
     fn who(name: &str) -> Participant {
         format!("channels/{name}").parse().unwrap()
@@ -318,6 +324,18 @@ mod tests {
         let runs: Vec<_> = (0..served.len()).filter(|n| served[*n] == ["runs"]).collect();
         assert_eq!(runs.len(), 3);
         assert!(runs.windows(2).all(|pair| pair[1] > pair[0] + 1), "others between them: {served:?}");
+    }
+
+    #[test]
+    fn what_a_reader_gave_rise_to_waits_in_the_readers_lane() {
+        let reader = Reader { actor: Actor::system(who("a")), purpose: "test".into(), token_digest: String::new() };
+        let find = FindElder { lookup_hash: String::new(), reader };
+        let reading = || vec![own_job(&crate::Clock::default(), "access", Box::new(find.clone()))];
+        let queue = Arc::new(Queue::new(4));
+        let held: Vec<_> = (0..2).map(|_| queue.push(&who("a"), reading()).unwrap()).collect();
+        assert!(matches!(queue.push(&who("a"), reading()), Err(Refused::Busy)), "its share is full");
+        assert!(queue.push(&Participant::gateway(), reading()).is_ok(), "the gateway's is not");
+        drop(held);
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! The one message of a call, out of its HTTP body, uncompressed, with its exact bytes.
 
+use std::time::Duration;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use jjj_token::Hash;
 use jjj_token::merkle::{items_root, leaf_hash};
 use jjj_wire::methods::Method;
 use jjj_wire::pb::BatchMutateRequest;
 use prost::Message as _;
+use tokio::sync::Semaphore;
 use tonic::body::Body;
 
 use super::{Item, MAX_ITEMS, MAX_MESSAGE_LEN, Refusal};
@@ -14,15 +17,34 @@ use super::{Item, MAX_ITEMS, MAX_MESSAGE_LEN, Refusal};
 /// Flag and length before each gRPC message.
 const PREFIX_LEN: usize = 5;
 
-/// Reads the body of a call that carries exactly one message.
-pub(super) async fn read_message(headers: &http::HeaderMap, body: Body) -> Result<Bytes, Refusal> {
-    if headers.get("grpc-encoding").is_some_and(|encoding| encoding != "identity") {
-        return Err(Refusal::Compressed);
+/// How long a message may take to arrive.
+pub(super) const READ_WITHIN: Duration = Duration::from_secs(20);
+/// Bytes of messages that one connection may have on their way at once: eight of the largest.
+pub(crate) const UNREAD_LEN: usize = 8 * (MAX_MESSAGE_LEN + PREFIX_LEN);
+
+/// That the message is not compressed: signatures cover the plain bytes.
+pub(super) fn check_plain(headers: &http::HeaderMap) -> Result<(), Refusal> {
+    match headers.get("grpc-encoding").is_some_and(|encoding| encoding != "identity") {
+        true => Err(Refusal::Compressed),
+        false => Ok(()),
     }
-    let collected = Limited::new(body, MAX_MESSAGE_LEN + PREFIX_LEN).collect().await;
-    let mut frame = collected
-        .map_err(|e| if e.is::<LengthLimitError>() { Refusal::MessageTooLarge } else { Refusal::MessageMalformed })?
-        .to_bytes();
+}
+
+/// Reads the body of a call that carries exactly one message. What is read and not whole yet counts
+/// against the connection's `unread`; beyond, the call is refused rather than kept waiting: what waits
+/// would take the room of what is under way.
+pub(super) async fn read_message(mut body: Body, unread: &Semaphore) -> Result<Bytes, Refusal> {
+    let mut frame = BytesMut::new();
+    let mut held = unread.try_acquire_many(0).map_err(|_| Refusal::ConnectionBusy)?;
+    while let Some(part) = body.frame().await {
+        let Ok(data) = part.map_err(|_| Refusal::MessageMalformed)?.into_data() else { continue };
+        if frame.len() + data.len() > MAX_MESSAGE_LEN + PREFIX_LEN {
+            return Err(Refusal::MessageTooLarge);
+        }
+        held.merge(unread.try_acquire_many(data.len() as u32).map_err(|_| Refusal::ConnectionBusy)?);
+        frame.extend_from_slice(&data);
+    }
+    let mut frame = frame.freeze();
     if frame.len() < PREFIX_LEN {
         return Err(Refusal::MessageMalformed);
     }

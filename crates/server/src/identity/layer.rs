@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
+use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
+use super::heavy::Turns;
 use super::verify::{self, Door};
 use super::{Refusal, body};
 use crate::status;
@@ -23,7 +25,7 @@ pub struct IdentifyLayer {
 
 impl IdentifyLayer {
     pub fn new(registry: Arc<crate::registry::Registry>, clock: crate::Clock, audience: String) -> Self {
-        Self { door: Arc::new(Door { registry, clock, audience }) }
+        Self { door: Arc::new(Door { registry, clock, audience, turns: Turns::default() }) }
     }
 }
 
@@ -64,7 +66,7 @@ where
         let mut inner = std::mem::replace(&mut self.inner, next);
         Box::pin(async move {
             match admit(&door, request).await {
-                Ok(request) => inner.call(request).await.map(malformed_is_said),
+                Ok((request, _turn)) => inner.call(request).await.map(malformed_is_said),
                 Err(refusal) => {
                     tracing::debug!(reason = refusal.reason(), "refused");
                     Ok(status::refused(&refusal).into_http())
@@ -85,18 +87,23 @@ fn malformed_is_said(response: Response<Body>) -> Response<Body> {
     }
 }
 
-async fn admit(door: &Door, request: Request<Body>) -> Result<Request<Body>, Refusal> {
+/// The call as its service gets it, and what it holds while it lasts.
+async fn admit(door: &Door, request: Request<Body>) -> Result<(Request<Body>, Option<OwnedSemaphorePermit>), Refusal> {
     let (mut parts, body) = request.into_parts();
     let peer = parts.extensions.get::<Arc<Peer>>().ok_or(Refusal::CertificateNotInDate)?.clone();
     door.check_certificate(&peer)?;
     let path = parts.uri.path();
     if CERTIFICATE_ONLY.iter().any(|open| path.starts_with(open)) {
-        return Ok(Request::from_parts(parts, body));
+        return Ok((Request::from_parts(parts, body), None));
     }
     let method = verify::method(path)?;
-    let message = body::read_message(&parts.headers, body).await?;
-    let token = verify::bearer(&parts.headers)?;
-    let caller = door.verify(&peer, method, token, &message)?;
+    body::check_plain(&parts.headers)?;
+    let admitted = door.verify(&peer, method, verify::bearer(&parts.headers)?)?;
+    // Nobody's message is taken in before it is known whose it is.
+    let reading = tokio::time::timeout(body::READ_WITHIN, body::read_message(body, &peer.unread));
+    let message = reading.await.map_err(|_| Refusal::MessageLate)??;
+    let caller = admitted.with(&message)?;
+    let turn = door.turns.of(&caller).await?;
     parts.extensions.insert(caller);
-    Ok(Request::from_parts(parts, body::framed(&message)))
+    Ok((Request::from_parts(parts, body::framed(&message)), turn))
 }

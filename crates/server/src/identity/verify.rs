@@ -3,11 +3,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use jjj_domain::names::Actor;
 use jjj_domain::participant::{KeyState, Standing};
-use jjj_token::request::{Expected, decode_unverified_issuer, verify_request};
+use jjj_token::request::{
+    Expected, RequestClaims, RequestTokenError, check_root, decode_unverified_issuer, verify_request,
+};
 use jjj_wire::methods::{self, Method};
 use sha2::{Digest, Sha256};
 
+use super::heavy::Turns;
 use super::{Caller, Refusal, body};
 use crate::authorise::{Role, is_allowed};
 use crate::clock::Clock;
@@ -20,6 +24,39 @@ pub struct Door {
     pub clock: Clock,
     /// The gateway's name, `aud` of every token.
     pub audience: String,
+    pub(super) turns: Turns,
+}
+
+/// Who calls, by the headers alone.
+pub(super) struct Admitted {
+    actor: Actor,
+    role: Role,
+    method: &'static Method,
+    kid: String,
+    token: Arc<str>,
+    claims: RequestClaims,
+}
+
+impl Admitted {
+    /// The caller with the content that the token binds.
+    pub(super) fn with(self, message: &Bytes) -> Result<Caller, Refusal> {
+        let (root, items) = body::items(self.method, message)?;
+        if self.method.binds_content() {
+            check_root(&self.claims, &root)?;
+        }
+        Ok(Caller {
+            actor: self.actor,
+            role: self.role,
+            method: self.method,
+            kid: self.kid.into(),
+            token_digest: hex::encode(Sha256::digest(self.token.as_bytes())),
+            token: self.token,
+            jti: self.claims.jti,
+            iat_s: self.claims.iat,
+            exp_s: self.claims.exp,
+            items,
+        })
+    }
 }
 
 /// The token in a call's metadata.
@@ -39,32 +76,28 @@ impl Door {
         if (from..=until).contains(&self.clock.now_s()) { Ok(()) } else { Err(Refusal::CertificateNotInDate) }
     }
 
-    /// Verifies everything about a call. Takes a signature verification's time, on the caller's
-    /// thread, and holds no lock.
-    pub(super) fn verify(
-        &self,
-        peer: &Peer,
-        method: &'static Method,
-        token: &str,
-        message: &Bytes,
-    ) -> Result<Caller, Refusal> {
-        let view = self.registry.view();
+    /// Verifies everything about a call but its content, which is not read before. Takes a signature
+    /// verification's time, on the caller's thread, and holds no lock.
+    pub(super) fn verify(&self, peer: &Peer, method: &'static Method, token: &str) -> Result<Admitted, Refusal> {
+        let view = self.registry.believed().ok_or(Refusal::RegistryUnread)?;
         let unverified = decode_unverified_issuer(token)?;
         let key = view.key(&unverified.kid).ok_or(Refusal::KeyUnknown)?;
         if key.state != KeyState::Active {
             return Err(Refusal::KeyNotInForce);
         }
-        let (root, items) = body::items(method, message)?;
         let issuer = key.holder.to_string();
         let expected = Expected {
             issuer: &issuer,
             audience: &self.audience,
             path: method.path,
             certificate_sha256: &peer.certificate_sha256,
-            root: method.mutating.then_some(&root),
+            root: None,
             now_s: self.clock.now_s(),
         };
         let claims = verify_request(token, &key.key, &expected)?;
+        if method.binds_content() && claims.root.is_none() {
+            return Err(RequestTokenError::ContentNotBound.into());
+        }
         let actor = key.holder.clone();
         if !view.chains_to(peer, actor.participant(), self.clock.unix_time()) {
             return Err(Refusal::CertificateOfAnother);
@@ -73,21 +106,10 @@ impl Door {
         if !is_allowed(role, method.path) {
             return Err(Refusal::RoleNotAllowed);
         }
-        let token_digest = hex::encode(Sha256::digest(token));
-        Ok(Caller {
-            actor,
-            role,
-            method,
-            kid: unverified.kid.as_str().into(),
-            token: token.into(),
-            token_digest,
-            iat_s: claims.iat,
-            exp_s: claims.exp,
-            items,
-        })
+        Ok(Admitted { actor, role, method, kid: unverified.kid, token: token.into(), claims })
     }
 
-    fn role(&self, view: &View, actor: &jjj_domain::names::Actor) -> Result<Role, Refusal> {
+    fn role(&self, view: &View, actor: &Actor) -> Result<Role, Refusal> {
         match view.participant(actor.participant()) {
             Some(Standing::Active) => {}
             Some(Standing::Suspended | Standing::Removed) => return Err(Refusal::ParticipantSuspended),

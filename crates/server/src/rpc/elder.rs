@@ -3,12 +3,11 @@
 
 use std::sync::Arc;
 
-use jjj_domain::decision::Command;
 use jjj_domain::key;
 use jjj_domain::names::{Collection, Name};
 use jjj_domain::person::{
-    AccessRow, AddIdentifier, AmendElder, AmendParty, ErasePerson, FindElder, MergePersons, PersonKeyRow, PersonKind,
-    PersonRow, ReadPersonalData, Reader, RecordDeath, RegisterElder, RegisterParty, sealed,
+    AddIdentifier, AmendElder, AmendParty, ErasePerson, FindElder, MergePersons, PersonKeyRow, PersonKind, PersonRow,
+    ReadPersonalData, Reader, RecordDeath, RegisterElder, RegisterParty, sealed,
 };
 use jjj_domain::rejection::{Reason, Rejection};
 use jjj_domain::row::{Row, StoredFault};
@@ -24,11 +23,11 @@ use tonic::{Request, Response, Status};
 use super::fields;
 use super::filter::{Field, Filter};
 use super::page::Paging;
-use super::read::{Sees, failed, get, inconsistent, refuse};
+use super::read::{Sees, failed, get, refuse};
 use super::search::{equals, is, search};
 use super::stay::covering;
 use super::support::{Asked, Mutation, Parsed, batch, caller, command, mutate};
-use crate::bootstrap::own_job;
+use crate::disclosure;
 use crate::engine::{LeafView, SealedFor};
 use crate::gateway::Gateway;
 use crate::identity::Caller;
@@ -141,7 +140,7 @@ impl ElderService for ElderApi {
         let asked = identifier("identifier", asked).map_err(refuse)?;
         let reader = reader(&caller, &q.purpose).map_err(refuse)?;
         let lookup_hash = privacy::lookup_hash(&self.0.keys.master, &asked);
-        let access = self.record(FindElder { lookup_hash, reader }).await?;
+        let access = disclosure::record(&self.0, &caller, FindElder { lookup_hash, reader }).await?;
         let row: PersonRow = get(&self.0, &caller, key![access.person.clone()], &access.person, Sees::Everyone).await?;
         Ok(Response::new(pb::Elder::from(&row)))
     }
@@ -178,7 +177,7 @@ impl ElderService for ElderApi {
         let q = request.get_ref();
         let person = fields::name("name", &q.name, &[Collection::Elder, Collection::Party]).map_err(refuse)?;
         let reader = reader(&caller, &q.purpose).map_err(refuse)?;
-        let access = self.record(ReadPersonalData { person, reader }).await?;
+        let access = disclosure::record(&self.0, &caller, ReadPersonalData { person, reader }).await?;
         let person = access.person;
         let sealed = self.0.engine.read(|snapshot, _| sealed(snapshot, &person)).await?;
         // Erased since the reading was recorded.
@@ -257,13 +256,6 @@ impl ElderApi {
         let row: Option<PersonKeyRow> = session.get(key![person.to_string()]).await.map_err(failed)?;
         let opened = row.map(|row| privacy::known_key(&self.0.keys.master, &row)).transpose();
         Ok(opened.map_err(|error| Refused::internal("opening a person's key", &error))?)
-    }
-
-    /// Records a reading, as the gateway, before anything is disclosed.
-    async fn record(&self, command: impl Command + 'static) -> Result<AccessRow, Status> {
-        let job = own_job(&self.0.clock, "a read of personal data", Box::new(command));
-        let accepted = self.0.engine.submit(job).await?;
-        accepted.leaf.row().map_err(inconsistent)
     }
 }
 

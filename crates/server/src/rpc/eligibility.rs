@@ -166,7 +166,7 @@ fn resume(paging: &Paging<'_>) -> Result<Place, Rejection> {
     let mut next = || values.next().unwrap_or(Value::Null);
     let read = |after, account, lines| {
         let account = Option::<String>::from_value(account)?;
-        let lines = i64::from_value(lines)? as usize;
+        let lines = usize::try_from(i64::from_value(lines)?).map_err(|e| e.to_string())?;
         Ok(Place { after: Option::from_value(after)?, cut: account.map(|account| (account, lines)) })
     };
     let place: Result<Place, String> = read(next(), next(), next());
@@ -195,4 +195,20 @@ fn matches(line: &pb::Eligibility, wanted: &[Comparison]) -> bool {
         "bill" => comparison.holds_for(&line.bill),
         _ => comparison.holds_for(line.fee_type().as_str_name().trim_start_matches("FEE_TYPE_")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_does_not_begin_before_its_account() {
+        let begun = |lines: i64| {
+            let first = Paging::new("/a", "", 0, "").unwrap();
+            let token = first.encode(&[Value::Null, Value::Text("a".into()), Value::Int(lines)]);
+            resume(&Paging::new("/a", "", 0, &token).unwrap()).map(|place| place.cut)
+        };
+        assert_eq!(begun(3).unwrap(), Some(("a".into(), 3)));
+        assert_eq!(begun(-1).unwrap_err().reason, Reason::PageTokenMalformed);
+    }
 }

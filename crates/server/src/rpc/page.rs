@@ -1,5 +1,6 @@
 //! Page sizes and page tokens. A token is opaque to clients and bound to its method
-//! and filter; it says after which key the next page begins.
+//! and filter; it says after which key the next page begins. It is not signed: whoever makes one up
+//! reads no more than the list would give, so what it says is checked like any other field.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -77,6 +77,10 @@ impl PaymentService for PaymentApi {
         if !is_concerned(&judgement, &ask, &caller) {
             return Err(refuse(Reason::RecordNotFound.field("bill").var("name", &ask.bill)));
         }
+        let judgement = match sees_balance(&judgement, &ask, &caller) {
+            true => judgement,
+            false => judgement.without_balance(ask.amount_fen),
+        };
         Ok(Response::new(jjj_wire::payment::judgement(&judgement, ask.amount_fen, channel_open_fen)))
     }
 
@@ -268,6 +272,11 @@ fn is_concerned(judgement: &Judgement, ask: &Ask, caller: &Caller) -> bool {
         ParticipantKind::Channel => ask.channel == *own,
         ParticipantKind::Gateway => true,
     }
+}
+
+/// The elder's balance is for whom GetBalance tells it: the paying region and the channel that keeps it.
+fn sees_balance(judgement: &Judgement, ask: &Ask, caller: &Caller) -> bool {
+    [judgement.book.region(), &ask.channel].contains(&caller.participant())
 }
 
 fn parse_authorize(q: &pb::AuthorizePaymentRequest, asked: &Asked<'_>) -> Parsed {

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use jjj_domain::policy::{PolicyKind, PolicyRow, SetPolicy, policy_name};
 use jjj_domain::rejection::{Reason, Rejection};
-use jjj_domain::row::StoredFault;
-use jjj_domain::time::Date;
+use jjj_domain::row::{Row, StoredFault};
 use jjj_domain::value::{Column, ColumnType, Value};
-use jjj_store::{ListQuery, Op};
+use jjj_store::{ListQuery, Op, Predicate};
 use jjj_wire::pb;
 use jjj_wire::pb::policy_service_server::PolicyService;
 use tonic::{Request, Response, Status};
@@ -15,7 +14,7 @@ use tonic::{Request, Response, Status};
 use super::fields;
 use super::filter::{Field, Filter};
 use super::page::Paging;
-use super::read::{Sees, failed, page, refuse};
+use super::read::{failed, refuse};
 use super::support::{Asked, Mutation, Parsed, caller, mutate};
 use crate::engine::LeafView;
 use crate::gateway::Gateway;
@@ -24,8 +23,8 @@ pub struct PolicyApi(pub Arc<Gateway>);
 
 const FILTER: &[Field] = &[("kind", Some("kind")), ("scope", Some("scope"))];
 const MAX_BODY_LEN: usize = 256 * 1024;
-/// More versions of one policy than a century of changes makes.
-const MAX_VERSIONS: i64 = 10_000;
+/// Rows read at a time.
+const CHUNK: i64 = 100;
 
 #[tonic::async_trait]
 impl PolicyService for PolicyApi {
@@ -37,12 +36,9 @@ impl PolicyService for PolicyApi {
         let q = request.get_ref();
         let filter = Filter::parse(&q.filter, FILTER).map_err(refuse)?;
         let paging = Paging::new(caller.method.path, &q.filter, q.page_size, &q.page_token).map_err(refuse)?;
-        let predicates = filter.predicates(<PolicyRow as jjj_domain::row::Row>::spec()).map_err(refuse)?;
-        let today = self.0.clock.now().date();
-        let in_force = self.newest_by_name(today).await?;
-        let is_in_force =
-            |row: &PolicyRow| in_force.get(&(row.kind, row.scope.clone())) == Some(&(row.effective_from, row.version));
-        let (rows, next_page_token) = page(&self.0, &caller, predicates, &paging, Sees::Everyone, is_in_force).await?;
+        let mut predicates = filter.predicates(PolicyRow::spec()).map_err(refuse)?;
+        predicates.push(("effective_from", Op::Le, self.0.clock.now().date().to_value()));
+        let (rows, next_page_token) = self.in_force(predicates, &paging).await?;
         Ok(Response::new(pb::ListPoliciesResponse { policies: rows.iter().map(policy).collect(), next_page_token }))
     }
 
@@ -51,10 +47,14 @@ impl PolicyService for PolicyApi {
         let (kind, scope) = parse_name(&q.name).map_err(refuse)?;
         let on = fields::optional_date("as_of", &q.as_of).map_err(refuse)?;
         let on = on.unwrap_or_else(|| self.0.clock.now().date());
-        let rows = self.of(kind, &scope).await?;
-        let newest = rows.iter().filter(|r| r.effective_from <= on).max_by_key(|r| (r.effective_from, r.version));
+        let mut predicates = of(kind, &scope);
+        predicates.push(("effective_from", Op::Le, on.to_value()));
+        let query = ListQuery { predicates, limit: 1, ..ListQuery::default() };
+        let mut session = self.0.store.read().await.map_err(failed)?;
+        // The key goes on with the date: among equals of it the last version.
+        let newest: Option<PolicyRow> = session.newest("effective_from", &query, None).await.map_err(failed)?.pop();
         let missing = || Reason::PolicyMissing.var("kind", kind).var("scope", &scope).var("date", on);
-        Ok(Response::new(policy(newest.ok_or_else(|| refuse(missing()))?)))
+        Ok(Response::new(policy(&newest.ok_or_else(|| refuse(missing()))?)))
     }
 
     async fn set_policy(
@@ -72,49 +72,68 @@ impl PolicyService for PolicyApi {
         let q = request.get_ref();
         let (kind, scope) = parse_name(&q.name).map_err(refuse)?;
         let paging = Paging::new(caller.method.path, &q.name, q.page_size, &q.page_token).map_err(refuse)?;
-        let mut rows = self.of(kind, &scope).await?;
-        if rows.is_empty() {
-            return Err(refuse(Reason::RecordNotFound.field("name").var("name", &q.name)));
-        }
-        rows.sort_by_key(|row| std::cmp::Reverse(row.version));
         let before = match paging.token {
             "" => i64::MAX,
             _ => match paging.decode(&[ColumnType::Int]).map_err(refuse)?[..] {
-                [Value::Int(version)] => version,
-                _ => 0,
+                [Value::Int(version)] if version > 1 => version,
+                _ => return Err(refuse(Reason::PageTokenMalformed.field("page_token"))),
             },
         };
-        let mut rest = rows.iter().filter(|row| row.version < before);
-        let shown: Vec<&PolicyRow> = rest.by_ref().take(paging.size as usize).collect();
-        let next_page_token = match (rest.next(), shown.last()) {
-            (Some(_), Some(last)) => paging.encode(&[last.version.to_value()]),
+        let mut predicates = of(kind, &scope);
+        predicates.push(("version", Op::Lt, Value::Int(before)));
+        let query = ListQuery { predicates, limit: paging.size + 1, ..ListQuery::default() };
+        let mut session = self.0.store.read().await.map_err(failed)?;
+        let mut rows: Vec<PolicyRow> = session.newest("version", &query, None).await.map_err(failed)?;
+        if rows.is_empty() {
+            return Err(refuse(Reason::RecordNotFound.field("name").var("name", &q.name)));
+        }
+        let is_more = rows.len() as i64 > paging.size;
+        rows.truncate(paging.size as usize);
+        let next_page_token = match rows.last() {
+            Some(last) if is_more => paging.encode(&[last.version.to_value()]),
             _ => String::new(),
         };
-        let policies = shown.into_iter().map(policy).collect();
+        let policies = rows.iter().map(policy).collect();
         Ok(Response::new(pb::ListPolicyVersionsResponse { policies, next_page_token }))
     }
 }
 
 impl PolicyApi {
-    /// All versions of one policy.
-    async fn of(&self, kind: PolicyKind, scope: &str) -> Result<Vec<PolicyRow>, Status> {
-        let mut session = self.0.store.read().await.map_err(failed)?;
-        let predicates = vec![("kind", Op::Eq, kind.to_value()), ("scope", Op::Eq, Value::Text(scope.to_owned()))];
-        session.list(&ListQuery { predicates, limit: MAX_VERSIONS, ..ListQuery::default() }).await.map_err(failed)
-    }
-
-    /// Which version of each policy is in force on a day.
-    async fn newest_by_name(
+    /// One page of the policies for which `predicates` hold, of each name the last in the order of keys, and
+    /// the next page's token.
+    async fn in_force(
         &self,
-        on: Date,
-    ) -> Result<std::collections::BTreeMap<(PolicyKind, String), (Date, i64)>, Status> {
+        predicates: Vec<Predicate>,
+        paging: &Paging<'_>,
+    ) -> Result<(Vec<PolicyRow>, String), Status> {
+        let after_key = paging.after(PolicyRow::spec()).map_err(refuse)?;
+        let mut query = ListQuery { predicates, after_key, limit: CHUNK, ..ListQuery::default() };
         let mut session = self.0.store.read().await.map_err(failed)?;
-        let predicates = vec![("effective_from", Op::Le, on.to_value())];
-        let query = ListQuery { predicates, limit: 100 * MAX_VERSIONS, ..ListQuery::default() };
-        let rows: Vec<PolicyRow> = session.list(&query).await.map_err(failed)?;
-        // Key order: the last of a name is the newest version of its newest date.
-        Ok(rows.into_iter().map(|r| ((r.kind, r.scope), (r.effective_from, r.version))).collect())
+        let mut kept: Vec<PolicyRow> = Vec::new();
+        loop {
+            let rows: Vec<PolicyRow> = session.list(&query).await.map_err(failed)?;
+            let is_last = (rows.len() as i64) < CHUNK;
+            query.after_key = rows.last().map(|row| PolicyRow::spec().key_of(&row.to_values()));
+            for row in rows {
+                if kept.last().is_some_and(|last| (last.kind, &last.scope) == (row.kind, &row.scope)) {
+                    kept.pop();
+                } else if kept.len() as i64 == paging.size {
+                    // The last of a name is known to be so when another follows.
+                    let last = kept.last().map(|last| PolicyRow::spec().key_of(&last.to_values()));
+                    return Ok((kept, paging.encode(&last.unwrap_or_default())));
+                }
+                kept.push(row);
+            }
+            if is_last {
+                return Ok((kept, String::new()));
+            }
+        }
     }
+}
+
+/// What makes a row one of this policy.
+fn of(kind: PolicyKind, scope: &str) -> Vec<Predicate> {
+    vec![("kind", Op::Eq, kind.to_value()), ("scope", Op::Eq, Value::Text(scope.to_owned()))]
 }
 
 fn parse_name(name: &str) -> Result<(PolicyKind, String), Rejection> {

@@ -3,7 +3,7 @@
 
 use jjj_domain::rejection::{Reason, Rejection};
 use jjj_domain::row::{Row, StoredFault, TableSpec};
-use jjj_domain::value::{Column, ColumnType, Value};
+use jjj_domain::value::{ColumnType, Value};
 use jjj_store::{Condition, ListQuery, Predicate, StoreError};
 use tonic::Status;
 
@@ -126,8 +126,10 @@ pub async fn versions(
     let upto = if paging.token.is_empty() {
         newest
     } else {
-        let values = paging.decode(&[ColumnType::Int]).map_err(refuse)?;
-        values.into_iter().next().and_then(|v| i64::from_value(v).ok()).unwrap_or(0).min(newest)
+        match paging.decode(&[ColumnType::Int]).map_err(refuse)?[..] {
+            [Value::Int(upto)] if (1..=newest).contains(&upto) => upto,
+            _ => return Err(refuse(Reason::PageTokenMalformed.field("page_token"))),
+        }
     };
     let from = (upto - paging.size + 1).max(1);
     let mut session = gateway.store.read().await.map_err(failed)?;

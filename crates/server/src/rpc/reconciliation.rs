@@ -99,18 +99,17 @@ impl ReconciliationService for ReconciliationApi {
         let mut predicates = filter.predicates(RunRow::spec()).map_err(refuse)?;
         predicates.extend(own_channel(&caller));
         let paging = Paging::new(caller.method.path, &q.filter, q.page_size, &q.page_token).map_err(refuse)?;
-        let mut session = self.0.store.read().await.map_err(failed)?;
-        let query = ListQuery { predicates, limit: ALL, ..ListQuery::default() };
-        let mut rows: Vec<RunRow> = session.list(&query).await.map_err(failed)?;
-        drop(session);
-        rows.sort_by(|a, b| order(b).cmp(&order(a)));
-        if !paging.token.is_empty() {
-            let after = match &paging.decode(&[ColumnType::Int, ColumnType::Text]).map_err(refuse)?[..] {
-                [Value::Int(at), Value::Text(run)] => (*at, run.clone()),
+        let before = match paging.token {
+            "" => None,
+            _ => match &paging.decode(&[ColumnType::Int, ColumnType::Text]).map_err(refuse)?[..] {
+                [at @ Value::Int(_), run @ Value::Text(_)] => Some((at.clone(), vec![run.clone()])),
                 _ => return Err(refuse(Reason::PageTokenMalformed.field("page_token"))),
-            };
-            rows.retain(|row| order(row) < (after.0, &after.1));
-        }
+            },
+        };
+        let query = ListQuery { predicates, limit: paging.size + 1, ..ListQuery::default() };
+        let mut session = self.0.store.read().await.map_err(failed)?;
+        let mut rows: Vec<RunRow> = session.newest("recorded_at_us", &query, before).await.map_err(failed)?;
+        drop(session);
         let is_more = rows.len() as i64 > paging.size;
         rows.truncate(paging.size as usize);
         let next_page_token = match rows.last() {
@@ -408,11 +407,6 @@ impl ReconciliationApi {
         }
         Ok(shown)
     }
-}
-
-/// Runs by time, then name.
-fn order(row: &RunRow) -> (i64, &String) {
-    (row.recorded_at_us.0, &row.run)
 }
 
 /// A break's readers are regions; a channel's administrators see those about their own channel.

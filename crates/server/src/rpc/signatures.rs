@@ -18,8 +18,10 @@ use crate::gateway::Gateway;
 use crate::identity::Caller;
 use crate::receipt;
 
-/// The log is searched by author and time; at most so many leaves for one page.
-const MAX_SEARCHED: i64 = 10_000;
+/// The log is searched by author and time; a statement goes through at most so many leaves.
+const WINDOW: i64 = 10_000;
+/// And all statements for one page through so many.
+const MAX_SEARCHED: i64 = 50_000;
 
 pub(super) async fn page_of(
     gateway: &Gateway,
@@ -41,21 +43,23 @@ pub(super) async fn page_of(
     }
     // The gateway's key signs receipts for everybody's requests, any other its holder's requests.
     let author = (holder != Actor::system(Participant::gateway())).then(|| holder.to_string());
+    let kind = if author.is_some() { pb::SignatureKind::Request } else { pb::SignatureKind::Receipt };
+    let last = session.tree_size().await.map_err(failed)? - 1;
+    let most = after.saturating_add(MAX_SEARCHED).min(last);
     let mut signatures = Vec::new();
-    let mut searched = 0;
-    while (signatures.len() as i64) < paging.size && searched < MAX_SEARCHED {
+    while (signatures.len() as i64) < paging.size && after < most {
         let limit = paging.size - signatures.len() as i64;
-        let found = session.signed_leaves(after, q.from_time_us, author.as_deref(), limit).await.map_err(failed)?;
-        searched += found.len() as i64;
-        let is_last = (found.len() as i64) < limit;
-        after = found.last().map_or(after, |leaf| leaf.leaf_index);
-        let kind = if author.is_some() { pb::SignatureKind::Request } else { pb::SignatureKind::Receipt };
+        let through = (after + WINDOW).min(most);
+        let found = session.signed_leaves(after, through, q.from_time_us, author.as_deref(), limit);
+        let found = found.await.map_err(failed)?;
+        after = match found.last() {
+            Some(leaf) if found.len() as i64 == limit => leaf.leaf_index,
+            _ => through,
+        };
         signatures.extend(found.into_iter().filter(|leaf| is_by(kind, leaf, &key)).map(|leaf| render(kind, leaf)));
-        if is_last {
-            return Ok(pb::ListSignaturesResponse { signatures, next_page_token: String::new() });
-        }
     }
-    Ok(pb::ListSignaturesResponse { signatures, next_page_token: paging.encode(&[Value::Int(after)]) })
+    let next_page_token = if after < last { paging.encode(&[Value::Int(after)]) } else { String::new() };
+    Ok(pb::ListSignaturesResponse { signatures, next_page_token })
 }
 
 fn after_leaf(paging: &Paging<'_>) -> Result<i64, Status> {
@@ -63,7 +67,7 @@ fn after_leaf(paging: &Paging<'_>) -> Result<i64, Status> {
         return Ok(-1);
     }
     match paging.decode(&[ColumnType::Int]).map_err(refuse)?[..] {
-        [Value::Int(after)] => Ok(after),
+        [Value::Int(after)] if after >= 0 => Ok(after),
         _ => Err(refuse(Reason::PageTokenMalformed.field("page_token"))),
     }
 }

@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use jjj_domain::ledger::TransferRow;
-use jjj_domain::participant::{AuthorityRow, KeyRow};
+use jjj_domain::names::Actor;
+use jjj_domain::participant::{AuthorityRow, KeyRow, may_register};
 use jjj_domain::row::{Row, TableSpec};
 use jjj_domain::value::Value;
 use jjj_store::log_tables::{EvidenceRow, LeafRow};
@@ -84,6 +85,7 @@ impl Page {
             let own = evidence.next_if(|row| row.leaf_id == leaf.leaf_id);
             let body = check_leaf(&leaf, context, &mut checked.findings);
             let Some(body) = body else { continue };
+            check_registrar(&body, &mut checked.findings);
             let deadline =
                 check_evidence(&leaf, &body, own.as_ref(), &self.tokens, context, &mut signed, &mut checked.findings);
             checked.leaves.push(facts(&leaf, body, deadline, context));
@@ -166,6 +168,30 @@ fn facts(leaf: &LeafRow, body: Body, deadline: Option<i64>, context: &Context) -
         private: body.private,
         erased: body.erased,
         transfers: body.transfers,
+    }
+}
+
+/// That who registers a key or an authority may vouch for its organisation.
+fn check_registrar(body: &Body, findings: &mut Findings) {
+    let author: Option<Actor> = body.author.parse().ok();
+    for (spec, values) in &body.rows {
+        let new = match spec.name {
+            name if name == KeyRow::spec().name => KeyRow::from_values(values.clone())
+                .ok()
+                .filter(|key| key.version == 1)
+                .map(|key| (key.kid, key.holder.participant().clone())),
+            name if name == AuthorityRow::spec().name => AuthorityRow::from_values(values.clone())
+                .ok()
+                .filter(|authority| authority.version == 1)
+                .map(|authority| (authority.fingerprint, authority.participant)),
+            _ => None,
+        };
+        if let Some((key, of)) = new
+            && !author.as_ref().is_some_and(|author| may_register(author, &of))
+        {
+            let problem = format!("of {of} was registered by {}, who may not vouch for it", quote(&body.author));
+            findings.row(Check::Evidence, spec.name, key, problem);
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 //! | tables hold what leaves say, no more, no less | folding all leaves, comparing every column | `fold` |
 //! | private rows too | opening the salted commitments with each person's salt; the erased are reported as `ERASED` | `private` |
 //! | an author signed every request | bytes, digests, path, token, key in force then | `evidence`, `keys` |
+//! | keys and authorities are registered by who may vouch for them | the leaf's author: of the organisation itself, or an administrator of the gateway | `leaves` |
 //! | the gateway promised every leaf, and kept it | receipts, deadlines as of [`VerifyOptions::at`] | `evidence`, `tree` |
 //! | one order | numbers contiguous, each leaf once, causes first, a record's versions 1, 2, 3 … | `order` |
 //! | one name | that of each leaf's time; a restored log's new name is opened by the first leaf under it | `origins` |
@@ -27,7 +28,7 @@
 //! (the rows follow from the leaf, that the leaf follows from the request is the gateway's word).
 //!
 //! **Cost.** One pass over every table, in one snapshot. Memory: some 250 bytes for each leaf,
-//! 100 for each other row, 500 for each account, whatever the size of the rows themselves.
+//! 100 for each other row and each head, 500 for each account, whatever the size of the rows themselves.
 
 mod body;
 mod digest;
@@ -122,7 +123,7 @@ pub async fn verify(store: &Store, options: &VerifyOptions) -> Result<VerifyRepo
             checkpoints.sizes().chain(origins.sizes()).chain(options.checkpoints.iter().map(|head| head.size)),
         )
     });
-    let heads = checkpoints.check(tree.as_ref(), origins, keys, &mut findings);
+    let heads = checkpoints.check(session, tree.as_ref(), origins, keys, &mut findings).await?;
     origins.check(session, tree.as_ref(), &mut findings).await?;
     if let Some(tree) = tree {
         tree::check_kept(&options.checkpoints, &tree, &mut findings);

@@ -119,52 +119,63 @@ impl Tree {
     }
 }
 
-/// Every stored head, with the sizes to build the tree to.
+/// The sizes of the stored heads, to which the tree is built. The heads themselves are read again, page by
+/// page, when they are checked.
 pub struct Checkpoints {
-    rows: Vec<CheckpointRow>,
+    sizes: Vec<u64>,
 }
 
 impl Checkpoints {
-    /// Holds one note for each second of the log that saw a leaf: some 300 bytes.
     pub async fn load(session: &mut Session) -> Result<Self, StoreError> {
-        let mut rows = Vec::new();
+        let mut sizes = Vec::new();
         let mut scan = Scan::of(CheckpointRow::spec());
         while let Some(page) = scan.page(session).await? {
             for values in page {
-                rows.push(CheckpointRow::from_values(values)?);
+                sizes.push(CheckpointRow::from_values(values)?.tree_size.max(0).unsigned_abs());
             }
         }
-        Ok(Self { rows })
+        Ok(Self { sizes })
     }
 
     pub fn len(&self) -> u64 {
-        self.rows.len() as u64
+        self.sizes.len() as u64
     }
 
     pub fn sizes(&self) -> impl Iterator<Item = u64> {
-        self.rows.iter().map(|row| row.tree_size.max(0).unsigned_abs())
+        self.sizes.iter().copied()
     }
 
     /// Checks each against the tree and the gateway's keys. Those that verified.
-    pub fn check(&self, tree: Option<&Tree>, origins: &Origins, keys: &Keys, findings: &mut Findings) -> Heads {
+    pub async fn check(
+        &self,
+        session: &mut Session,
+        tree: Option<&Tree>,
+        origins: &Origins,
+        keys: &Keys,
+        findings: &mut Findings,
+    ) -> Result<Heads, StoreError> {
         let mut verifiers = BTreeMap::new();
         let mut heads = Heads::new();
-        for row in &self.rows {
-            let origin = origins.of_head(row.tree_size);
-            let (firsts, seconds) = verifiers.entry(origin).or_insert_with(|| {
-                let of = |origin| (keys.note_verifiers(origin), keys.second_verifiers(origin));
-                origin.map(of).unwrap_or_default()
-            });
-            match check_one(row, tree, firsts, seconds) {
-                Ok(()) => drop(heads.insert(row.tree_size.unsigned_abs(), row.sealed_at_us.0)),
-                Err(found) => {
-                    for (column, problem) in found {
-                        findings.column(Check::Tree, "checkpoints", row.tree_size, column, problem);
+        let mut scan = Scan::of(CheckpointRow::spec());
+        while let Some(page) = scan.page(session).await? {
+            for values in page {
+                let row = CheckpointRow::from_values(values)?;
+                let origin = origins.of_head(row.tree_size);
+                let (firsts, seconds) = verifiers.entry(origin).or_insert_with(|| {
+                    let of = |origin| (keys.note_verifiers(origin), keys.second_verifiers(origin));
+                    origin.map(of).unwrap_or_default()
+                });
+                match check_one(&row, tree, firsts, seconds) {
+                    Ok(()) => drop(heads.insert(row.tree_size.unsigned_abs(), row.sealed_at_us.0)),
+                    Err(found) => {
+                        for (column, problem) in found {
+                            findings.column(Check::Tree, "checkpoints", row.tree_size, column, problem);
+                        }
                     }
                 }
             }
         }
-        heads
+        Ok(heads)
     }
 }
 

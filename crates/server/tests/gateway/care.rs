@@ -406,6 +406,8 @@ async fn bills(world: &World, elder: &str, contract: &str, stay: &str) {
     assert_eq!(world.refusal(hebei, VOID, &void()).await, "STATE_NOT_ALLOWED bill");
     let read: pb::Bill = world.ask(beijing, GET, &pb::GetBillRequest { name: bill.name.clone() }).await;
     assert_eq!((read.version, read.lines.len()), (4, 1));
+    let own = pb::GetBillRequest { name: bill.name.clone() };
+    assert_eq!(world.refusal(&world.unionpay, GET, &own).await, "ROLE_NOT_ALLOWED");
     let missing = pb::GetBillRequest { name: "bills/none".into() };
     assert_eq!(world.refusal(beijing, GET, &missing).await, "RECORD_NOT_FOUND name");
     let versions = pb::ListBillVersionsRequest { name: bill.name.clone(), ..Default::default() };

@@ -14,6 +14,7 @@ both_databases!(
     a_corrected_file_supersedes_and_the_same_one_changes_nothing,
     a_damaged_file_is_kept_and_refused,
     uploads_are_refused,
+    an_upload_that_nobody_completes_is_forgotten,
 );
 
 const GET: &str = "/jjj.gateway.v1.ChannelService/GetSettlementFile";
@@ -167,4 +168,30 @@ async fn uploads_are_refused(database: TestDatabase) {
     assert_eq!(reason(&refused), "STATE_NOT_ALLOWED");
     assert_eq!(reason(&complete(&world, "files/none").await.unwrap_err()), "RECORD_NOT_FOUND");
     world.stop().await;
+}
+
+async fn an_upload_that_nobody_completes_is_forgotten(database: TestDatabase) {
+    let mut world = World::start(database).await;
+    let date = past_date(&world);
+    let bytes = file(date, &orders(&["ORDER0001"]));
+    let kept = upload(&world, date, &bytes).await;
+    let left = send(&world, date.plus_days(-1), &bytes).await;
+    let chunks =
+        async |name: &str| world.gateway().store.read().await.unwrap().file_chunks(name, 0, 9).await.unwrap().len();
+    let day_us = 86_400_000_000;
+    world.clock.advance_us(7 * day_us + 1);
+    assert_eq!(jjj_server::sweep::step(&world.gateway()).await.unwrap(), 0);
+    let request = pb::CompleteUploadRequest { request_id: id(&world), file: left.clone() }.encode_to_vec();
+    let refused = world.unionpay.call(COMPLETE, &request, world.now_s()).await.unwrap_err();
+    assert_eq!(reason(&refused), "FILE_DIGEST_MISMATCH", "too late");
+    assert_eq!(chunks(&left).await, 1);
+    world.clock.advance_us(day_us);
+    assert_eq!(jjj_server::sweep::step(&world.gateway()).await.unwrap(), 1);
+    assert_eq!((chunks(&left).await, chunks(&kept.name).await), (0, 1));
+    // It begins anew.
+    let chunk = pb::UploadChunkRequest { file: left.clone(), offset: 0, data: bytes.clone().into() }.encode_to_vec();
+    let answer = world.unionpay.call(CHUNK, &chunk, world.now_s()).await.unwrap();
+    assert_eq!(pb::UploadChunkResponse::decode(answer).unwrap().received_bytes, bytes.len() as i64);
+    world.stop().await;
+    world.verify().await;
 }

@@ -1,8 +1,11 @@
 //! Wrong, expired, unbound and borrowed tokens: each refused with its own reason, none leaving a trace.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use jjj_tests::both_databases;
 use jjj_tests::postgres::TestDatabase;
 use jjj_token::merkle::leaf_hash;
@@ -17,6 +20,7 @@ use crate::rating::{PUBLISH, request};
 
 both_databases!(
     forged_calls_are_refused_each_with_its_own_reason,
+    no_message_is_read_before_its_token_and_none_without_bounds,
     a_suspended_participant_is_refused_at_once,
     a_certificate_that_runs_out_ends_an_open_connection,
 );
@@ -94,6 +98,27 @@ async fn forged_calls_are_refused_each_with_its_own_reason(database: TestDatabas
     assert_eq!(reason(&refused), "BATCH_SIZE");
 
     assert_eq!(world.leaves().await, leaves, "nothing left a trace");
+    world.stop().await;
+}
+
+async fn no_message_is_read_before_its_token_and_none_without_bounds(database: TestDatabase) {
+    let mut world = World::start(database).await;
+    // Who does not say who calls is refused though the message never ends.
+    let endless = world.hebei.begin(PUBLISH, Bytes::from_static(b"x"), None);
+    let refused = tokio::time::timeout(Duration::from_secs(15), endless).await.expect("an answer at once");
+    assert_eq!(reason(&refused.unwrap_err()), "TOKEN_MISSING");
+
+    // Eight of the largest messages that do not end fill a connection, and no other.
+    let now = world.now_s();
+    let large = Bytes::from(vec![0; 4 * 1024 * 1024]);
+    let token = || sign_request(&world.hebei.key, &world.hebei.claims(PUBLISH, Some(leaf_hash(&large)), now)).unwrap();
+    let mut held: FuturesUnordered<_> =
+        (0..9).map(|_| world.hebei.begin(PUBLISH, large.clone(), Some(token()))).collect();
+    let refused = tokio::time::timeout(Duration::from_secs(15), held.next()).await.expect("one at once").unwrap();
+    assert_eq!(reason(&refused.unwrap_err()), "CONNECTION_BUSY");
+    let get = pb::GetPolicyRequest { name: "policies/calendar/CN".into(), as_of: String::new() }.encode_to_vec();
+    world.beijing.call("/jjj.gateway.v1.PolicyService/GetPolicy", &get, now).await.unwrap();
+    drop(held);
     world.stop().await;
 }
 

@@ -3,8 +3,10 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Buf, BufMut, Bytes};
+use futures_util::StreamExt;
 use jjj_domain::decision::Command;
 use jjj_domain::id::{DivisionCode, Uscc};
 use jjj_domain::institution::{InstitutionKind, RegisterInstitution};
@@ -62,7 +64,7 @@ impl Authority {
         (certificate.pem(), key.serialize_pem(), certificate.der().to_vec())
     }
 
-    fn as_new(&self) -> NewAuthority {
+    pub fn as_new(&self) -> NewAuthority {
         NewAuthority {
             fingerprint: hex::encode(certificate_sha256(&self.der)),
             certificate_pem: self.pem.clone(),
@@ -88,6 +90,7 @@ pub struct World {
     server_authority: Authority,
     confirmation: KeyConfirmation,
     pub hebei_ca: Authority,
+    pub beijing_ca: Authority,
     pub unionpay_ca: Authority,
     pub hebei: Client,
     pub beijing: Client,
@@ -193,6 +196,7 @@ impl World {
             hebei_admin: connect("regions/130000/admins/wang", &hebei_ca, &wang),
             gateway_admin: connect("gateway/admins/li", &gateway_ca, &admins[0]),
             hebei_ca,
+            beijing_ca,
             unionpay_ca,
             confirmation,
             handle: Some(handle),
@@ -364,6 +368,12 @@ fn client(
     Client { actor: actor.to_owned(), key, certificate_sha256: certificate_sha256(&der), channel }
 }
 
+/// No token's id is another's.
+fn fresh_jti() -> String {
+    static TOKENS: AtomicU64 = AtomicU64::new(0);
+    format!("{:016}", TOKENS.fetch_add(1, Ordering::Relaxed))
+}
+
 impl Client {
     pub fn claims(&self, path: &str, root: Option<Hash>, now_s: i64) -> RequestClaims {
         RequestClaims {
@@ -371,7 +381,7 @@ impl Client {
             aud: ORIGIN.into(),
             iat: now_s,
             exp: now_s + 120,
-            jti: "0123456789abcdef".into(),
+            jti: fresh_jti(),
             path: path.into(),
             cnf: Confirmation { certificate_sha256: self.certificate_sha256 },
             root,
@@ -403,6 +413,19 @@ impl Client {
         let mut request = Request::new(Bytes::copy_from_slice(message));
         request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
         self.send_request(path, request).await
+    }
+
+    /// Sends a message that does not end: its answer can only be a refusal.
+    pub async fn begin(&self, path: &'static str, message: Bytes, token: Option<String>) -> Result<Bytes, Status> {
+        let unending = futures_util::stream::once(async { message }).chain(futures_util::stream::pending());
+        let mut request = Request::new(unending);
+        if let Some(token) = token {
+            request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        }
+        let mut grpc = tonic::client::Grpc::new(self.channel.clone());
+        grpc.ready().await.map_err(|e| Status::unavailable(format!("{e:?}")))?;
+        let path = http::uri::PathAndQuery::from_static(path);
+        Ok(grpc.client_streaming(request, path, RawCodec).await?.into_inner())
     }
 
     pub async fn send_request(&self, path: &'static str, request: Request<Bytes>) -> Result<Bytes, Status> {

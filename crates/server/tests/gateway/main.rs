@@ -12,6 +12,7 @@ mod institution;
 mod kept;
 mod ledger;
 mod money;
+mod pages;
 mod person;
 mod policy;
 mod queries;

@@ -323,6 +323,23 @@ async fn from_budget_to_refund(database: TestDatabase) {
     let checked: pb::CheckPaymentResponse =
         call(&world, &world.unionpay, path!("PaymentService", "CheckPayment"), &check).await.unwrap();
     assert_eq!((checked.approvable, checked.payable_fen, checked.available_fen), (true, 45_000, 60_000));
+    // The institution's region hears what may be paid of its bill, whatever it asks for.
+    for (amount_fen, unmet) in [
+        (0, vec![]),
+        (45_000, vec![]),
+        (50_000, vec![pb::GateCondition::Bill]),
+        (1 << 40, vec![pb::GateCondition::Bill]),
+    ] {
+        let from_hebei = pb::CheckPaymentRequest { channel: "channels/unionpay".into(), amount_fen, ..check.clone() };
+        let told: pb::CheckPaymentResponse =
+            call(&world, &world.hebei, path!("PaymentService", "CheckPayment"), &from_hebei).await.unwrap();
+        assert_eq!((told.payable_fen, told.available_fen), (45_000, 45_000), "{amount_fen}");
+        let lacking: Vec<_> = told.conditions.iter().filter(|c| !c.met).map(pb::ConditionResult::condition).collect();
+        assert_eq!(lacking, unmet, "{amount_fen}");
+        let of_beijing: pb::CheckPaymentResponse =
+            call(&world, &world.beijing, path!("PaymentService", "CheckPayment"), &from_hebei).await.unwrap();
+        assert_eq!(of_beijing.available_fen, 60_000, "the paying region");
+    }
     assert_eq!(checked.conditions.len(), 8);
     assert!(checked.conditions.iter().all(|c| c.met && !c.explanation_zh.is_empty() && !c.explanation_en.is_empty()));
     let meal = pb::CheckPaymentRequest { fee_type: pb::FeeType::Meal.into(), ..check };

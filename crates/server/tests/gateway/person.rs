@@ -7,14 +7,18 @@ use jjj_store::ListQuery;
 use jjj_store::log_tables::{EvidenceRow, LeafRow};
 use jjj_tests::both_databases;
 use jjj_tests::postgres::TestDatabase;
+use jjj_token::merkle::leaf_hash;
+use jjj_token::request::{RequestClaims, sign_request};
 use jjj_wire::pb;
 use jjj_wire::pb::IdentifierKind::{ResidentId, SeniorDisabilityCard, SocialSecurityCard};
+use prost::Message;
 
-use crate::harness::World;
+use crate::harness::{World, reason};
 use crate::talk::method;
 
 both_databases!(
     an_elder_is_registered_found_read_and_erased,
+    a_token_reads_once_and_only_what_it_binds,
     elders_are_amended_merged_and_listed,
     parties_are_registered_amended_and_erased,
 );
@@ -53,6 +57,46 @@ pub fn elder(world: &World, identifiers: Vec<pb::Identifier>, sex: pb::Sex) -> p
         identifiers,
         personal_data: Some(pb::PersonalData { sex: sex.into(), ..data() }),
     }
+}
+
+/// A token that was seen on its way is good for nothing else, and not for the same once more, at any replica.
+async fn a_token_reads_once_and_only_what_it_binds(database: TestDatabase) {
+    let world = World::start(database).await;
+    let name = registered(&world).await;
+    let read = pb::ReadPersonalDataRequest { name: name.clone(), purpose: "补贴审核".into() }.encode_to_vec();
+    let other = pb::ReadPersonalDataRequest { name: name.clone(), purpose: "好奇".into() }.encode_to_vec();
+    let evidence = pb::GetEvidenceRequest { record: name, version: 1 }.encode_to_vec();
+    let find = find(ResidentId, RESIDENT_ID).encode_to_vec();
+    const EVIDENCE: &str = method!("LedgerService/GetEvidence");
+    let beijing = &world.beijing;
+    let claims = |path, root| beijing.claims(path, root, world.now_s());
+    let sign = |claims| sign_request(&beijing.key, &claims).unwrap();
+
+    for (path, message) in [(READ, &read), (FIND, &find), (EVIDENCE, &evidence)] {
+        let unbound = beijing.send(path, message, &sign(claims(path, None))).await.unwrap_err();
+        assert_eq!(reason(&unbound), "TOKEN_CONTENT_NOT_BOUND", "{path}");
+        let bound_to_another = beijing.send(path, message, &sign(claims(path, Some(leaf_hash(&other))))).await;
+        assert_eq!(reason(&bound_to_another.unwrap_err()), "TOKEN_CONTENT_MISMATCH", "{path}");
+        assert_eq!(rows::<AccessRow>(&world).await.len(), 0);
+    }
+
+    let (replica, stop) = world.replica().await;
+    let there = world.reconnect(beijing, &world.beijing_ca, &replica);
+    for (n, (path, message)) in [(READ, &read), (FIND, &find), (EVIDENCE, &evidence)].into_iter().enumerate() {
+        let first = claims(path, Some(leaf_hash(message)));
+        let token = sign(first.clone());
+        let at_once = tokio::join!(beijing.send(path, message, &token), beijing.send(path, message, &token));
+        let taken = [at_once.0, at_once.1].into_iter().filter(Result::is_ok).count();
+        assert_eq!(taken, 1, "{path}: of two at once one is answered");
+        let elsewhere = sign(RequestClaims { cnf: there.claims(path, None, 0).cnf, ..first });
+        for (again, token) in [(beijing, &token), (&there, &elsewhere)] {
+            let refused = again.send(path, message, token).await.unwrap_err();
+            assert_eq!(reason(&refused), "TOKEN_USED", "{path}");
+        }
+        assert_eq!(rows::<AccessRow>(&world).await.len(), n + 1, "{path}");
+    }
+    drop(stop);
+    replica.join().await;
 }
 
 /// Registers an elder of Beijing; its name.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jjj_domain::participant::{AddKey, KeyState, WithdrawKey};
+use jjj_domain::participant::{AddAuthority, AddKey, KeyState, NewAuthority, WithdrawKey};
 use jjj_server::gateway::StartError;
 use jjj_server::verify::{VerifyOptions, verify};
 use jjj_tests::both_databases;
@@ -11,6 +11,7 @@ use jjj_token::confirmation::{ConfirmationClaims, sign_confirmation};
 use jjj_token::note::{NoteVerifier, open_checkpoint};
 use jjj_token::{Algorithm, SigningKey};
 use jjj_wire::pb;
+use prost::Message;
 use tokio::sync::oneshot;
 
 use crate::harness::{self, Authority, Client, ORIGIN, World};
@@ -19,6 +20,8 @@ use crate::talk::method;
 both_databases!(
     a_participant_is_enrolled_suspended_and_reinstated,
     authorities_come_and_go,
+    an_authority_ends_with_its_last_day,
+    the_registry_is_read_while_all_readers_are_taken,
     keys_and_administrators_come_and_go,
     the_gateway_signs_with_a_registered_key_only,
     sm2_keys_where_configured,
@@ -303,6 +306,39 @@ async fn keys_and_administrators_come_and_go(database: TestDatabase) {
     assert_eq!(named, [("regions/130000/admins/wang", 1), ("regions/130000/admins/zhang", 1)]);
     let bad = pb::ListAdministratorsRequest { filter: "x".into(), ..Default::default() };
     assert_eq!(world.refusal(&world.unionpay, ADMINISTRATORS, &bad).await, "FILTER_FIELD_UNKNOWN filter");
+    world.stop().await;
+}
+
+/// Whoever has the key of an authority that has ended enters no more.
+async fn an_authority_ends_with_its_last_day(database: TestDatabase) {
+    let mut world = World::start(database).await;
+    let ca = Authority::new();
+    let ends = world.clock.now().plus_us(3_600_000_000);
+    let authority = NewAuthority { not_after_us: ends, ..ca.as_new() };
+    let participant = "regions/130000".parse().unwrap();
+    world.decide("gateway/admins/li", AddAuthority { participant, authority }).await;
+    let under = world.connect("regions/130000", &ca, world.hebei.key.clone());
+    let get = pb::GetParticipantRequest { name: "regions/130000".into() };
+    let _: pb::Participant = world.ask(&under, GET, &get).await;
+    world.clock.advance_us(2 * 3_600_000_000);
+    world.gateway().registry.refresh().await.unwrap();
+    assert_eq!(world.refusal(&under, GET, &get).await, "CERTIFICATE_OF_ANOTHER_PARTICIPANT");
+    let anew = world.connect("regions/130000", &ca, world.hebei.key.clone());
+    let refused = anew.call(GET, &get.encode_to_vec(), world.now_s()).await.unwrap_err();
+    assert!(harness::reason(&refused).starts_with("none"), "no handshake: {refused:?}");
+    let _: pb::Participant = world.ask(&world.hebei, GET, &get).await;
+    world.stop().await;
+}
+
+async fn the_registry_is_read_while_all_readers_are_taken(database: TestDatabase) {
+    let mut world = World::start(database).await;
+    let gateway = world.gateway();
+    let mut taken = Vec::new();
+    for _ in 0..8 {
+        taken.push(gateway.store.read_at_once().await.unwrap());
+    }
+    gateway.registry.refresh().await.expect("it has a connection of its own");
+    drop((taken, gateway));
     world.stop().await;
 }
 

@@ -3213,7 +3213,8 @@ pub mod channel_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// Sends bytes of an announced file, in order. Bound to the file by its digest, so it carries no
-        /// request id; a chunk that was received already is ignored.
+        /// request id; a chunk that was received already is ignored. What is not complete seven days after its
+        /// first chunk begins anew. GATEWAY_BUSY while the sender has 256 others under way.
         pub async fn upload_chunk(
             &mut self,
             request: impl tonic::IntoRequest<super::UploadChunkRequest>,
@@ -3372,7 +3373,8 @@ pub mod channel_service_server {
             tonic::Status,
         >;
         /// Sends bytes of an announced file, in order. Bound to the file by its digest, so it carries no
-        /// request id; a chunk that was received already is ignored.
+        /// request id; a chunk that was received already is ignored. What is not complete seven days after its
+        /// first chunk begins anew. GATEWAY_BUSY while the sender has 256 others under way.
         async fn upload_chunk(
             &self,
             request: tonic::Request<super::UploadChunkRequest>,
@@ -8065,7 +8067,8 @@ pub mod elder_service_client {
                 .insert(GrpcMethod::new("jjj.gateway.v1.ElderService", "EraseElder"));
             self.inner.unary(req, path, codec).await
         }
-        /// Finds an elder by any identifier. Leaves an audit record with the purpose. RECORD_NOT_FOUND.
+        /// Finds an elder by any identifier. Leaves an audit record with the purpose. The token binds the
+        /// content and is good for one read. RECORD_NOT_FOUND, TOKEN_USED.
         pub async fn find_elder(
             &mut self,
             request: impl tonic::IntoRequest<super::FindElderRequest>,
@@ -8134,8 +8137,8 @@ pub mod elder_service_client {
                 .insert(GrpcMethod::new("jjj.gateway.v1.ElderService", "ListElders"));
             self.inner.unary(req, path, codec).await
         }
-        /// A person's identifiers and personal data. Leaves an audit record with the purpose.
-        /// PERSON_ERASED, NOT_YOUR_RECORD.
+        /// A person's identifiers and personal data. Leaves an audit record with the purpose. The token binds
+        /// the content and is good for one read. PERSON_ERASED, NOT_YOUR_RECORD, TOKEN_USED.
         pub async fn read_personal_data(
             &mut self,
             request: impl tonic::IntoRequest<super::ReadPersonalDataRequest>,
@@ -8367,7 +8370,8 @@ pub mod elder_service_server {
             tonic::Response<super::EraseElderResponse>,
             tonic::Status,
         >;
-        /// Finds an elder by any identifier. Leaves an audit record with the purpose. RECORD_NOT_FOUND.
+        /// Finds an elder by any identifier. Leaves an audit record with the purpose. The token binds the
+        /// content and is good for one read. RECORD_NOT_FOUND, TOKEN_USED.
         async fn find_elder(
             &self,
             request: tonic::Request<super::FindElderRequest>,
@@ -8385,8 +8389,8 @@ pub mod elder_service_server {
             tonic::Response<super::ListEldersResponse>,
             tonic::Status,
         >;
-        /// A person's identifiers and personal data. Leaves an audit record with the purpose.
-        /// PERSON_ERASED, NOT_YOUR_RECORD.
+        /// A person's identifiers and personal data. Leaves an audit record with the purpose. The token binds
+        /// the content and is good for one read. PERSON_ERASED, NOT_YOUR_RECORD, TOKEN_USED.
         async fn read_personal_data(
             &self,
             request: tonic::Request<super::ReadPersonalDataRequest>,
@@ -14331,7 +14335,8 @@ pub mod ledger_service_client {
         }
         /// Who made a version of a record, provable to a third party; for those whom it was told, and the
         /// regions that have a recognition on it; of participants, administrators and keys for everybody,
-        /// since every signature rests on them. RECORD_NOT_FOUND, NOT_YOUR_RECORD.
+        /// since every signature rests on them. The token binds the content; where personal data is disclosed,
+        /// it is good for one read. RECORD_NOT_FOUND, NOT_YOUR_RECORD, TOKEN_USED.
         pub async fn get_evidence(
             &mut self,
             request: impl tonic::IntoRequest<super::GetEvidenceRequest>,
@@ -14409,7 +14414,8 @@ pub mod ledger_service_server {
         >;
         /// Who made a version of a record, provable to a third party; for those whom it was told, and the
         /// regions that have a recognition on it; of participants, administrators and keys for everybody,
-        /// since every signature rests on them. RECORD_NOT_FOUND, NOT_YOUR_RECORD.
+        /// since every signature rests on them. The token binds the content; where personal data is disclosed,
+        /// it is good for one read. RECORD_NOT_FOUND, NOT_YOUR_RECORD, TOKEN_USED.
         async fn get_evidence(
             &self,
             request: tonic::Request<super::GetEvidenceRequest>,
@@ -20701,7 +20707,8 @@ pub struct CheckPaymentResponse {
     /// Open on the bill line, fen.
     #[prost(int64, tag = "3")]
     pub open_fen: i64,
-    /// The elder's available balance, fen.
+    /// The elder's available balance, fen. For others than the paying region and the asking channel: as much
+    /// of it as the line could take.
     #[prost(int64, tag = "4")]
     pub available_fen: i64,
     /// Every condition, in the order in which they are judged.

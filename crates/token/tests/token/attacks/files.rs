@@ -20,9 +20,15 @@ const ORIGIN: &str = "jjj-gateway.example";
 const WITNESS: &str = "witness.example";
 const REQUEST: &[u8] = b"the request";
 
-/// A log of three leaves: the founding registers the region's key, a rating, and another one.
+const ADD_KEY: &str = "/jjj.gateway.v1.ParticipantService/AddKey";
+const LI: &str = "gateway/admins/li";
+
+/// A log of four leaves: the founding registers an administrator's key, the administrator the region's;
+/// a rating, and another one.
 struct Story {
     founding: Value,
+    registration: Value,
+    registering: String,
     rating: Value,
     token: String,
     origin: &'static str,
@@ -37,21 +43,31 @@ impl Story {
 
     /// As if the gateway had recorded a rating under this token.
     fn under(token: String) -> Self {
-        let key = json!({"t": "keys", "r": {
-            "kid": p256().kid(), "holder": "regions/110000", "jwk": p256().public_jwk().to_json(), "version": "1",
-            "added_at_us": "1", "ended_at_us": null, "suspect_from_us": null,
-        }});
+        static REGISTERING: LazyLock<String> = LazyLock::new(|| {
+            let claims = RequestClaims { iss: LI.into(), path: ADD_KEY.into(), ..request::claims() };
+            sign_request(&li(), &claims).unwrap()
+        });
+        let key = |key: &SigningKey, holder: &str| {
+            json!([{"t": "keys", "r": {
+                "kid": key.kid(), "holder": holder, "jwk": key.public_jwk().to_json(), "version": "1",
+                "added_at_us": "1", "ended_at_us": null, "suspect_from_us": null,
+            }}])
+        };
         let leaf = |record: &str, author: &str, evidence: Value, rows: Value| {
             json!({"v": "1", "kind": "rating.published", "record": record, "version": "1", "author": author,
                 "recorded_at_us": (NOW_S * 1_000_000).to_string(), "evidence": evidence, "rows": rows, "cause": null})
         };
-        let said = json!({
-            "path": PATH, "item": hex::encode(leaf_hash(REQUEST)), "index": "0", "count": "1",
-            "token": hex::encode(Sha256::digest(&token)),
-        });
+        let said = |path: &str, token: &str| {
+            json!({
+                "path": path, "item": hex::encode(leaf_hash(REQUEST)), "index": "0", "count": "1",
+                "token": hex::encode(Sha256::digest(token)),
+            })
+        };
         Self {
-            founding: leaf("gateway", "gateway", Value::Null, json!([key])),
-            rating: leaf("ratings/1", "regions/110000", said, json!([])),
+            founding: leaf("gateway", "gateway", Value::Null, key(&li(), LI)),
+            registration: leaf("keys/1", LI, said(ADD_KEY, &REGISTERING), key(&p256(), "regions/110000")),
+            registering: REGISTERING.clone(),
+            rating: leaf("ratings/1", "regions/110000", said(PATH, &token), json!([])),
             token,
             origin: ORIGIN,
         }
@@ -64,32 +80,36 @@ impl Story {
 
     /// What `jjj receipt` would write of it.
     fn told(&self) -> ReceiptFile {
-        let leaves = [self.founding.to_string(), self.rating.to_string(), "{}".to_owned()];
+        let leaves = [&self.founding, &self.registration, &self.rating, &json!({})].map(Value::to_string);
         let tree = MemoryTree::new(leaves.iter().map(|leaf| leaf_hash(leaf.as_bytes())));
-        let root = root_of(&tree, 3).unwrap();
-        let head = Checkpoint { origin: self.origin.into(), size: 3, root, extensions: Vec::new() };
+        let root = root_of(&tree, 4).unwrap();
+        let head = Checkpoint { origin: self.origin.into(), size: 4, root, extensions: Vec::new() };
         let entry = |at: usize| Entry {
             leaf: leaves[at].clone(),
             index: at as i64,
-            path: inclusion_proof(&tree, at as u64, 3).unwrap(),
+            path: inclusion_proof(&tree, at as u64, 4).unwrap(),
             evidence: None,
             receipt: None,
         };
-        let evidence = Evidence { request: REQUEST.into(), token: self.token.clone(), path: Vec::new() };
+        let evidence = |token: &str| Some(Evidence { request: REQUEST.into(), token: token.into(), path: Vec::new() });
         let promised = ReceiptBody {
             record: "ratings/1".into(),
             version: 1,
-            leaf_hash: leaf_hash(leaves[1].as_bytes()),
+            leaf_hash: leaf_hash(leaves[2].as_bytes()),
             log_deadline_us: NOW_S * 1_000_000,
         };
         let receipt = sign_receipts(&ed25519(), self.origin, &[promised]).unwrap().remove(0);
         ReceiptFile {
             format: FORMAT.into(),
             checkpoint: sign_checkpoint(&ed25519(), &head).unwrap().to_string(),
-            record: Entry { evidence: Some(evidence), receipt: Some(receipt), ..entry(1) },
-            keys: vec![entry(0)],
+            record: Entry { evidence: evidence(&self.token), receipt: Some(receipt), ..entry(2) },
+            keys: vec![entry(0), Entry { evidence: evidence(&self.registering), ..entry(1) }],
         }
     }
+}
+
+fn li() -> SigningKey {
+    SigningKey::from_ed25519_seed(&[8; 32]).unwrap()
 }
 
 fn pins() -> Pins {
@@ -123,7 +143,7 @@ fn a_high_s_twin_says_what_was_signed() {
 pub fn rows() -> Vec<Row> {
     let good = Story::honest().told();
     let proven = good.verify(&pins()).expect("the honest story");
-    assert_eq!((proven.author.as_str(), proven.keys.len()), ("regions/110000", 1));
+    assert_eq!((proven.author.as_str(), proven.keys.len()), ("regions/110000", 2));
     [swapped(&good), recorded(), pinned(&good)].concat()
 }
 
@@ -181,7 +201,7 @@ fn recorded() -> Vec<Row> {
     };
     let story = |change: &dyn Fn(&mut Story)| refused!(Story::honest().changed(change).told().verify(&pins()));
     let key = |column: &'static str, value: String| {
-        story(&move |story| story.founding["rows"][0]["r"][column] = json!(value))
+        story(&move |story| story.registration["rows"][0]["r"][column] = json!(value))
     };
     let unknown = Story::under(sign_request(&stranger(), &request::claims()).unwrap());
     let kind = "recorded";
@@ -193,11 +213,20 @@ fn recorded() -> Vec<Row> {
         (kind, "a token that binds other content", claims(&|c| c.root = Some(leaf_hash(b"other")))),
         (kind, "a token that binds nothing", claims(&|c| c.root = None)),
         (kind, "a key that nobody registered", refused!(unknown.told().verify(&pins()))),
+        (kind, "a key that another region registered", story(&|s| s.registration["author"] = json!("regions/130000"))),
+        (kind, "a key that the gateway registered alone", story(&|s| s.registration = alone(&s.registration))),
         (kind, "a key that had ended", key("ended_at_us", "2".into())),
         (kind, "a key whose registration says another key", key("jwk", stranger().public_jwk().to_json())),
         (kind, "as its own what a region signed", story(&|s| s.rating["author"] = json!("gateway"))),
         (kind, "a leaf of a later format", story(&|s| s.rating["v"] = json!("2"))),
     ]
+}
+
+/// The same leaf, as if the gateway had written it of itself.
+fn alone(leaf: &Value) -> Value {
+    let mut leaf = leaf.clone();
+    (leaf["author"], leaf["evidence"]) = (json!("gateway"), Value::Null);
+    leaf
 }
 
 /// What the verifier holds beforehand.
