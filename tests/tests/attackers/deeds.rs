@@ -208,6 +208,8 @@ fn signed_by(beijing: &Session, request_id: &str, key: &SigningKey) -> Evidence 
         kid: beijing.client.identity().signing.kid().into(),
         token_digest: hex::encode(Sha256::digest(&token)),
         token: token.into(),
+        iat_s: claims.iat,
+        exp_s: claims.exp,
     }
 }
 

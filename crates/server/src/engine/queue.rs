@@ -362,7 +362,7 @@ mod tests {
             let clock = crate::clock::Clock::default();
             crate::bootstrap::own_job(&clock, "", Box::new(Nothing))
         };
-        let answered = queue.push(vec![job(), job()]).unwrap();
+        let answered = queue.push(&who("a"), vec![job(), job()]).unwrap();
         queue.close();
         queue.refuse();
         let answers = answered.await.unwrap();

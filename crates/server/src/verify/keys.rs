@@ -46,7 +46,11 @@ pub struct Keys {
 }
 
 impl Keys {
-    pub async fn load(session: &mut Session, pinned: &[String], findings: &mut Findings) -> Result<Self, StoreError> {
+    pub(super) async fn load(
+        session: &mut Session,
+        pinned: &[String],
+        findings: &mut Findings,
+    ) -> Result<Self, StoreError> {
         let mut keys = Self { by_kid: HashMap::new(), pinned: pinned.to_vec() };
         let mut scan = Scan::of(KeyRow::spec());
         while let Some(page) = scan.page(session).await? {
