@@ -159,9 +159,7 @@ impl StartRun {
         others.append(&mut regions.changes);
         let expired = expire::reservations(self, day, &outcomes, call)?;
         let bill_lines = load::bill_lines(snapshot, &outcomes, &expired)?;
-        let planned = outcomes.iter().flat_map(|o| &o.plan.transfers).map(|planned| &planned.transfer);
-        let taken_back = outcomes.iter().filter_map(|o| o.change.as_ref()).chain(&others).flat_map(|c| &c.take_back);
-        let books: Vec<&Transfer> = planned.chain(taken_back).collect();
+        let books: Vec<&Transfer> = check::transfers(&outcomes, &others, &expired).collect();
         let bank::Bank { changes, payouts } = bank::judge(self, day, &books, snapshot, call)?;
         others.extend(changes);
         let after = breaks_after(day, &outcomes, &others);
@@ -175,8 +173,14 @@ impl StartRun {
         let identities = check::identities(self, day, &found, snapshot, call)?;
         let opened = |b: &&BreakRow| b.version == 1;
         let (ledger_leg, channel_leg) = judge::leg_counts(day, &outcomes);
-        let alert_from = day.terms.alert_from;
-        let alerts = alert::after(snapshot, &self.channel, after.values(), alert_from, &self.run_name(day), call)?;
+        let count = alert::Count {
+            channel: &self.channel,
+            date: self.clearing_date,
+            unopened: &regions.unopened,
+            alert_from: day.terms.alert_from,
+            run: &self.run_name(day),
+        };
+        let alerts = alert::after(snapshot, &count, after.values(), call)?;
         Ok(Assembled {
             alerts,
             breaks_opened: changed(&outcomes, &others).filter(opened).count() as i64,
