@@ -904,6 +904,8 @@ CREATE TABLE alerts (
     state TEXT COLLATE "C" NOT NULL CHECK (state IN ('OPEN', 'OVER')),
     members BIGINT NOT NULL,
     amount_fen BIGINT NOT NULL,
+    unopened BIGINT NOT NULL,
+    unopened_fen BIGINT NOT NULL,
     seen_by TEXT COLLATE "C" NOT NULL,
     opened_at_us BIGINT NOT NULL,
     recorded_at_us BIGINT NOT NULL,

@@ -911,6 +911,8 @@ CREATE TABLE alerts (
     state TEXT NOT NULL CHECK (state IN ('OPEN', 'OVER')),
     members INTEGER NOT NULL,
     amount_fen INTEGER NOT NULL,
+    unopened INTEGER NOT NULL,
+    unopened_fen INTEGER NOT NULL,
     seen_by TEXT NOT NULL,
     opened_at_us INTEGER NOT NULL,
     recorded_at_us INTEGER NOT NULL,

@@ -13,7 +13,7 @@ async fn the_day_is_played_reconciled_and_verified(db: TestDatabase) {
     let summary: Value = serde_json::from_slice(&output.stdout).expect("the summary is JSON");
     assert_eq!(summary["ok"], true, "{summary:#}");
     assert_eq!(summary["verify"]["faults"], Value::Array(Vec::new()));
-    assert_eq!(summary["classes_found"].as_array().map(Vec::len), Some(18), "{summary:#}");
+    assert_eq!(summary["classes_found"].as_array().map(Vec::len), Some(20), "{summary:#}");
     // The database is left to look at.
     let verified = jjj(&["verify", "--db", db.url()]);
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));

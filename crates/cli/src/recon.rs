@@ -1,5 +1,6 @@
 //! `jjj recon`: an administrator's morning.
 
+mod statements;
 mod work;
 
 use std::fs::File;
@@ -51,6 +52,8 @@ enum What {
         #[arg(long, default_value = "")]
         channel: String,
     },
+    /// Bank statements as files state them; with a name, one and its transactions.
+    Statements(statements::Args),
     /// Write a settlement file in any format from lines in CSV, offline: for the sandbox and tests.
     WriteFile(write_file::Args),
     /// Reconcile a channel's clearing date.
@@ -123,6 +126,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     const RUN: &[&str] = &["name", "state", "breaks_opened", "breaks_open", "reservations_expired"];
     match args.what {
         What::Work(work) => work::run(&session, work, args.json).await?,
+        What::Statements(asked) => statements::run(&session, asked, args.json).await?,
         What::Upload { date, file, format, content, merchant, channel } => {
             let content_of = File::open(&file).with_context(|| format!("reading {}", file.display()))?;
             let delivery = Delivery {

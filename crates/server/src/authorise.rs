@@ -106,6 +106,8 @@ pub const TABLE: &[Rule] = &[
     rule("ChannelService/CompleteUpload", R | C | RA | GA, Own),
     rule("ChannelService/GetSettlementFile", ALL, Concerned),
     rule("ChannelService/ListSettlementFiles", ALL, Concerned),
+    rule("ChannelService/GetBankStatement", ALL, Concerned),
+    rule("ChannelService/ListBankStatements", ALL, Concerned),
     // Either region may be a contract's registrar.
     rule("ContractService/CreateContract", R, Own),
     rule("ContractService/BatchCreateContracts", R, Own),

@@ -6,6 +6,7 @@
 //! Architecture invariant: no IO and no rule of the domain here.
 
 pub mod assessment;
+pub mod bank_statement;
 pub mod bill;
 pub mod contract;
 pub mod disability_certificate;

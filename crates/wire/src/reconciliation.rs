@@ -208,6 +208,8 @@ pub fn alert(row: &AlertRow) -> pb::Alert {
         seen_by: row.seen_by.clone(),
         opened_time_us: row.opened_at_us.0,
         version: row.version,
+        unopened: row.unopened,
+        unopened_fen: row.unopened_fen,
     }
 }
 

@@ -2,7 +2,9 @@
 
 from jjj_client import text
 
+from .bank import bank_file
 from .cast import HEBEI, UNIONPAY, told
+from .settlement import upload
 
 BOOK = "110000/care_subsidy"
 PAY = "SettlementService/ReportPayout"
@@ -10,6 +12,7 @@ PAY = "SettlementService/ReportPayout"
 
 def play(day):
     settle(day)
+    bank_statement(day)
     close(day)
 
 
@@ -42,8 +45,7 @@ def settle(day):
     stray = answers[-1].payout
     found = day.li.call("ReconciliationService/GetBreak", name=stray.reconciliation_break)
     assert text(found, "break_class") == "PAYOUT_MISMATCH" and found.amount_fen == 777, found
-    again = day.chen.call("SettlementService/MatchPayout", payout=stray.name).payout
-    assert text(again, "state") == "UNMATCHED", again
+    day.chen.refused("STATE_NOT_ALLOWED", "SettlementService/MatchPayout", payout=stray.name)
     listed = day.unionpay.list("SettlementService/ListPayouts", filter='state = "MATCHED"')
     assert len(listed) == len(statements), listed
     assert not day.unionpay.list("SettlementService/ListSettlementStatements", filter='state = "OPEN"')
@@ -52,6 +54,20 @@ def settle(day):
 
 def payout(day, reference, amount_fen, end_to_end_id=""):
     return {"reference": reference, "amount_fen": amount_fen, "paid_on": day.tomorrow, "end_to_end_id": end_to_end_id}
+
+
+def bank_statement(day):
+    """The channel's bank tells of what left its account; who delivers the file reads it again."""
+    content = bank_file("11001018400000001234", day.today, "7000.00", [("E2EPYTHON01", "1234.56"), ("E2EPYTHON02", "0.44")])
+    file = upload(day, day.unionpay, content, "STATEMENT", "CAMT_053")
+    (stated,) = day.unionpay.list("ChannelService/ListBankStatements", filter=f'file = "{file.name}"')
+    assert (stated.opening_fen, stated.closing_fen, stated.debit_fen) == (700_000, 576_500, 123_500), stated
+    assert text(stated, "file_state") == "RECEIVED" and stated.entries == 2, stated
+    whole = day.unionpay.call("ChannelService/GetBankStatement", name=stated.name, filter='amount_fen > "1000"')
+    (entry,) = whole.page_entries
+    assert (entry.end_to_end_id, entry.amount_fen, text(entry, "direction")) == ("E2EPYTHON01", 123_456, "DEBIT"), entry
+    day.beijing.refused("RECORD_NOT_FOUND", "ChannelService/GetBankStatement", name=stated.name)
+    told("read again", stated.name)
 
 
 def close(day):

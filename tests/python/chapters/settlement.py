@@ -82,13 +82,13 @@ def settlement_file(rows):
     return out.getvalue().encode()
 
 
-def upload(day, channel, content, states):
+def upload(day, channel, content, states, form="CSV"):
     """Announced with size and digest, sent in chunks, completed."""
     digest = hashlib.sha256(content).hexdigest()
     begun = channel.call(
         "ChannelService/BeginUpload",
-        clearing_date=day.today, format="FILE_FORMAT_CSV", content=f"FILE_CONTENT_{states}",
-        file_name=f"{day.today}.csv", size_bytes=len(content), sha256=digest,
+        clearing_date=day.today, format=f"FILE_FORMAT_{form}", content=f"FILE_CONTENT_{states}",
+        file_name=f"{day.today}.{form.lower()}", size_bytes=len(content), sha256=digest,
     ).file
     for offset in range(0, len(content), CHUNK_BYTES):
         chunk = content[offset : offset + CHUNK_BYTES]

@@ -346,6 +346,10 @@ fn channel(s: &Scene, method: &str) -> Found {
         }
         "CompleteUpload" => json!({"file": s.name("sent")}),
         "GetSettlementFile" => named(s.name("file")),
+        "GetBankStatement" => {
+            let filter = "direction = \"DEBIT\"";
+            return Some((BANK, json!({"name": s.name("bank statement"), "filter": filter, "page_size": 10})));
+        }
         _ => return None,
     };
     Some((UNIONPAY, request))

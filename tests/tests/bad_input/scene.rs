@@ -4,7 +4,10 @@
 
 use std::collections::BTreeMap;
 
+use jjj_domain::recon::bank::{Balance, BankEntry, BankStatement, EntryDirection, EntryStatus};
 use jjj_domain::recon::file::HEADER;
+use jjj_domain::time::Date;
+use jjj_formats::camt;
 use jjj_tests::postgres::TestDatabase;
 use jjj_tests::world::{self, BEIJING, Days, HEBEI, PROGRAMME, Systems, UNIONPAY, World, digest, signature};
 use jjj_token::Jwk;
@@ -230,6 +233,7 @@ impl Scene {
             }
         }
         self.settlement().await;
+        self.bank_statement().await;
         self.stage.call(UNIONPAY, "ChannelService/CompleteUpload", json!({"file": self.name("file")})).await;
         let start = json!({"channel": UNIONPAY, "clearing_date": "2026-11-17"});
         self.make("run", CHEN, "ReconciliationService/StartRun", "run", start).await;
@@ -261,9 +265,29 @@ impl Scene {
 }
 
 impl Scene {
-    /// A day run and stated, whose statement awaits its payout; and a payout that no statement accounts for.
+    /// A bank's statement of one transaction.
+    async fn bank_statement(&mut self) {
+        let (text, date) = (bank_statement_of("2026-11-10"), "2026-11-10");
+        let announced = json!({"clearing_date": date, "format": "FILE_FORMAT_CAMT_053",
+                               "content": "FILE_CONTENT_STATEMENT", "file_name": "statement.xml",
+                               "size_bytes": text.len().to_string(), "sha256": digest(&text)});
+        self.make("statement file", BANK, "ChannelService/BeginUpload", "file", announced).await;
+        let file = self.name("statement file").to_owned();
+        let chunk = json!({"file": file, "offset": "0", "data": base64(text)});
+        self.stage.call(BANK, "ChannelService/UploadChunk", chunk).await;
+        self.stage.call(BANK, "ChannelService/CompleteUpload", json!({"file": file})).await;
+        let read = json!({"name": format!("{file}#0")});
+        let stated = self.stage.call(BANK, "ChannelService/GetBankStatement", read).await;
+        assert_eq!(stated["page_entries"][0]["amount_fen"], "20000", "{stated:#}");
+        self.names.insert("bank statement", stated["name"].as_str().unwrap().to_owned());
+    }
+
+    /// A day run and stated, whose statement awaits its payout, which was reported before there was a statement.
     async fn settlement(&mut self) {
         let date = "2026-11-16";
+        // Three rows of 100 yuan, less 20 fen each.
+        let payout = json!({"reference": "P1", "amount_fen": "29940", "paid_on": "2026-11-18"});
+        self.make("payout", UNIONPAY, "SettlementService/ReportPayout", "payout", payout).await;
         self.stage.call(UNIONPAY, "ChannelService/CompleteUpload", json!({"file": self.name("settled")})).await;
         let of_date = json!({"channel": UNIONPAY, "clearing_date": date});
         self.stage.call(CHEN, "ReconciliationService/StartRun", of_date.clone()).await;
@@ -273,8 +297,6 @@ impl Scene {
         let stated =
             stated.unwrap().iter().find(|s| s["institution"] != "").expect("of the institution")["name"].clone();
         self.names.insert("statement", stated.as_str().unwrap().to_owned());
-        let payout = json!({"reference": "P1", "amount_fen": "777", "paid_on": "2026-11-18"});
-        self.make("payout", UNIONPAY, "SettlementService/ReportPayout", "payout", payout).await;
     }
 
     /// A month in which nothing was booked, to be closed by a second person.
@@ -379,6 +401,40 @@ pub fn settlement_file_of(date: &str) -> String {
         format!("PAYMENT,M1,UNKNOWN{}{n},{day}100000,10000,20,SUCCESS,{uscc},\n", &day[6..])
     };
     format!("{}\n{}{}{}TRAILER,3,30000,60,,,,,\n", HEADER.join(","), row(1), row(2), row(3))
+}
+
+fn bank_statement_of(date: &str) -> String {
+    let on: Date = date.parse().unwrap();
+    let balance = |amount_fen| Some(Balance { on, amount_fen });
+    let statement = BankStatement {
+        reference: "S1".into(),
+        account: "11001018400000001234".into(),
+        opening: balance(50_000),
+        closing: balance(30_000),
+        credit_fen: 0,
+        debit_fen: 20_000,
+        entries: 1,
+    };
+    let entry = BankEntry {
+        entry: 1,
+        part: 1,
+        statement: 0,
+        direction: EntryDirection::Debit,
+        amount_fen: 20_000,
+        entry_fen: -20_000,
+        entry_status: EntryStatus::Booked,
+        is_reversal: false,
+        booked_on: Some(on),
+        value_on: None,
+        end_to_end_id: "E2E9".into(),
+        bank_reference: "B1".into(),
+        counterparty: String::new(),
+        counterparty_account: String::new(),
+    };
+    let mut bytes = Vec::new();
+    let statement = camt::Statement { statement, entries: vec![entry] };
+    camt::write(camt::Message::Statement, "MSG1", on.starts_at(), &[statement], &mut bytes).unwrap();
+    String::from_utf8(bytes).unwrap()
 }
 
 pub fn base64(bytes: impl AsRef<[u8]>) -> String {

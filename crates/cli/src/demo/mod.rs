@@ -1,6 +1,7 @@
 //! `jjj demo`: the day of DESIGN through real clients over mutual TLS. Nobody calls
 //! internals; only the sandbox's clock is ours to move.
 
+mod books;
 mod cast;
 mod day;
 mod morning;

@@ -12,6 +12,7 @@ use jjj_cli::session::Session;
 use jjj_domain::time::Timestamp;
 use serde_json::{Value, json};
 
+use super::books;
 use super::cast::{BEIJING, PROGRAMME, UNIONPAY};
 use super::day::{Day, MERCHANT, Systems};
 use super::stage::{Stage, call, int, name};
@@ -32,10 +33,10 @@ pub const LATE: usize = 10;
 pub const ADVISED: usize = 11;
 pub const EXCEEDED: usize = 12;
 pub const OVERSPENT: usize = 13;
-const CONTRACT_ENDED: usize = 14;
-const BASIS_REVOKED: usize = 15;
+pub const CONTRACT_ENDED: usize = 14;
+pub const BASIS_REVOKED: usize = 15;
 
-const DAY_ONE: &str = "2026-11-18";
+pub const DAY_ONE: &str = "2026-11-18";
 const DAY_TWO: &str = "2026-11-19";
 
 /// Differences and findings that must show, and no others but those.
@@ -46,6 +47,8 @@ const EXPECTED: &[&str] = &[
     "CUTOFF",
     "CHANNEL_ONLY",
     "LEDGER_ONLY",
+    "REGION_ONLY",
+    "REGION_MISSING",
     "PARTY_MISMATCH",
     "STATUS_MISMATCH",
     "AMOUNT_MISMATCH",
@@ -67,8 +70,10 @@ pub async fn play(stage: &Stage, systems: &Systems, day: &Day) -> anyhow::Result
     let chen = stage.as_("regions/110000/admins/chen")?;
     let mut seen = BTreeSet::new();
 
+    books::deliver_wrong(stage, day).await?;
     let first = run(stage, systems, &chen, DAY_ONE, first_file(stage, day).await?).await?;
     note_classes(&chen, &mut seen).await?;
+    books::found_then_corrected(stage, day).await?;
     stage.sleep_days(1).await;
     run(stage, systems, &chen, DAY_TWO, second_file(day)).await?;
     // The grace of the first day is over: what its file still lacks is a difference now.
@@ -76,6 +81,7 @@ pub async fn play(stage: &Stage, systems: &Systems, day: &Day) -> anyhow::Result
         call(&chen, "ReconciliationService/StartRun", json!({"channel": UNIONPAY, "clearing_date": DAY_ONE}), "run")
             .await?;
     note_classes(&chen, &mut seen).await?;
+    books::cleared(stage).await?;
     bank_statement(stage, systems, day).await?;
 
     let expected: BTreeSet<String> = EXPECTED.iter().map(ToString::to_string).collect();
@@ -166,8 +172,8 @@ async fn note_classes(chen: &Session, seen: &mut BTreeSet<String>) -> anyhow::Re
     Ok(())
 }
 
-/// A settlement file in the making.
-struct File {
+/// A settlement file, or a book, in the making.
+pub struct File {
     text: String,
     rows: i64,
     amount_fen: i64,
@@ -175,24 +181,24 @@ struct File {
 }
 
 /// One line of it.
-struct Line<'a> {
-    kind: &'a str,
-    merchant: &'a str,
-    order: &'a str,
-    at_us: i64,
-    amount_fen: i64,
-    fee_fen: i64,
-    institution: &'a str,
-    original: &'a str,
+pub struct Line<'a> {
+    pub kind: &'a str,
+    pub merchant: &'a str,
+    pub order: &'a str,
+    pub at_us: i64,
+    pub amount_fen: i64,
+    pub fee_fen: i64,
+    pub institution: &'a str,
+    pub original: &'a str,
 }
 
 impl File {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let header = jjj_domain::recon::file::HEADER.join(",");
         Self { text: format!("{header}\n"), rows: 0, amount_fen: 0, fee_fen: 0 }
     }
 
-    fn line(&mut self, line: &Line<'_>) {
+    pub fn line(&mut self, line: &Line<'_>) {
         let Line { kind, merchant, order, at_us, amount_fen, fee_fen, institution, original } = line;
         let time = jjj_domain::recon::file::beijing_text(Timestamp(*at_us));
         let uscc = institution.trim_start_matches("institutions/");
@@ -203,7 +209,7 @@ impl File {
         self.fee_fen += fee_fen;
     }
 
-    fn end(mut self) -> String {
+    pub fn end(mut self) -> String {
         let Self { rows, amount_fen, fee_fen, .. } = self;
         writeln!(self.text, "TRAILER,{rows},{amount_fen},{fee_fen},,,,,").expect("a String takes text");
         self.text
@@ -211,7 +217,7 @@ impl File {
 }
 
 /// A payment's true line: the agreed fee is 0.20 %.
-fn true_line(payment: &Value) -> Line<'_> {
+pub fn true_line(payment: &Value) -> Line<'_> {
     let amount_fen = int(&payment["amount_fen"]);
     Line {
         kind: "PAYMENT",
@@ -223,6 +229,19 @@ fn true_line(payment: &Value) -> Line<'_> {
         institution: payment["institution"].as_str().unwrap_or_default(),
         original: "",
     }
+}
+
+pub fn refund_line<'a>(refund: &'a Value, day: &'a Day) -> anyhow::Result<Line<'a>> {
+    let refunded = day.payments.iter().find(|p| p["name"] == refund["payment"]).context("its payment")?;
+    Ok(Line {
+        kind: "REFUND",
+        order: refund["order_id"].as_str().unwrap_or_default(),
+        at_us: int(&refund["transaction_time_us"]),
+        amount_fen: int(&refund["amount_fen"]),
+        fee_fen: 0,
+        original: refunded["order_id"].as_str().unwrap_or_default(),
+        ..true_line(refunded)
+    })
 }
 
 /// The first day's file, with its planted differences.
@@ -253,16 +272,7 @@ async fn first_file(stage: &Stage, day: &Day) -> anyhow::Result<String> {
         file.line(&true_line(&advised));
     }
     for refund in unionpay.list("PaymentService/ListRefunds", "", "refunds").await? {
-        let refunded = day.payments.iter().find(|p| p["name"] == refund["payment"]).context("its payment")?;
-        file.line(&Line {
-            kind: "REFUND",
-            order: refund["order_id"].as_str().unwrap_or_default(),
-            at_us: int(&refund["transaction_time_us"]),
-            amount_fen: int(&refund["amount_fen"]),
-            fee_fen: 0,
-            original: refunded["order_id"].as_str().unwrap_or_default(),
-            ..true_line(refunded)
-        });
+        file.line(&refund_line(&refund, day)?);
     }
     let unknown = true_line(&day.payments[0]);
     file.line(&Line { order: "20261118UNKNOWN1", amount_fen: 12_300, fee_fen: 25, ..unknown });

@@ -64,7 +64,7 @@ pub enum Work {
 
 const DAY: &[&str] =
     &["channel", "clearing_date", "files", "books", "run", "run_state", "breaks_open", "signatures", "runs_by_itself"];
-const ALERT: &[&str] = &["name", "state", "clearing_date", "break_class", "members", "amount_fen", "cause"];
+const ALERT: &[&str] = &["name", "state", "clearing_date", "break_class", "members", "unopened", "amount_fen", "cause"];
 const STEP: &[&str] = &["version", "at", "step", "step_by", "state", "break_class", "resolution", "note"];
 
 pub async fn run(session: &Session, work: Work, json: bool) -> anyhow::Result<()> {

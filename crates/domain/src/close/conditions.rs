@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::{CloseRow, MONTH, OLDEST_MONTHS};
+use super::{MONTH, last_closed, open_months};
 use crate::decision::Call;
 use crate::key;
 use crate::ledger::{Account, AccountKind, AccountRow, Book, GeneralLedgerRow};
 use crate::names::Participant;
 use crate::policy::{self, AccountingPolicy, ChannelPolicy, PolicyKind, PolicyRow};
 use crate::recon::run::Gather;
-use crate::recon::{BreakRow, BreakState, RunRow, RunState, ViewRow, ViewState};
+use crate::recon::{AlertRow, AlertState, BreakClass, BreakRow, BreakState, RunRow, RunState, ViewRow, ViewState};
 use crate::rejection::Reason;
 use crate::settlement::{CycleRow, StatementRow, StatementState};
 use crate::snapshot::{Snapshot, Stop};
@@ -27,9 +27,9 @@ text_enum! {
         DaysRun = "DAYS_RUN",
         /// No view of these runs is disputed.
         NotDisputed = "NOT_DISPUTED",
-        /// No break of the month is open above the policy's amount.
+        /// No break of the month is open above the policy's amount, nor more in a region's book than has breaks.
         NoOpenBreak = "NO_OPEN_BREAK",
-        /// All that files stated is in statements, and these are settled or carried.
+        /// All that files stated is in statements, and those of cycles that began by then are settled or carried.
         Settled = "SETTLED",
     }
 }
@@ -66,12 +66,10 @@ impl Check<'_> {
     }
 
     fn month_before(&self) -> Result<(), Stop> {
-        let closes = self.snapshot.list::<CloseRow>(&["book"], key![self.book.clone()])?;
-        let last = closes.iter().filter(|row| row.is_closed() && row.month < self.month).map(|row| row.month).max();
-        let first = last.map_or_else(|| self.month.plus(-OLDEST_MONTHS), |last| last.plus(1));
+        let last = last_closed(self.snapshot, self.book, Some(self.month))?;
         let mut gather = Gather::default();
         let mut open = None;
-        for month in (0..self.month.months_since(first)).map(|n| first.plus(n)) {
+        for month in open_months(last.as_deref(), self.month) {
             let booked = self.snapshot.list::<GeneralLedgerRow>(MONTH, key![self.book.clone(), month]);
             if !gather.all(booked)?.is_empty() {
                 open.get_or_insert(month);
@@ -137,12 +135,14 @@ impl Check<'_> {
     fn breaks(&self, channels: &BTreeSet<Participant>) -> Result<(), Stop> {
         let stating = self.stating()?;
         let mut gather = Gather::default();
-        let mut open = Vec::new();
+        let (mut open, mut alerts) = (Vec::new(), Vec::new());
         for channel in channels.union(&stating) {
-            for state in [BreakState::New, BreakState::Assigned, BreakState::Proposed] {
+            for state in BreakState::OPEN {
                 let of_state = key![state, channel.clone()];
                 open.extend(gather.all(self.snapshot.list::<BreakRow>(&["state", "channel"], of_state))?);
             }
+            let of_state = key![AlertState::Open, channel.clone()];
+            alerts.extend(gather.all(self.snapshot.list::<AlertRow>(&["state", "channel"], of_state))?);
         }
         gather.end()?;
         let is_ours = |row: &BreakRow| {
@@ -154,8 +154,16 @@ impl Check<'_> {
                 && row.amount_fen > self.policy.most_open_break_fen
                 && is_ours(row)
         };
-        match open.iter().find(keeps_open) {
-            Some(row) => self.unmet(CloseCondition::NoOpenBreak, &row.break_name),
+        // What a region's book has beyond its breaks; of a row that it alone has, nobody else's month knows.
+        let own = self.book.region().as_str();
+        let is_beyond = |alert: &&std::sync::Arc<AlertRow>| {
+            alert.clearing_date <= self.month.last_day()
+                && alert.unopened_fen > self.policy.most_open_break_fen
+                && (alert.class != BreakClass::RegionOnly || alert.cause.split(' ').next() == Some(own))
+        };
+        let beyond = alerts.iter().find(is_beyond).map(|alert| &alert.alert);
+        match open.iter().find(keeps_open).map(|row| &row.break_name).or(beyond) {
+            Some(name) => self.unmet(CloseCondition::NoOpenBreak, name),
             None => Ok(()),
         }
     }
@@ -184,14 +192,15 @@ impl Check<'_> {
         for channel in channels {
             let open = key![channel.clone(), StatementState::Open];
             let open = gather.all(self.snapshot.list::<StatementRow>(&["channel", "state"], open))?;
-            let late = open.iter().find(|s| s.account.book == *self.book && s.clearing_date <= self.month.last_day());
-            unsettled = unsettled.or_else(|| late.map(|s| s.statement.clone()));
+            // A cycle that ends in a later month has this one's rows too.
+            let unpaid = open.iter().find(|s| s.account.book == *self.book && s.from_date <= self.month.last_day());
+            unsettled = unsettled.or_else(|| unpaid.map(|s| s.statement.clone()));
             // What the month's files stated must be in statements.
             let is_stated = |row: &GeneralLedgerRow| {
                 let touches = [&row.debit, &row.credit]
                     .into_iter()
                     .any(|a| a.kind == AccountKind::Payable && a.b == channel.code());
-                touches && !row.entry.as_str().starts_with("OPERATING_SUBSIDY")
+                touches && !row.entry.is_operating_subsidy()
             };
             if payable.iter().any(|row| is_stated(row)) {
                 let cycle = gather.ask(self.snapshot.get::<CycleRow>(key![channel.clone()]))?.flatten();

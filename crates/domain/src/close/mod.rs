@@ -101,6 +101,19 @@ impl CloseRow {
         self.state == CloseState::Closed
     }
 
+    /// Control accounts whose month is another one now, and by how much, debits less credits (identity 9).
+    pub fn changed<'a>(&'a self, now: &'a Turnover) -> Vec<(&'a Account, i64)> {
+        let then: BTreeMap<&Account, (i64, i64)> =
+            self.trial.0.iter().map(|line| (&line.account, (line.debit_fen, line.credit_fen))).collect();
+        let accounts: BTreeSet<&Account> = then.keys().copied().chain(now.0.keys()).collect();
+        let off = accounts.into_iter().filter_map(|account| {
+            let (debit, credit) = now.0.get(account).copied().unwrap_or_default();
+            let was = then.get(account).copied().unwrap_or_default();
+            ((debit, credit) != was).then_some((account, debit - credit - (was.0 - was.1)))
+        });
+        off.collect()
+    }
+
     /// The sum of all closing balances: zero.
     pub fn closing_sum_fen(&self) -> i64 {
         self.trial.0.iter().map(TrialLine::closing_fen).sum()
@@ -175,17 +188,15 @@ impl Trial {
 /// The trial balance of a month: what came before is taken from the last close before it, so that it does
 /// not depend on how much history there is.
 pub fn trial(snapshot: &Snapshot, book: &Book, month: Month) -> Result<Trial, Stop> {
-    let closes = snapshot.list::<CloseRow>(&["book"], key![book.clone()])?;
-    let last = closes.iter().filter(|row| row.is_closed() && row.month < month).max_by_key(|row| row.month);
+    let last = last_closed(snapshot, book, Some(month))?;
     let (mut opening, mut trial) = (Turnover::default(), Trial::default());
-    if let Some(last) = last {
+    if let Some(last) = &last {
         let closing = last.trial.0.iter().map(|line| (line.account.clone(), (line.closing_fen(), 0)));
         opening.0.extend(closing);
         trial.placed_fen = last.placed_fen.0.clone();
     }
     let mut gather = Gather::default();
-    let first = last.map_or_else(|| month.plus(-OLDEST_MONTHS), |last| last.month.plus(1));
-    for before in (0..month.months_since(first)).map(|n| first.plus(n)) {
+    for before in open_months(last.as_deref(), month) {
         for row in gather.all(snapshot.list::<GeneralLedgerRow>(MONTH, key![book.clone(), before]))? {
             opening.add(&row);
             trial.place(&row);
@@ -207,6 +218,20 @@ pub fn trial(snapshot: &Snapshot, book: &Book, month: Month) -> Result<Trial, St
 }
 
 const MONTH: &[&str] = &["book", "booking_month"];
+
+/// The last close of a book: of those before a month, or of all.
+pub fn last_closed(snapshot: &Snapshot, book: &Book, before: Option<Month>) -> Result<Option<Arc<CloseRow>>, Stop> {
+    let closes = snapshot.list::<CloseRow>(&["book"], key![book.clone()])?;
+    let closed = closes.into_iter().filter(|row| row.is_closed() && before.is_none_or(|month| row.month < month));
+    Ok(closed.max_by_key(|row| row.month))
+}
+
+/// The months between the last close and a month, in their order.
+fn open_months(last: Option<&CloseRow>, month: Month) -> impl Iterator<Item = Month> {
+    let first = last.map_or_else(|| month.plus(-OLDEST_MONTHS), |last| last.month.plus(1));
+    (0..month.months_since(first)).map(move |n| first.plus(n))
+}
+
 /// Without a close to begin with, bookings are looked for in the ten years before.
 const OLDEST_MONTHS: i32 = 120;
 

@@ -43,21 +43,27 @@ impl Transfer {
 impl CashDayRow {
     /// Adds up transfers: one row for each account and day, in the order of keys.
     pub fn sums<'a>(transfers: impl IntoIterator<Item = &'a TransferRow>) -> Vec<Self> {
-        let mut sums: BTreeMap<(String, Date), Self> = BTreeMap::new();
-        for transfer in transfers.into_iter().filter(|t| t.layer == Layer::Posted) {
-            let moved_on = transfer.clearing_date.unwrap_or_else(|| transfer.booking_month.first_day());
-            for (account, delta) in transfer.deltas().into_iter().filter(|(account, _)| account.kind.is_cash()) {
-                let sum = sums.entry((account.to_string(), moved_on)).or_insert_with(|| Self {
-                    account: account.clone(),
-                    moved_on,
-                    region: transfer.region.clone(),
-                    posted_fen: 0,
-                    transfers: 0,
-                });
-                sum.posted_fen += delta;
-                sum.transfers += 1;
-            }
-        }
+        let mut sums = BTreeMap::new();
+        transfers.into_iter().for_each(|transfer| Self::add_to(&mut sums, transfer));
         sums.into_values().collect()
+    }
+
+    /// Adds a transfer to sums by account and day.
+    pub fn add_to(sums: &mut BTreeMap<(String, Date), Self>, transfer: &TransferRow) {
+        if transfer.layer != Layer::Posted {
+            return;
+        }
+        let moved_on = transfer.clearing_date.unwrap_or_else(|| transfer.booking_month.first_day());
+        for (account, delta) in transfer.deltas().into_iter().filter(|(account, _)| account.kind.is_cash()) {
+            let sum = sums.entry((account.to_string(), moved_on)).or_insert_with(|| Self {
+                account: account.clone(),
+                moved_on,
+                region: transfer.region.clone(),
+                posted_fen: 0,
+                transfers: 0,
+            });
+            sum.posted_fen += delta;
+            sum.transfers += 1;
+        }
     }
 }

@@ -66,6 +66,19 @@ text_enum! {
     }
 }
 
+impl EntryKind {
+    /// Whether it is of a region's grant to an institution, which has payouts of its own (LEDGER.md).
+    pub const fn is_operating_subsidy(self) -> bool {
+        matches!(
+            self,
+            Self::OperatingSubsidyApproved
+                | Self::OperatingSubsidyConfirmed
+                | Self::OperatingSubsidyOnStatement
+                | Self::OperatingSubsidyReturned
+        )
+    }
+}
+
 /// A movement between two accounts of one book.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transfer {
@@ -171,4 +184,11 @@ impl TransferRow {
     pub fn deltas(&self) -> [(&Account, i64); 2] {
         deltas(&self.debit, &self.credit, self.amount_fen)
     }
+}
+
+fn deltas<'a>(debit: &'a Account, credit: &'a Account, amount_fen: i64) -> [(&'a Account, i64); 2] {
+    [(debit, Side::Debit), (credit, Side::Credit)].map(|(account, side)| {
+        let delta = if account.kind.normal_side() == side { amount_fen } else { -amount_fen };
+        (account, delta)
+    })
 }

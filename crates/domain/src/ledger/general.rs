@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::account::{Account, AccountKind, Book};
-use super::entry::{EntryKind, Layer, TransferRow};
+use super::entry::{EntryKind, Layer, Transfer, TransferRow};
 use crate::names::Participant;
 use crate::row::Row;
 use crate::table;
@@ -14,18 +14,23 @@ use crate::value::Value;
 impl Account {
     /// Its control account (统驭科目): without elder, party, institution and date, of which there are many.
     pub fn control(&self) -> Self {
-        let (a, b) = match self.kind {
+        let (kind, a, b) = self.control_parts();
+        Self { book: self.book.clone(), kind, a: a.to_owned(), b: b.to_owned() }
+    }
+
+    fn control_parts(&self) -> (AccountKind, &str, &str) {
+        let (a, b): (&str, &str) = match self.kind {
             AccountKind::Bank
             | AccountKind::Prefund
             | AccountKind::Expense
             | AccountKind::Suspense
             | AccountKind::Appropriation
-            | AccountKind::FeePayable => (self.a.clone(), self.b.clone()),
-            AccountKind::Receivable | AccountKind::Granted => (String::new(), String::new()),
-            AccountKind::Entitlement | AccountKind::Payable => (String::new(), self.b.clone()),
-            AccountKind::Clearing => (self.a.clone(), String::new()),
+            | AccountKind::FeePayable => (&self.a, &self.b),
+            AccountKind::Receivable | AccountKind::Granted => ("", ""),
+            AccountKind::Entitlement | AccountKind::Payable => ("", &self.b),
+            AccountKind::Clearing => (&self.a, ""),
         };
-        Self { book: self.book.clone(), kind: self.kind, a, b }
+        (self.kind, a, b)
     }
 }
 
@@ -50,37 +55,68 @@ table! {
 impl GeneralLedgerRow {
     /// Adds up transfers: one row for each key, in the order of keys.
     pub fn sums<'a>(transfers: impl IntoIterator<Item = &'a TransferRow>) -> Vec<Self> {
-        let mut sums: BTreeMap<Vec<Value>, Self> = BTreeMap::new();
-        for transfer in transfers.into_iter().filter(|t| t.layer == Layer::Posted) {
-            let row = Self {
-                book: transfer.book.clone(),
-                booking_month: transfer.booking_month,
-                entry: transfer.entry,
-                debit: transfer.debit.control(),
-                credit: transfer.credit.control(),
-                region: transfer.region.clone(),
-                amount_fen: 0,
-                transfers: 0,
-            };
-            let sum = sums.entry(Self::spec().key_of(&row.to_values())).or_insert(row);
-            sum.amount_fen += transfer.amount_fen;
-            sum.transfers += 1;
+        // Alike by what they borrow: no key is made for each transfer.
+        let mut alike = BTreeMap::new();
+        for t in transfers.into_iter().filter(|t| t.layer == Layer::Posted) {
+            let key = (&t.book, t.booking_month, t.entry, t.debit.control_parts(), t.credit.control_parts());
+            alike.entry(key).or_insert_with(|| Self::empty(t)).add(t);
         }
-        sums.into_values().collect()
+        let mut sums: Vec<Self> = alike.into_values().collect();
+        sums.sort_by_cached_key(Self::key);
+        sums
     }
 
-    /// What it adds to the right side of identity 4, and of which channel: funded − credited − shortfalls
-    /// charged to receivable − suspense written off.
-    pub fn placed_fen(&self) -> Option<(&str, i64)> {
-        match self.entry {
-            EntryKind::ChannelFunded => Some((&self.debit.a, self.amount_fen)),
-            EntryKind::Credited => Some((&self.credit.b, -self.amount_fen)),
-            EntryKind::LateShortfall => Some((&self.credit.a, -self.amount_fen)),
-            EntryKind::WrittenOff if self.credit.kind == AccountKind::Suspense => {
-                Some((&self.credit.a, -self.amount_fen))
-            }
-            _ => None,
+    /// Adds a transfer to sums by key.
+    pub fn add_to(sums: &mut BTreeMap<Vec<Value>, Self>, transfer: &TransferRow) {
+        if transfer.layer == Layer::Posted {
+            let empty = Self::empty(transfer);
+            sums.entry(empty.key()).or_insert(empty).add(transfer);
         }
+    }
+
+    fn empty(transfer: &TransferRow) -> Self {
+        Self {
+            book: transfer.book.clone(),
+            booking_month: transfer.booking_month,
+            entry: transfer.entry,
+            debit: transfer.debit.control(),
+            credit: transfer.credit.control(),
+            region: transfer.region.clone(),
+            amount_fen: 0,
+            transfers: 0,
+        }
+    }
+
+    fn add(&mut self, transfer: &TransferRow) {
+        self.amount_fen += transfer.amount_fen;
+        self.transfers += 1;
+    }
+
+    fn key(&self) -> Vec<Value> {
+        Self::spec().key_of(&self.to_values())
+    }
+
+    /// What it adds to the right side of identity 4, and of which channel.
+    pub fn placed_fen(&self) -> Option<(&str, i64)> {
+        placed(self.entry, &self.debit, &self.credit, self.amount_fen)
+    }
+}
+
+impl Transfer {
+    /// What it adds to the right side of identity 4, and of which channel.
+    pub fn placed_fen(&self) -> Option<(&str, i64)> {
+        placed(self.entry, &self.debit, &self.credit, self.amount_fen)
+    }
+}
+
+/// Funded − credited − shortfalls charged to receivable − suspense written off (LEDGER.md, identity 4).
+fn placed<'a>(entry: EntryKind, debit: &'a Account, credit: &'a Account, amount_fen: i64) -> Option<(&'a str, i64)> {
+    match entry {
+        EntryKind::ChannelFunded => Some((&debit.a, amount_fen)),
+        EntryKind::Credited => Some((&credit.b, -amount_fen)),
+        EntryKind::LateShortfall => Some((&credit.a, -amount_fen)),
+        EntryKind::WrittenOff if credit.kind == AccountKind::Suspense => Some((&credit.a, -amount_fen)),
+        _ => None,
     }
 }
 

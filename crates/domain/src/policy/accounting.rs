@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::body::within;
 use super::{PolicyBody, PolicyKind, find, in_force};
 use crate::guard::MAX_PROGRAMME_FEN;
 use crate::ledger::{AccountKind, Book};
@@ -57,15 +58,8 @@ impl PolicyBody for AccountingPolicy {
     const KIND: PolicyKind = PolicyKind::Accounting;
 
     fn check(&self) -> Result<(), String> {
-        let range = |member: &str, value: i64, low: i64, high: i64| {
-            if (low..=high).contains(&value) {
-                Ok(())
-            } else {
-                Err(format!("{member} must be {low} to {high}, not {value}"))
-            }
-        };
-        range("close_from_day", self.close_from_day, 2, 28)?;
-        range("most_open_break_fen", self.most_open_break_fen, 0, MAX_PROGRAMME_FEN)?;
+        within("close_from_day", self.close_from_day, 2..=28)?;
+        within("most_open_break_fen", self.most_open_break_fen, 0..=MAX_PROGRAMME_FEN)?;
         if let Some(unknown) = self.chart.keys().find(|kind| kind.parse::<AccountKind>().is_err()) {
             return Err(format!("chart: the ledger has no account {unknown}"));
         }

@@ -38,6 +38,13 @@ impl BankAccount {
         })
     }
 
+    /// The first account of the ledger that both say is on them.
+    pub(super) fn shared_with<'a>(&'a self, other: &'a Self) -> Option<&'a Book> {
+        let is_same_money = self.ledger == AccountKind::Bank || self.channel == other.channel;
+        let is_same = self.ledger == other.ledger && is_same_money;
+        self.books.intersection(&other.books).next().filter(move |_| is_same)
+    }
+
     pub(super) fn check(&self) -> Result<(), String> {
         within("bank_accounts: account", self.account.chars().count() as i64, 1..=64)?;
         within("bank_accounts: books", self.books.len() as i64, 1..=100)?;

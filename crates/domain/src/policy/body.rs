@@ -507,8 +507,13 @@ impl PolicyBody for ChannelPolicy {
         self.match_tolerances.iter().try_for_each(Tolerance::check)?;
         for (at, bank) in self.bank_accounts.iter().enumerate() {
             bank.check()?;
-            if self.bank_accounts[..at].iter().any(|other| other.account == bank.account) {
+            let before = &self.bank_accounts[..at];
+            if before.iter().any(|other| other.account == bank.account) {
                 return Err(format!("bank_accounts: {} stands twice", bank.account));
+            }
+            // Neither statement's balance would be the ledger's.
+            if let Some(book) = before.iter().find_map(|other| bank.shared_with(other)) {
+                return Err(format!("bank_accounts: {} of {book} is on two accounts", bank.ledger));
             }
         }
         self.payout_proof.iter().try_for_each(PayoutProof::check)?;

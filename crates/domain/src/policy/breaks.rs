@@ -22,12 +22,20 @@ pub struct BreakPolicy {
     pub grace_working_days: BTreeMap<BreakClass, i64>,
     /// So many open breaks of one channel, date, class and cause are one systemic alert.
     pub alert_from: i64,
+    /// The most breaks that a region's book of a date has open. What is more is told by alerts, and has no break
+    /// until a run finds room: a book may be wrong from end to end, and no money waits for it.
+    #[serde(default = "thousand")]
+    pub most_book_breaks: i64,
     /// Where who approves is of another organisation than who proposed.
     #[serde(default)]
     pub other_organisation: Vec<OtherOrganisation>,
     /// What the gateway resolves by itself: the first rule that fits.
     #[serde(default)]
     pub automatic: Vec<AutomaticRule>,
+}
+
+const fn thousand() -> i64 {
+    1_000
 }
 
 /// Breaks that two organisations resolve: the region's people and the gateway's, say.
@@ -61,6 +69,7 @@ impl Default for BreakPolicy {
             large_amount_fen: *MONEY_FEN.end(),
             grace_working_days: BTreeMap::new(),
             alert_from: i64::MAX,
+            most_book_breaks: thousand(),
             other_organisation: Vec::new(),
             automatic: Vec::new(),
         }
@@ -94,6 +103,7 @@ impl PolicyBody for BreakPolicy {
         self.grace_working_days.values().try_for_each(|days| within("grace_working_days", *days, 0..=60))?;
         within("large_amount_fen", self.large_amount_fen, MONEY_FEN)?;
         within("alert_from", self.alert_from, 2..=1_000_000)?;
+        within("most_book_breaks", self.most_book_breaks, 1..=100_000)?;
         for rule in &self.other_organisation {
             within("from_fen", rule.from_fen, MONEY_FEN)?;
         }

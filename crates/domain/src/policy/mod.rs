@@ -254,44 +254,48 @@ mod tests {
 
     #[test]
     fn bodies_refused() {
+        use serde_json::json;
         let with = |kind: PolicyKind, member: &str, value: serde_json::Value| {
             let mut body = defaults().into_iter().find(|d| d.kind == kind).unwrap().body;
             match body.pointer_mut(member) {
                 Some(known) => *known = value,
-                None => drop(body.as_object_mut().unwrap().insert(member[1..].to_owned(), value)),
+                None => {
+                    let (parent, name) = member.rsplit_once('/').unwrap();
+                    body.pointer_mut(parent).unwrap().as_object_mut().unwrap().insert(name.to_owned(), value);
+                }
             }
             check_body(kind, &body).unwrap_err().message_en()
         };
         let bank = |accounts: &[&str], ledger: &str| -> serde_json::Value {
-            let of =
-                |account| serde_json::json!({"account": account, "ledger": ledger, "books": ["110000/care_subsidy"]});
+            let of = |account| json!({"account": account, "ledger": ledger, "books": ["110000/care_subsidy"]});
             accounts.iter().map(of).collect()
         };
+        let tolerance = |name: &str, of: &str, within: i64| json!([{"name": name, "of": of, "within": within}]);
+        let title = json!({"code": "1", "title_zh": "甲", "title_en": "a"});
+        let automatic = |names: &[&str]| -> serde_json::Value {
+            let of = |name| json!({"name": name, "class": "CHANNEL_ONLY", "resolution": "REPAY", "most_fen": 1});
+            names.iter().map(of).collect()
+        };
         for (kind, member, value, says) in [
-            (PolicyKind::Gate, "/fee_types", serde_json::json!(["BEDD"]), "BEDD"),
-            (PolicyKind::Gate, "/contract_evidence", serde_json::json!(["PAPER"]), "PAPER"),
-            (PolicyKind::Gate, "/min_grade", serde_json::json!(9), "min_grade must be 1 to 5"),
-            (PolicyKind::Programme, "/rates/0/amount_fen", serde_json::json!(-1), "amount_fen must be 0"),
-            (PolicyKind::Programme, "/rates/0/levels", serde_json::json!([7]), "levels must be 0 to 4"),
-            (
-                PolicyKind::Agreement,
-                "/schemes/GB_T_37276/0/quality",
-                serde_json::json!("AMBIGUOUS"),
-                "is not AMBIGUOUS",
-            ),
-            (PolicyKind::Channel, "/agreed_fee/max_fen", serde_json::json!(-5), "max_fen must be"),
-            (PolicyKind::Channel, "/queries/first_s", serde_json::json!(0), "first_s must be 1 to 86400"),
-            (PolicyKind::Channel, "/queries/most_s", serde_json::json!(59), "most_s must be 60 to 86400"),
+            (PolicyKind::Gate, "/fee_types", json!(["BEDD"]), "BEDD"),
+            (PolicyKind::Gate, "/contract_evidence", json!(["PAPER"]), "PAPER"),
+            (PolicyKind::Gate, "/min_grade", json!(9), "min_grade must be 1 to 5"),
+            (PolicyKind::Programme, "/rates/0/amount_fen", json!(-1), "amount_fen must be 0"),
+            (PolicyKind::Programme, "/rates/0/levels", json!([7]), "levels must be 0 to 4"),
+            (PolicyKind::Agreement, "/schemes/GB_T_37276/0/quality", json!("AMBIGUOUS"), "is not AMBIGUOUS"),
+            (PolicyKind::Channel, "/agreed_fee/max_fen", json!(-5), "max_fen must be"),
+            (PolicyKind::Channel, "/queries/first_s", json!(0), "first_s must be 1 to 86400"),
+            (PolicyKind::Channel, "/queries/most_s", json!(59), "most_s must be 60 to 86400"),
             (
                 PolicyKind::Channel,
                 "/schedule",
-                serde_json::json!({"not_before": "18:00", "latest": "09:00"}),
+                json!({"not_before": "18:00", "latest": "09:00"}),
                 "latest must not be before",
             ),
             (
                 PolicyKind::Channel,
                 "/schedule",
-                serde_json::json!({"not_before": "9 o'clock", "latest": "18:00"}),
+                json!({"not_before": "9 o'clock", "latest": "18:00"}),
                 "is no time hh:mm",
             ),
             (PolicyKind::Channel, "/bank_accounts", bank(&["1"], "expense"), "expense is neither bank nor prefund"),
@@ -299,29 +303,65 @@ mod tests {
             (PolicyKind::Channel, "/bank_accounts", bank(&[""], "bank"), "account must be 1 to 64"),
             (
                 PolicyKind::Channel,
-                "/payout_proof",
-                serde_json::json!({"working_days": 1, "fallbacks": ["STATEMENT_IDS"]}),
-                "STATEMENT_IDS is no fallback",
+                "/bank_accounts",
+                bank(&["1", "2"], "bank"),
+                "110000/care_subsidy is on two accounts",
             ),
             (
                 PolicyKind::Channel,
-                "/payout_proof",
-                serde_json::json!({"working_days": 61}),
-                "working_days must be 0 to 60",
+                "/bank_accounts",
+                json!([{"account": "1", "ledger": "bank", "books": []}]),
+                "books must be 1 to 100",
             ),
-            (PolicyKind::Calendar, "/holidays", serde_json::json!(["2026-02-30"]), "2026-02-30"),
-            (PolicyKind::Breaks, "/priorities/DUPLICATE", serde_json::json!(5), "priorities must be 1 to 4"),
             (
-                PolicyKind::Breaks,
-                "/grace_working_days/DUPLICATE",
-                serde_json::json!(-1),
-                "grace_working_days must be 0",
+                PolicyKind::Channel,
+                "/bank_accounts",
+                json!([{"account": "1", "ledger": "bank", "books": ["110000"]}]),
+                "not a name of this kind",
             ),
-            (PolicyKind::Breaks, "/alert_from", serde_json::json!(1), "alert_from must be 2 to"),
+            (PolicyKind::Channel, "/payout_working_days", json!(61), "payout_working_days must be 0 to 60"),
+            (PolicyKind::Channel, "/match_fallbacks", json!(["END_TO_END"]), "END_TO_END is no fallback"),
+            (PolicyKind::Channel, "/match_fallbacks", json!(["ORDER_ID", "ORDER_ID"]), "named twice"),
+            (PolicyKind::Channel, "/transaction_codes", json!({"void": ["S2"]}), "S2 is not three letters or digits"),
+            (PolicyKind::Channel, "/transaction_codes", json!({"void": ["S22"]}), "S22 stands twice"),
+            (PolicyKind::Channel, "/match_tolerances", tolerance("off", "FEE_FEN", 1), "no UPPER_SNAKE_CASE name"),
+            (
+                PolicyKind::Channel,
+                "/match_tolerances",
+                tolerance("T", "FEE_FEN", 101),
+                "match_tolerances must be 1 to 100",
+            ),
+            (
+                PolicyKind::Channel,
+                "/match_tolerances",
+                tolerance("T", "TRANSACTION_TIME_S", 3_601),
+                "match_tolerances must be 1 to 3600",
+            ),
+            (PolicyKind::Channel, "/match_tolerances", tolerance("T", "AMOUNT_FEN", 1), "AMOUNT_FEN"),
+            (PolicyKind::Accounting, "/close_from_day", json!(1), "close_from_day must be 2 to 28"),
+            (PolicyKind::Accounting, "/most_open_break_fen", json!(-1), "most_open_break_fen must be 0 to"),
+            (PolicyKind::Accounting, "/chart/petty_cash", title.clone(), "the ledger has no account petty_cash"),
+            (PolicyKind::Accounting, "/chart", json!({"bank": title}), "is missing"),
+            (PolicyKind::Breaks, "/most_book_breaks", json!(0), "most_book_breaks must be 1 to"),
+            (PolicyKind::Breaks, "/large_amount_fen", json!(-1), "large_amount_fen must be 0 to"),
+            (PolicyKind::Breaks, "/other_organisation", json!([{"from_fen": -1}]), "from_fen must be 0 to"),
+            (PolicyKind::Breaks, "/automatic", automatic(&["Rule 1"]), "must be 1 to 64 of a-z 0-9 _"),
+            (PolicyKind::Breaks, "/automatic", automatic(&["r", "r"]), "and not twice"),
+            (
+                PolicyKind::Channel,
+                "/payout_proof",
+                json!({"working_days": 1, "fallbacks": ["STATEMENT_IDS"]}),
+                "STATEMENT_IDS is no fallback",
+            ),
+            (PolicyKind::Channel, "/payout_proof", json!({"working_days": 61}), "working_days must be 0 to 60"),
+            (PolicyKind::Calendar, "/holidays", json!(["2026-02-30"]), "2026-02-30"),
+            (PolicyKind::Breaks, "/priorities/DUPLICATE", json!(5), "priorities must be 1 to 4"),
+            (PolicyKind::Breaks, "/grace_working_days/DUPLICATE", json!(-1), "grace_working_days must be 0"),
+            (PolicyKind::Breaks, "/alert_from", json!(1), "alert_from must be 2 to"),
             (
                 PolicyKind::Breaks,
                 "/automatic",
-                serde_json::json!([{"name": "r", "class": "CUTOFF", "resolution": "ACCEPT", "most_fen": 1}]),
+                json!([{"name": "r", "class": "CUTOFF", "resolution": "ACCEPT", "most_fen": 1}]),
                 "r: ACCEPT does not resolve CUTOFF",
             ),
         ] {

@@ -3,29 +3,56 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::rows::{AlertRow, AlertState, BreakRow};
+use super::breaks::alert_name;
+use super::rows::{AlertRow, AlertState, BreakClass, BreakRow};
 use crate::decision::Call;
 use crate::key;
 use crate::names::Participant;
 use crate::snapshot::{Snapshot, Stop};
+use crate::time::Date;
+
+/// Differences of a region's book that have no break of their own, by class and cause: how many, and their amounts.
+pub type Unopened = BTreeMap<(BreakClass, String), (i64, i64)>;
+
+impl AlertRow {
+    /// Whether it is about a region's book, whose causes begin with the region.
+    pub fn is_of_book(&self) -> bool {
+        self.cause.starts_with("regions/")
+    }
+}
+
+/// A run that counts alike breaks.
+pub struct Count<'a> {
+    pub channel: &'a Participant,
+    /// The run's.
+    pub date: Date,
+    pub unopened: &'a Unopened,
+    /// So many are an alert.
+    pub alert_from: i64,
+    pub run: &'a str,
+}
 
 /// The alerts that a run writes: new ones, and known ones whose members have changed. `breaks` are
-/// the channel's open ones as the run leaves them; `alert_from` of them make an alert.
+/// the channel's open ones as the run leaves them. What of the run's date is unopened makes an alert too; of
+/// other dates that stays as it was.
 pub fn after<'a>(
     snapshot: &Snapshot,
-    channel: &Participant,
+    count: &Count<'_>,
     breaks: impl Iterator<Item = &'a BreakRow>,
-    alert_from: i64,
-    run: &str,
     call: &Call,
 ) -> Result<Vec<AlertRow>, Stop> {
+    let Count { channel, date, unopened, alert_from, run } = *count;
     let open = snapshot.list::<AlertRow>(&["state", "channel"], key![AlertState::Open, channel.clone()]);
     let mut alike: BTreeMap<&str, Vec<&BreakRow>> = BTreeMap::new();
     for row in breaks.filter(|b| b.is_open()) {
         alike.entry(&row.alert).or_default().push(row);
     }
-    let floods: BTreeSet<&str> =
-        alike.iter().filter(|(_, members)| members.len() as i64 >= alert_from).map(|(alert, _)| *alert).collect();
+    let mut further: BTreeMap<String, (BreakClass, &String, (i64, i64))> = BTreeMap::new();
+    for ((class, cause), sums) in unopened {
+        further.insert(alert_name(Some(channel), date, *class, cause), (*class, cause, *sums));
+    }
+    let many = alike.iter().filter(|(_, members)| members.len() as i64 >= alert_from).map(|(alert, _)| *alert);
+    let floods: BTreeSet<&str> = many.chain(further.keys().map(String::as_str)).collect();
     // All are asked for before any is waited for.
     let known: Vec<_> = floods.iter().map(|alert| snapshot.get::<AlertRow>(key![(*alert).to_owned()])).collect();
     let mut before: BTreeMap<String, AlertRow> = open?.iter().map(|row| (row.alert.clone(), (**row).clone())).collect();
@@ -37,28 +64,33 @@ pub fn after<'a>(
     for name in names {
         let members = alike.get(name).map_or(&[][..], Vec::as_slice);
         let known = before.get(name);
+        let further = further.get(name);
+        let (clearing_date, class, cause) = match (known, members.first(), further) {
+            (Some(known), ..) => (known.clearing_date, known.class, &known.cause),
+            (None, Some(first), _) => (first.clearing_date, first.class, &first.cause),
+            (None, None, Some((class, cause, _))) => (date, *class, *cause),
+            (None, None, None) => continue,
+        };
+        let (unopened, unopened_fen) = match known.filter(|known| known.clearing_date != date) {
+            Some(known) => (known.unopened, known.unopened_fen),
+            None => further.map_or((0, 0), |(_, _, sums)| *sums),
+        };
+        let is_over = members.is_empty() && unopened == 0;
         let row = AlertRow {
-            state: if members.is_empty() { AlertState::Over } else { AlertState::Open },
+            alert: name.to_owned(),
+            channel: channel.clone(),
+            clearing_date,
+            class,
+            cause: cause.clone(),
+            state: if is_over { AlertState::Over } else { AlertState::Open },
             members: members.len() as i64,
             amount_fen: members.iter().map(|b| b.amount_fen).sum(),
-            ..match (known, members.first()) {
-                (Some(known), _) => known.clone(),
-                (None, Some(first)) => AlertRow {
-                    alert: name.to_owned(),
-                    channel: channel.clone(),
-                    clearing_date: first.clearing_date,
-                    class: first.class,
-                    cause: first.cause.clone(),
-                    state: AlertState::Open,
-                    members: 0,
-                    amount_fen: 0,
-                    seen_by: String::new(),
-                    opened_at_us: call.now,
-                    recorded_at_us: call.now,
-                    version: 0,
-                },
-                (None, None) => continue,
-            }
+            unopened,
+            unopened_fen,
+            seen_by: known.map_or_else(String::new, |known| known.seen_by.clone()),
+            opened_at_us: known.map_or(call.now, |known| known.opened_at_us),
+            recorded_at_us: known.map_or(call.now, |known| known.recorded_at_us),
+            version: known.map_or(0, |known| known.version),
         };
         if known != Some(&row) {
             changed.push(AlertRow {

@@ -111,6 +111,30 @@ table! {
     }
 }
 
+impl BankStatementRow {
+    /// `{file}#{statement}`.
+    pub fn name(&self) -> String {
+        format!("{}#{}", self.file, self.statement)
+    }
+}
+
+impl BankEntryRow {
+    /// `{file}#{entry}`, of one transaction of a bulk entry `{file}#{entry}.{part}`.
+    pub fn name(&self) -> String {
+        match self.part {
+            0 => format!("{}#{}", self.file, self.entry),
+            part => format!("{}#{}.{part}", self.file, self.entry),
+        }
+    }
+}
+
+/// File, entry and part that a name is of; of a statement's name its position, and 0.
+pub fn position_of(name: &str) -> Option<(&str, i64, i64)> {
+    let (file, position) = name.split_once('#')?;
+    let (entry, part) = position.split_once('.').unwrap_or((position, "0"));
+    Some((file, entry.parse().ok()?, part.parse().ok()?))
+}
+
 /// A balance at the end or the beginning of a day, below zero in debit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Balance {

@@ -376,7 +376,13 @@ impl Planner<'_> {
                 let funder = self.terms.funders.get(&payment.person);
                 let division = funder.map_or(self.place.book.region().code(), String::as_str);
                 let expense = Account::expense(&self.place.book, division, self.terms.month.year());
-                self.post(EntryKind::FeeRegion, expense, Account::bank(&self.place.book), stated.fee_fen, date);
+                self.post(
+                    EntryKind::FeeRegion,
+                    expense,
+                    Account::bank(&self.place.book),
+                    stated.fee_fen,
+                    self.terms.clearing_date,
+                );
             }
         }
     }
@@ -410,8 +416,11 @@ impl Planner<'_> {
         }
         let lesser = claim.amount_fen.min(stated.amount_fen);
         let bank = Account::bank(&self.place.book);
-        self.post(EntryKind::OperatingSubsidyOnStatement, self.clearing(date), bank, lesser, date);
-        let more = self.stake(StakeKind::StatementInSuspense, &stated.institution, date, stated.amount_fen - lesser);
+        // Money at a bank moves on the day whose statement shows it.
+        let moved_on = self.terms.clearing_date;
+        self.post(EntryKind::OperatingSubsidyOnStatement, self.clearing(date), bank, lesser, moved_on);
+        let more_fen = stated.amount_fen - lesser;
+        let more = self.stake(StakeKind::StatementInSuspense, &stated.institution, moved_on, more_fen);
         self.put_at_stake(more);
         let less = self.stake(StakeKind::ClaimInClearing, &stated.institution, date, claim.amount_fen - lesser);
         self.put_at_stake(less);
@@ -436,7 +445,8 @@ impl Planner<'_> {
                 }
                 LedgerRow::Claim(claim) => {
                     let bank = Account::bank(&self.place.book);
-                    self.post(EntryKind::OperatingSubsidyOnStatement, clearing, bank, amount_fen, date);
+                    let moved_on = self.terms.clearing_date;
+                    self.post(EntryKind::OperatingSubsidyOnStatement, clearing, bank, amount_fen, moved_on);
                     self.plan.claims.push(self.claim_found(claim, claim.order_id.clone(), date));
                 }
             }

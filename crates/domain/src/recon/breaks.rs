@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use super::resolve::unproposed;
 use super::rows::{BreakCategory, BreakClass, BreakRow, BreakState, BreakStep, FieldDifference, Resolution};
+use crate::decision::Call;
 use crate::names::{Actor, Participant};
 use crate::policy::{self, BreakPolicy, CalendarPolicy, ChannelPolicy, Condition, WorkingDays};
 use crate::snapshot::{Snapshot, Stop};
@@ -84,13 +86,11 @@ impl Terms {
     /// Notes what follows from a break's class, date, amount and cause.
     #[must_use]
     pub fn judged(&self, row: BreakRow) -> BreakRow {
-        let channel = row.channel.as_ref().map_or("", Participant::as_str);
-        let parts = [channel, &row.clearing_date.to_string(), row.class.as_str(), &row.cause];
         BreakRow {
             category: row.class.category(),
             priority: self.priority(row.class, row.amount_fen),
             due_on: self.due_on(row.class, row.clearing_date),
-            alert: name("alerts", &parts),
+            alert: alert_name(row.channel.as_ref(), row.clearing_date, row.class, &row.cause),
             ..row
         }
     }
@@ -99,6 +99,11 @@ impl Terms {
 /// What alike findings and differences share: the names of the fields at fault.
 pub fn cause_of(fields: &[FieldDifference]) -> String {
     fields.iter().map(|f| f.field.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// The name of the alert of alike breaks.
+pub fn alert_name(channel: Option<&Participant>, date: Date, class: BreakClass, cause: &str) -> String {
+    name("alerts", &[channel.map_or("", Participant::as_str), &date.to_string(), class.as_str(), cause])
 }
 
 /// The name of a difference: from channel, clearing date and unit, not from its class, so that
@@ -196,6 +201,42 @@ pub fn clear(row: &BreakRow, by: &str, now: Timestamp) -> BreakRow {
         resolved_at_us: Some(now),
         ..row.step(BreakStep::Cleared, &gateway, now, by)
     }
+}
+
+/// A known break with what is found of it now: what it is about, not since when, nor what was done about it.
+pub fn as_found(known: &BreakRow, now: BreakRow) -> BreakRow {
+    BreakRow {
+        category: now.category,
+        class: now.class,
+        priority: now.priority,
+        region: now.region,
+        programme: now.programme,
+        institution_region: now.institution_region,
+        subject: now.subject,
+        fields: now.fields,
+        rows: now.rows,
+        cause: now.cause,
+        alert: now.alert,
+        amount_fen: now.amount_fen,
+        ..known.clone()
+    }
+}
+
+/// The next version of a break, known or not, that `by` (a run or a payout) finds to be as `row` says: opened,
+/// changed, or opened again. A proposal was made about what it was.
+pub fn next(known: Option<&BreakRow>, row: BreakRow, by: &str, call: &Call) -> BreakRow {
+    let row = match known {
+        None => row,
+        Some(known) if known.is_open() => unproposed(row.step(BreakStep::Changed, &call.actor, call.now, by)),
+        Some(_) => BreakRow {
+            state: BreakState::New,
+            resolution: None,
+            resolved_at_us: None,
+            ..row.step(BreakStep::Reopened, &call.actor, call.now, by)
+        },
+    };
+    let opened_by = row.opened_by.clone().or_else(|| Some(by.to_owned()));
+    BreakRow { opened_by, seen_by: Some(by.to_owned()), ..row }
 }
 
 /// A break that was resolved and is there again, as `new` says; what was done about it before stays.

@@ -5,7 +5,6 @@
 //! balance was enough *at* an authorisation is the decision's own rule. Identity 8 is about
 //! evidence and is the store's.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::finding::{account_subject, bill_line_subject};
@@ -18,7 +17,6 @@ use crate::ledger::{
 };
 use crate::names::Participant;
 use crate::payment::{PaymentRow, PaymentState};
-use crate::row::Row;
 use crate::time::{Date, Month};
 use crate::value::Value;
 
@@ -40,7 +38,7 @@ pub struct Journal {
     balances: BTreeMap<(Account, Layer), i64>,
     /// By key, see [`GeneralLedgerRow`].
     general: BTreeMap<Vec<Value>, GeneralLedgerRow>,
-    cash: BTreeMap<Vec<Value>, CashDayRow>,
+    cash: BTreeMap<(String, Date), CashDayRow>,
     pub violations: Vec<Violation>,
 }
 
@@ -60,24 +58,8 @@ impl Journal {
         for (account, delta) in row.deltas() {
             *self.balances.entry((account.clone(), row.layer)).or_default() += delta;
         }
-        for sum in GeneralLedgerRow::sums([row]) {
-            match self.general.entry(GeneralLedgerRow::spec().key_of(&sum.to_values())) {
-                Entry::Vacant(place) => drop(place.insert(sum)),
-                Entry::Occupied(mut known) => {
-                    known.get_mut().amount_fen += sum.amount_fen;
-                    known.get_mut().transfers += sum.transfers;
-                }
-            }
-        }
-        for sum in CashDayRow::sums([row]) {
-            match self.cash.entry(CashDayRow::spec().key_of(&sum.to_values())) {
-                Entry::Vacant(place) => drop(place.insert(sum)),
-                Entry::Occupied(mut known) => {
-                    known.get_mut().posted_fen += sum.posted_fen;
-                    known.get_mut().transfers += sum.transfers;
-                }
-            }
-        }
+        GeneralLedgerRow::add_to(&mut self.general, row);
+        CashDayRow::add_to(&mut self.cash, row);
     }
 
     /// The general ledger as the journal makes it.
@@ -159,16 +141,9 @@ impl Journal {
         let empty = Turnover::default();
         for close in closes.into_iter().filter(|close| close.is_closed()) {
             let now = months.get(&(&close.book, close.month)).unwrap_or(&empty);
-            let then: BTreeMap<&Account, (i64, i64)> =
-                close.trial.0.iter().map(|line| (&line.account, (line.debit_fen, line.credit_fen))).collect();
-            for account in then.keys().copied().chain(now.0.keys()).collect::<BTreeSet<_>>() {
-                let (debit, credit) = now.0.get(account).copied().unwrap_or_default();
-                let (debit_then, credit_then) = then.get(account).copied().unwrap_or_default();
-                if (debit, credit) != (debit_then, credit_then) {
-                    let detail = format!("changed after the close of {}", close.month);
-                    violations.push(violation(9, account, (debit - credit) - (debit_then - credit_then), detail));
-                }
-            }
+            let changed = close.changed(now);
+            let detail = format!("changed after the close of {}", close.month);
+            violations.extend(changed.into_iter().map(|(account, fen)| violation(9, account, fen, detail.clone())));
         }
         violations
     }

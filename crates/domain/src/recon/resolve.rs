@@ -513,10 +513,12 @@ impl<'a> Booked<'a> {
         Ok(())
     }
 
-    /// Books on the stake's own clearing date, naming the transfer that put the money there.
+    /// Books on the stake's own clearing date, naming the transfer that put the money there. Money at a bank
+    /// moves today: a statement of the old date has it not.
     fn post_amount(&mut self, stake: &Stake, entry: EntryKind, debit: Account, credit: Account, amount_fen: i64) {
-        let transfer =
-            Transfer::posted(entry, debit, credit, amount_fen, self.call.now.month()).on(stake.clearing_date);
+        let is_cash = debit.kind.is_cash() || credit.kind.is_cash();
+        let on = if is_cash { self.call.now.date() } else { stake.clearing_date };
+        let transfer = Transfer::posted(entry, debit, credit, amount_fen, self.call.now.month()).on(on);
         self.transfers.push(match &stake.booked {
             Some(booked) => transfer.correcting(booked.clone()),
             None => transfer,

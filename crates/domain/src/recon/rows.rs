@@ -359,6 +359,18 @@ text_enum! {
     }
 }
 
+impl BreakStep {
+    /// The leaf's kind, of a step that nobody's call took.
+    pub const fn leaf_kind(self) -> &'static str {
+        match self {
+            Self::Opened => "break.opened",
+            Self::Reopened => "break.reopened",
+            Self::Cleared => "break.cleared",
+            _ => "break.reclassified",
+        }
+    }
+}
+
 /// A document attached to a break.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -409,6 +421,11 @@ impl FieldDifference {
     pub fn of(field: &str, ledger: String, channel: String) -> Self {
         Self { field: field.to_owned(), ledger, channel, region: String::new() }
     }
+}
+
+impl BreakState {
+    /// Those of a break under work.
+    pub const OPEN: [Self; 3] = [Self::New, Self::Assigned, Self::Proposed];
 }
 
 table! {
@@ -486,7 +503,7 @@ table! {
 
 text_enum! {
     pub enum AlertState {
-        /// Members are open.
+        /// Members are open, or have no break yet.
         Open = "OPEN",
         Over = "OVER",
     }
@@ -508,6 +525,10 @@ table! {
         pub members: i64,
         /// Sum of their amounts.
         pub amount_fen: i64,
+        /// Alike differences of a region's book beyond the policy's `most_book_breaks`, which have no break.
+        pub unopened: i64,
+        /// Sum of their amounts.
+        pub unopened_fen: i64,
         /// The run that counted them last.
         pub seen_by: String,
         pub opened_at_us: Timestamp,

@@ -80,7 +80,12 @@ impl BeginUpload {
 impl Command for BeginUpload {
     fn decide(&self, snapshot: &Snapshot, call: &Call) -> Result<Decision, Stop> {
         let sender = call.participant();
-        guard::range("size_bytes", self.size_bytes, 0, MAX_SIZE_BYTES)?;
+        let (least, most) = match self.content {
+            FileContent::Evidence => (1, MAX_EVIDENCE_BYTES),
+            FileContent::RegionalBook => (0, MAX_BOOK_BYTES),
+            FileContent::Settlement | FileContent::Balances | FileContent::Statement => (0, MAX_SIZE_BYTES),
+        };
+        guard::range("size_bytes", self.size_bytes, least, most)?;
         guard::optional_text("file_name", &self.file_name, 200)?;
         guard::optional_text("merchant_id", &self.merchant_id, 15)?;
         let (is_region, is_evidence) =
@@ -91,12 +96,6 @@ impl Command for BeginUpload {
         }
         if is_evidence != (self.format == FileFormat::Other) {
             return Err(Reason::FieldNotApplicable.field("format").var("scheme", self.content).into());
-        }
-        if is_evidence {
-            guard::range("size_bytes", self.size_bytes, 1, MAX_EVIDENCE_BYTES)?;
-        }
-        if is_book {
-            guard::range("size_bytes", self.size_bytes, 0, MAX_BOOK_BYTES)?;
         }
         if is_evidence && self.channel.is_some() {
             return Err(Reason::FieldNotApplicable.field("channel").var("scheme", self.content).into());
@@ -315,6 +314,39 @@ mod tests {
         assert_eq!((first.state, first.superseded_by.as_ref()), (FileState::Superseded, Some(&corrected.file)));
         assert_eq!(superseded_by(&corrected.file, &sim.all()), [first.file, again.file]);
     }
+
+    #[test]
+    fn each_content_has_its_own_size() {
+        use FileContent::{Evidence, RegionalBook, Settlement};
+        let (channel, region, admin) = ("channels/unionpay", "regions/130000", "regions/130000/admins/ma");
+        for (actor, content, size_bytes, is_taken) in [
+            (channel, Settlement, 0, true),
+            (channel, Settlement, MAX_SIZE_BYTES, true),
+            (channel, Settlement, MAX_SIZE_BYTES + 1, false),
+            (channel, Settlement, -1, false),
+            (region, RegionalBook, MAX_BOOK_BYTES, true),
+            (region, RegionalBook, MAX_BOOK_BYTES + 1, false),
+            (admin, Evidence, 0, false),
+            (admin, Evidence, MAX_EVIDENCE_BYTES, true),
+            (admin, Evidence, MAX_EVIDENCE_BYTES + 1, false),
+        ] {
+            let begin = BeginUpload {
+                clearing_date: "2026-11-16".parse().unwrap(),
+                format: if content == Evidence { FileFormat::Other } else { FileFormat::Csv },
+                content,
+                channel: (content == RegionalBook).then(|| channel.parse().unwrap()),
+                merchant_id: String::new(),
+                file_name: String::new(),
+                size_bytes,
+                sha256: "a".repeat(64).parse().unwrap(),
+            };
+            let by = Call { actor: actor.parse().unwrap(), ..call(1) };
+            let said = Sim::default().execute(&by, &begin).map(drop).map_err(|refused| (refused.reason, refused.field));
+            let wanted = if is_taken { Ok(()) } else { Err((Reason::FieldOutOfRange, Some("size_bytes".into()))) };
+            assert_eq!(said, wanted, "{content} of {size_bytes} bytes");
+        }
+    }
+
     #[test]
     fn a_banks_statements_become_rows_and_accounts_are_cut() {
         use crate::recon::bank::{Balance, BankEntry, BankEntryRow, BankStatement, EntryDirection, EntryStatus};

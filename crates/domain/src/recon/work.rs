@@ -77,8 +77,7 @@ impl Command for AttachEvidence {
         let row = find(snapshot, &self.break_name)?;
         check_actor(call, &row)?;
         guard::optional_text("note", &self.note, REASON_LIMIT)?;
-        let open = [BreakState::New, BreakState::Assigned, BreakState::Proposed];
-        guard::state(row.state, &open, "reconciliation_break", &self.break_name)?;
+        guard::state(row.state, &BreakState::OPEN, "reconciliation_break", &self.break_name)?;
         let file = guard::found(snapshot.get::<FileRow>(key![self.file.clone()])?, "file", &self.file)?;
         guard::own(call, &file.sender, "file", &self.file)?;
         guard::state(file.content, &[FileContent::Evidence], "file", &self.file)?;

@@ -78,12 +78,12 @@ impl Command for ReportPayout {
             recorded_at_us: call.now,
             version: 1,
         };
-        settle(snapshot, call, row, "payout.reported")
+        settle(snapshot, call, row, None)
     }
 }
 
 /// Looks again for the statements of a payout that had none: they were made later, or an account was
-/// registered meanwhile. The caller is an administrator.
+/// registered meanwhile. The caller is an administrator. `STATE_NOT_ALLOWED` when it is as it was.
 #[derive(Clone, Debug)]
 pub struct MatchPayout {
     pub payout: Name,
@@ -94,8 +94,8 @@ impl Command for MatchPayout {
         let row = snapshot.get::<PayoutRow>(key![self.payout.to_string()])?;
         let row = guard::found(row, "payout", &self.payout)?;
         guard::state(row.state, &[PayoutState::Unmatched], "payout", &self.payout)?;
-        let row = PayoutRow { recorded_at_us: call.now, version: row.version + 1, ..(*row).clone() };
-        settle(snapshot, call, row, "payout.matched")
+        let next = PayoutRow { recorded_at_us: call.now, version: row.version + 1, ..(*row).clone() };
+        settle(snapshot, call, next, Some(&row))
     }
 }
 
@@ -105,7 +105,7 @@ struct Found {
     statements: Vec<Arc<StatementRow>>,
 }
 
-fn settle(snapshot: &Snapshot, call: &Call, row: PayoutRow, kind: &'static str) -> Result<Decision, Stop> {
+fn settle(snapshot: &Snapshot, call: &Call, row: PayoutRow, before: Option<&PayoutRow>) -> Result<Decision, Stop> {
     let mut gather = Gather::default();
     let mut candidates = Vec::new();
     for state in [StatementState::Open, StatementState::Carried] {
@@ -115,7 +115,7 @@ fn settle(snapshot: &Snapshot, call: &Call, row: PayoutRow, kind: &'static str) 
     let terms = gather.ask(policy::in_force::<ChannelPolicy>(snapshot, row.channel.code(), call.now.date()))?;
     gather.end()?;
     let terms = terms.expect("gathered");
-    let is_awaited = row.version == 1 && terms.payout_proof.is_some();
+    let is_awaited = before.is_none() && terms.payout_proof.is_some();
     let found = find(&row, &candidates);
     let differences = differences(&row, &found);
     let is_booked = !found.statements.is_empty() && !differences.iter().any(|d| d.field != "amount_fen");
@@ -145,7 +145,33 @@ fn settle(snapshot: &Snapshot, call: &Call, row: PayoutRow, kind: &'static str) 
         proof: if is_awaited { PayoutProofState::Awaited } else { row.proof },
         ..row
     };
+    let by = row.payout.clone();
+    let change = match known {
+        Some(known) if !opens => known.is_open().then(|| breaks::clear(&known, &by, call.now)),
+        // What people have resolved stays resolved.
+        Some(known) if !known.is_open() => None,
+        None if !opens => None,
+        known => {
+            let terms = Terms::load(snapshot, &row.channel, call.now.date())?;
+            let wanted = opened(&terms, &row, &found, differences, name, call);
+            match known {
+                None => Some(wanted),
+                Some(known) => {
+                    let wanted = terms.judged(BreakRow { clearing_date: known.clearing_date, ..wanted });
+                    let now = breaks::as_found(&known, wanted);
+                    (now != *known).then(|| breaks::next(Some(&known), now, &by, call))
+                }
+            }
+        }
+    };
+    if let Some(before) = before.filter(|_| change.is_none()) {
+        let as_before = PayoutRow { recorded_at_us: before.recorded_at_us, version: before.version, ..row.clone() };
+        if as_before == *before {
+            return Err(guard::wrong_state(row.state, "a statement that accounts for it", "payout", &row.payout).into());
+        }
+    }
     let mut decision = Decision::new(call);
+    let kind = if before.is_none() { "payout.reported" } else { "payout.matched" };
     let leaf = decision.leaf(kind, &row.payout, row.version);
     leaf.put(&row).tell(&row.channel);
     for region in &regions {
@@ -177,23 +203,13 @@ fn settle(snapshot: &Snapshot, call: &Call, row: PayoutRow, kind: &'static str) 
             leaf.put(&PositionRow { version: position.version + 1, ..position });
         }
     }
-    let run = row.payout.clone();
-    for cleared in overdue.iter().map(|row| breaks::clear(row, &run, call.now)) {
+    for cleared in overdue.iter().map(|row| breaks::clear(row, &by, call.now)) {
         let leaf = decision.leaf("break.cleared", &cleared.break_name, cleared.version);
         leaf.put(&cleared);
         cleared.tell(leaf);
     }
-    let change = match known {
-        None if opens => {
-            let terms = Terms::load(snapshot, &row.channel, call.now.date())?;
-            Some(opened(&terms, &row, &found, differences, name, call))
-        }
-        Some(known) if !opens && known.is_open() => Some(breaks::clear(&known, &run, call.now)),
-        _ => None,
-    };
     if let Some(row) = change {
-        let kind = if row.is_open() { "break.opened" } else { "break.cleared" };
-        let leaf = decision.leaf(kind, &row.break_name, row.version);
+        let leaf = decision.leaf(row.step.leaf_kind(), &row.break_name, row.version);
         leaf.put(&row);
         row.tell(leaf);
     }

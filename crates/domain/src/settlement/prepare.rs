@@ -162,9 +162,7 @@ impl Sums {
         self.all_fen += fen;
         match activity.entry {
             EntryKind::Settled | EntryKind::SettledFee => return,
-            EntryKind::OperatingSubsidyApproved
-            | EntryKind::OperatingSubsidyConfirmed
-            | EntryKind::OperatingSubsidyReturned => {
+            entry if entry.is_operating_subsidy() => {
                 self.subsidy_fen += fen;
                 return;
             }
@@ -364,7 +362,7 @@ fn moved(field: &str, name: impl std::fmt::Display) -> Rejection {
 fn withheld(snapshot: &Snapshot, channel: &Participant) -> Result<BTreeMap<Account, i64>, Stop> {
     let mut gather = Gather::default();
     let mut withheld: BTreeMap<Account, i64> = BTreeMap::new();
-    for state in [BreakState::New, BreakState::Assigned, BreakState::Proposed] {
+    for state in BreakState::OPEN {
         let open = gather.all(snapshot.list::<BreakRow>(&["state", "channel"], key![state, channel.clone()]))?;
         for stake in open.iter().flat_map(|row| &row.stakes.0) {
             let payable = Account::payable(&stake.book, &stake.institution, channel);

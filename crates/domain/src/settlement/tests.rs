@@ -19,7 +19,7 @@ use crate::recon::identities::{Journal, check_bill_lines, check_reservations};
 use crate::recon::matching::FeeRule;
 use crate::recon::resolve::{DecideResolution, ProposeResolution};
 use crate::recon::run::{RunFile, StartRun};
-use crate::recon::{BreakClass, BreakRow, Resolution, RunRow, RunState};
+use crate::recon::{AlertRow, AlertState, BreakClass, BreakRow, BreakState, BreakStep, Resolution, RunRow, RunState};
 use crate::rejection::{Reason, Rejection};
 use crate::time::{DAY_US, HOUR_US};
 
@@ -430,6 +430,61 @@ fn a_cycle_is_refused() {
     assert_eq!(said(settle(&mut world, day("2026-11-21"))), reason(Reason::SettlementNotDue, "clearing_date"));
 }
 
+#[test]
+fn a_payout_looked_at_again_keeps_its_break_up_to_date() {
+    let mut world = World::funded();
+    has_account(&mut world);
+    pay(&mut world, "ORDER0001", 20_000).unwrap();
+    let friday = next_day(&mut world, 0);
+    let to_another = ReportPayout { account_last4: "9999".into(), ..report("P1", 19_800, None, &world) };
+    let payout = world.execute(UNIONPAY, &to_another).unwrap().record();
+    let found = |world: &World| world.sim.all::<BreakRow>().into_iter().find(|b| b.subject == payout.as_str()).unwrap();
+    let (row, before) = (world.sim.get::<PayoutRow>(key![payout.to_string()]).unwrap(), found(&world));
+    assert_eq!((row.state, &before.region, &before.fields.0[..]), (PayoutState::Unmatched, &None, &[][..]));
+    let again = MatchPayout { payout: payout.clone() };
+    assert_eq!(said(world.execute(CHEN, &again)), reason(Reason::StateNotAllowed, "payout"), "nothing has changed");
+
+    // Its statement is made, for another account: the break says so, and what was proposed of it is void.
+    let propose = ProposeResolution {
+        break_name: before.break_name.clone(),
+        resolution: Resolution::Justified,
+        reason: "r".into(),
+        elder: None,
+    };
+    world.execute("gateway/admins/li", &propose).unwrap();
+    settle(&mut world, friday).unwrap();
+    world.execute(CHEN, &again).unwrap();
+    let now = found(&world);
+    assert_eq!((now.state, now.step, now.resolution), (BreakState::New, BreakStep::Changed, None));
+    assert_eq!((now.region, now.cause.as_str(), now.amount_fen), (Some(who(BEIJING)), "account_last4", 19_800));
+    assert_eq!((now.opened_at_us, now.clearing_date), (before.opened_at_us, before.clearing_date));
+    assert_eq!((world.posted(&payable()), world.sim.all::<PayoutRow>()[0].version), (19_800, 2), "booked nothing");
+    assert_eq!(said(world.execute(CHEN, &again)), reason(Reason::StateNotAllowed, "payout"));
+    check(&world);
+}
+
+#[test]
+fn a_cycle_goes_back_no_further_than_two_months_and_rests_on_the_last() {
+    let mut world = World::funded();
+    pay(&mut world, "ORDER0001", 20_000).unwrap();
+    let friday = next_day(&mut world, 0);
+    let stale = prepare(&world, friday);
+    settle(&mut world, friday).unwrap();
+    next_day(&mut world, 0);
+    let stale = PrepareSettlement { clearing_date: friday.plus_days(1), ..stale };
+    assert_eq!(said(world.execute(CHEN, &stale)), reason(Reason::BooksMoved, "clearing_date"), "another cycle since");
+
+    let mut world = World::funded();
+    let today = world.now.clearing_date();
+    run(&mut world, today.plus_days(-MOST_DAYS - 1), 0);
+    run(&mut world, today.plus_days(-MOST_DAYS), 0);
+    assert_eq!(
+        said(settle(&mut world, today.plus_days(-MOST_DAYS - 1))),
+        reason(Reason::FieldOutOfRange, "clearing_date")
+    );
+    settle(&mut world, today.plus_days(-MOST_DAYS)).unwrap();
+}
+
 /// Runs every day of November up to its end, and into December.
 fn november(world: &mut World) {
     let mut date = day("2026-11-01");
@@ -464,7 +519,8 @@ fn a_month_is_closed_by_two_and_stays_as_it_was() {
     november(&mut world);
     assert_eq!(unmet(world.execute(CHEN, &propose("2026-11"))), CloseCondition::Settled.as_str());
     settle(&mut world, day("2026-12-01")).unwrap();
-    // The payout that is due in November keeps it open... of December's cycle it does not.
+    // The cycle ends in December and has November's payments: unpaid, it keeps November open.
+    assert_eq!(unmet(world.execute(CHEN, &propose("2026-11"))), CloseCondition::Settled.as_str());
     let stated = statement(&world, "2026-12-01");
     world.execute(UNIONPAY, &report("P1", stated.net_fen, Some(&stated), &world)).unwrap();
     assert_eq!(
@@ -552,12 +608,43 @@ fn conditions_of_a_close() {
         world.sim.given(&row);
     };
     assert_eq!(unmet(closing(&broken)), CloseCondition::NoOpenBreak.as_str());
+    let flooded = |cause: &'static str| {
+        closing(&move |world| {
+            world.sim.given(&AlertRow {
+                alert: "alerts/1".into(),
+                channel: who(UNIONPAY),
+                clearing_date: day("2026-11-30"),
+                class: BreakClass::RegionOnly,
+                cause: cause.into(),
+                state: AlertState::Open,
+                members: 0,
+                amount_fen: 0,
+                unopened: 1,
+                unopened_fen: 5,
+                seen_by: String::new(),
+                opened_at_us: world.now,
+                recorded_at_us: world.now,
+                version: 1,
+            });
+        })
+    };
+    assert_eq!(unmet(flooded(BEIJING)), CloseCondition::NoOpenBreak.as_str());
+    assert!(flooded(HEBEI).is_ok(), "a row that Hebei alone has");
     let before = |world: &mut World| {
         let mut row = world.sim.all::<GeneralLedgerRow>().remove(0);
         row.booking_month = "2026-10".parse().unwrap();
         world.sim.given(&row);
     };
     assert_eq!(unmet(closing(&before)), CloseCondition::MonthBefore.as_str());
+    let unpaid = |from: &str| {
+        let from_date = day(from);
+        closing(&move |world| {
+            let row = statement(world, "2026-12-01");
+            world.sim.given(&StatementRow { from_date, state: StatementState::Open, ..row });
+        })
+    };
+    assert_eq!(unmet(unpaid("2026-11-30")), CloseCondition::Settled.as_str());
+    assert!(unpaid("2026-12-01").is_ok(), "a cycle that began in December");
 }
 
 #[test]

@@ -91,7 +91,9 @@ impl Command for ReturnPayout {
         leaf.put(&row).tell(&row.region).tell(&row.payer).tell(call.participant()).instruct(call.participant());
         if claim.state == ClaimState::OnStatement {
             let bank = Account::bank(&book);
-            leaf.book(Transfer::posted(entry, bank, clearing.clone(), row.amount_fen, month).on(date));
+            // The money is back today: the statement of its date shows it going.
+            let back_on = call.now.date();
+            leaf.book(Transfer::posted(entry, bank, clearing.clone(), row.amount_fen, month).on(back_on));
         }
         leaf.book(Transfer::posted(entry, clearing, row.payable(&book), row.amount_fen, month).on(date));
         Ok(decision)

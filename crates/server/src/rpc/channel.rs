@@ -1,5 +1,6 @@
 //! The channel's side: instructions out, files in.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -11,14 +12,17 @@ use jjj_domain::institution::account_in_force;
 use jjj_domain::key;
 use jjj_domain::names::{Collection, Name, Participant};
 use jjj_domain::payment::{PaymentQueryRow, PaymentRow};
+use jjj_domain::recon::bank::{BankEntryRow, BankStatementRow};
 use jjj_domain::recon::refusal::{FileRefusal, RefusalReason};
 use jjj_domain::recon::upload::{BeginUpload, CompleteUpload};
 use jjj_domain::recon::{FileContent, FileRow, FileState};
 use jjj_domain::rejection::{Reason, Rejection};
 use jjj_domain::row::{Row, StoredFault};
 use jjj_domain::subsidy::ClaimRow;
-use jjj_store::Delivery;
+use jjj_domain::value::Column;
 use jjj_store::log_tables::RequestRow;
+use jjj_store::{Delivery, Op};
+use jjj_wire::bank_statement::{bank_statement, statement_name};
 use jjj_wire::instruction::{self, Place};
 use jjj_wire::pb;
 use jjj_wire::pb::channel_service_server::ChannelService;
@@ -48,6 +52,25 @@ const FILTER: &[Field] = &[
     ("content", Some("content")),
     ("merchant_id", Some("merchant_id")),
     ("state", Some("state")),
+];
+const STATEMENTS: &[Field] = &[
+    ("file", Some("file")),
+    ("channel", Some("channel")),
+    ("clearing_date", Some("clearing_date")),
+    ("account", Some("account")),
+    ("reference", Some("reference")),
+    ("closing_on", Some("closing_on")),
+];
+const ENTRIES: &[Field] = &[
+    ("direction", Some("direction")),
+    ("amount_fen", Some("amount_fen")),
+    ("status", Some("entry_status")),
+    ("reversal", Some("is_reversal")),
+    ("booked_on", Some("booked_on")),
+    ("value_on", Some("value_on")),
+    ("end_to_end_id", Some("end_to_end_id")),
+    ("bank_reference", Some("bank_reference")),
+    ("counterparty", Some("counterparty")),
 ];
 
 #[tonic::async_trait]
@@ -143,9 +166,58 @@ impl ChannelService for ChannelApi {
         }
         Ok(Response::new(pb::ListSettlementFilesResponse { settlement_files, next_page_token }))
     }
+
+    async fn get_bank_statement(
+        &self,
+        request: Request<pb::GetBankStatementRequest>,
+    ) -> Result<Response<pb::BankStatement>, Status> {
+        let caller = caller(&request)?;
+        let q = request.get_ref();
+        let (file, at) = statement_name("name", &q.name).map_err(refuse)?;
+        let filter = Filter::parse(&q.filter, ENTRIES).map_err(refuse)?;
+        let mut predicates = filter.predicates(BankEntryRow::spec()).map_err(refuse)?;
+        predicates.extend([("file", Op::Eq, file.to_value()), ("statement", Op::Eq, at.to_value())]);
+        let bound_to = format!("{} {}", q.name, q.filter);
+        let paging = Paging::new(caller.method.path, &bound_to, q.page_size, &q.page_token).map_err(refuse)?;
+        let row: BankStatementRow = get(&self.0, &caller, key![file.clone(), at], &q.name, Sees::Readers).await?;
+        let (rows, next_page_token) =
+            page::<BankEntryRow>(&self.0, &caller, predicates, &paging, Sees::Readers, |_| true).await?;
+        let page_entries = rows.iter().map(pb::BankEntry::from).collect();
+        let statement = bank_statement(&row, self.file_state(&file).await?);
+        Ok(Response::new(pb::BankStatement { page_entries, next_page_token, ..statement }))
+    }
+
+    async fn list_bank_statements(
+        &self,
+        request: Request<pb::ListBankStatementsRequest>,
+    ) -> Result<Response<pb::ListBankStatementsResponse>, Status> {
+        let caller = caller(&request)?;
+        let q = request.get_ref();
+        let filter = Filter::parse(&q.filter, STATEMENTS).map_err(refuse)?;
+        let predicates = filter.predicates(BankStatementRow::spec()).map_err(refuse)?;
+        let paging = Paging::new(caller.method.path, &q.filter, q.page_size, &q.page_token).map_err(refuse)?;
+        let (rows, next_page_token) =
+            page::<BankStatementRow>(&self.0, &caller, predicates, &paging, Sees::Readers, |_| true).await?;
+        let mut states: BTreeMap<&str, FileState> = BTreeMap::new();
+        for row in &rows {
+            if !states.contains_key(row.file.as_str()) {
+                states.insert(&row.file, self.file_state(&row.file).await?);
+            }
+        }
+        let statements = rows.iter().map(|row| bank_statement(row, states[row.file.as_str()])).collect();
+        Ok(Response::new(pb::ListBankStatementsResponse { statements, next_page_token }))
+    }
 }
 
 impl ChannelApi {
+    /// Whether what a file states counts.
+    async fn file_state(&self, file: &str) -> Result<FileState, Status> {
+        let mut session = self.0.store.read().await.map_err(failed)?;
+        let row: Option<FileRow> = session.get(key![file.to_owned()]).await.map_err(failed)?;
+        let lost = || StoredFault { table: "files", column: "file", problem: format!("lacks {file}") };
+        Ok(row.ok_or_else(lost).map_err(inconsistent)?.state)
+    }
+
     /// A file that the caller has announced.
     async fn own_file(&self, caller: &Caller, name: &Name) -> Result<FileRow, Status> {
         let mut session = self.0.store.read().await.map_err(failed)?;

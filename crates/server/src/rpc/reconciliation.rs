@@ -148,8 +148,10 @@ impl ReconciliationService for ReconciliationApi {
         let mut predicates = filter.predicates(AlertRow::spec()).map_err(refuse)?;
         predicates.extend(own_channel(&caller));
         let paging = Paging::new(caller.method.path, &q.filter, q.page_size, &q.page_token).map_err(refuse)?;
-        let (rows, next_page_token) =
-            page::<AlertRow>(&self.0, &caller, predicates, &paging, Sees::Everyone, |_| true).await?;
+        let (rows, next_page_token) = page::<AlertRow>(&self.0, &caller, predicates, &paging, Sees::Everyone, |row| {
+            !(is_channels(&caller) && row.is_of_book())
+        })
+        .await?;
         Ok(Response::new(pb::ListAlertsResponse { alerts: rows.iter().map(wire::alert).collect(), next_page_token }))
     }
 
@@ -164,7 +166,8 @@ impl ReconciliationService for ReconciliationApi {
         predicates.extend(own_channel(&caller));
         let paging = Paging::new(caller.method.path, &q.filter, q.page_size, &q.page_token).map_err(refuse)?;
         let (rows, next_page_token) =
-            page::<BreakRow>(&self.0, &caller, predicates, &paging, sees(&caller), |_| true).await?;
+            page::<BreakRow>(&self.0, &caller, predicates, &paging, sees(&caller), |row| !is_hidden(&caller, row))
+                .await?;
         let today = self.today();
         let breaks = rows.iter().map(|row| wire::reconciliation_break(row, today)).collect();
         Ok(Response::new(pb::ListBreaksResponse { breaks, next_page_token }))
@@ -339,7 +342,7 @@ impl ReconciliationApi {
     async fn known_break(&self, caller: &Caller, field: &str, name: &str) -> Result<BreakRow, Status> {
         let name = fields::name(field, name, &[Collection::Break]).map_err(refuse)?;
         let row: BreakRow = get(&self.0, caller, key![name.to_string()], name.as_str(), sees(caller)).await?;
-        match is_of_another_channel(caller, row.channel.as_ref()) {
+        match is_of_another_channel(caller, row.channel.as_ref()) || is_hidden(caller, &row) {
             true => Err(refuse(Reason::RecordNotFound.field(field).var("name", name))),
             false => Ok(row),
         }
@@ -411,7 +414,16 @@ impl ReconciliationApi {
 
 /// A break's readers are regions; a channel's administrators see those about their own channel.
 pub(super) fn sees(caller: &Caller) -> Sees {
-    if caller.participant().kind() == ParticipantKind::Channel { Sees::Everyone } else { Sees::Readers }
+    if is_channels(caller) { Sees::Everyone } else { Sees::Readers }
+}
+
+/// What is wrong in a region's own book is no affair of the channel's.
+pub(super) fn is_hidden(caller: &Caller, row: &BreakRow) -> bool {
+    is_channels(caller) && row.book_region.is_some()
+}
+
+fn is_channels(caller: &Caller) -> bool {
+    caller.participant().kind() == ParticipantKind::Channel
 }
 
 pub(super) fn own_channel(caller: &Caller) -> Option<Predicate> {

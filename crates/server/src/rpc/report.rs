@@ -24,7 +24,7 @@ use tonic::{Request, Response, Status};
 use super::fields;
 use super::month_close::check_reader;
 use super::read::{Sees, failed, refuse};
-use super::reconciliation::{is_of_another_channel, own_channel, sees};
+use super::reconciliation::{is_hidden, is_of_another_channel, own_channel, sees};
 use super::support::caller;
 use crate::engine::ask;
 use crate::gateway::Gateway;
@@ -250,6 +250,8 @@ impl Desk<'_> {
         let is_narrowed = sees(self.caller) == Sees::Readers && !self.caller.sees_all();
         let query =
             ListQuery { predicates, reader: is_narrowed.then_some(own.as_str()), limit: ALL, ..ListQuery::default() };
-        self.session.list(&query).await.map_err(failed)
+        let mut breaks: Vec<BreakRow> = self.session.list(&query).await.map_err(failed)?;
+        breaks.retain(|row| !is_hidden(self.caller, row));
+        Ok(breaks)
     }
 }

@@ -10,7 +10,7 @@ use jjj_tests::postgres::TestDatabase;
 use jjj_wire::pb;
 
 use crate::formats::{breaks, camt, deliver, run, statement};
-use crate::harness::{World, ask};
+use crate::harness::{World, ask, reason};
 use crate::scene::{Payments, decide, file, id, orders, past_date, upload};
 use crate::settlement::{payout, statements};
 
@@ -61,6 +61,56 @@ async fn stated(world: &World, date: Date, closing_fen: i64, paid: &[(&str, i64)
     file
 }
 
+/// What the file said is read again, by those who may read the file.
+async fn as_stated(world: &World, file: &pb::SettlementFile, paid: &[(&str, i64)], closing_fen: i64) {
+    let (get, list) =
+        ("/jjj.gateway.v1.ChannelService/GetBankStatement", "/jjj.gateway.v1.ChannelService/ListBankStatements");
+    let filter = format!(r#"account = "{ACCOUNT}" AND clearing_date = "{}""#, file.clearing_date);
+    let of_account = pb::ListBankStatementsRequest { filter, ..Default::default() };
+    let listed: pb::ListBankStatementsResponse = ask(world, &world.unionpay, list, &of_account).await.unwrap();
+    let [stated] = &listed.statements[..] else { panic!("{listed:?}") };
+    assert_eq!((&stated.file, stated.file_state()), (&file.name, pb::FileState::Received));
+    let out: i64 = paid.iter().map(|(_, fen)| fen).sum();
+    assert_eq!((stated.opening_fen, stated.closing_fen), (Some(closing_fen + out), Some(closing_fen)));
+    assert_eq!((stated.debit_fen, stated.entries), (out, paid.len() as i64));
+    let none: pb::ListBankStatementsResponse = ask(world, &world.beijing, list, &of_account).await.unwrap();
+    assert!(none.statements.is_empty(), "no file of Beijing's");
+
+    let mut page = pb::GetBankStatementRequest { name: stated.name.clone(), page_size: 1, ..Default::default() };
+    let mut found = Vec::new();
+    loop {
+        let answer: pb::BankStatement = ask(world, &world.gateway_admin, get, &page).await.unwrap();
+        assert!(answer.page_entries.len() <= 1 && answer.closing_fen == stated.closing_fen);
+        found.extend(answer.page_entries);
+        page.page_token = answer.next_page_token;
+        if page.page_token.is_empty() {
+            break;
+        }
+    }
+    let found: Vec<_> = found.iter().map(|e| (e.name.clone(), e.direction(), e.amount_fen)).collect();
+    let entry =
+        |(n, (_, fen)): (usize, &(&str, i64))| (format!("{}#{}.1", file.name, n + 1), pb::EntryDirection::Debit, *fen);
+    assert_eq!(found, paid.iter().enumerate().map(entry).collect::<Vec<_>>());
+    let (id, fen) = paid[0];
+    let filter =
+        format!(r#"end_to_end_id = "{id}" AND amount_fen >= "{fen}" AND status = "BOOKED" AND reversal = "false""#);
+    let one = pb::GetBankStatementRequest { filter, page_size: 0, page_token: String::new(), ..page.clone() };
+    let answer: pb::BankStatement = ask(world, &world.unionpay, get, &one).await.unwrap();
+    assert_eq!(answer.page_entries.len(), 1);
+    for (reader, request, refused) in [
+        (&world.beijing, one.clone(), "RECORD_NOT_FOUND"),
+        (
+            &world.unionpay,
+            pb::GetBankStatementRequest { name: format!("{}#7", file.name), ..one.clone() },
+            "RECORD_NOT_FOUND",
+        ),
+        (&world.unionpay, pb::GetBankStatementRequest { name: file.name.clone(), ..one.clone() }, "FIELD_MALFORMED"),
+        (&world.unionpay, pb::GetBankStatementRequest { filter: "page = 1".into(), ..one }, "FILTER_FIELD_UNKNOWN"),
+    ] {
+        assert_eq!(reason(&ask::<pb::BankStatement>(world, reader, get, &request).await.unwrap_err()), refused);
+    }
+}
+
 async fn a_statement_proves_balance_and_payouts(database: TestDatabase) {
     let mut world = World::start(database).await;
     let date = past_date(&world);
@@ -98,6 +148,8 @@ async fn a_statement_proves_balance_and_payouts(database: TestDatabase) {
     assert!(rules.contains(&(first.name.clone(), pb::ProofRule::EndToEndId, entry(1))), "{rules:?}");
     assert!(rules.contains(&(second.name.clone(), pb::ProofRule::AmountAndDate, entry(2))), "{rules:?}");
     assert!(proven.iter().all(|p| p.proven_on == next.to_string()));
+
+    as_stated(&world, &statement, &entries, placed - gross).await;
 
     // Run again, nothing changes; a corrected statement takes its place: less is left, and money went nobody
     // knows where, while the fee is not on it.

@@ -11,9 +11,11 @@ use prost::Message;
 use tonic::Status;
 
 use crate::harness::{Client, World, ask, reason};
-use crate::scene::{BEGIN, CHUNK, COMPLETE, Payments, begin, decide, file, hebei_admin, id, orders, past_date, upload};
+use crate::scene::{
+    BEGIN, CHUNK, COMPLETE, Payments, begin, decide, file, hebei_admin, id, orders, past_date, unionpay_admin, upload,
+};
 
-both_databases!(a_regions_book_is_the_third_leg, books_are_refused,);
+both_databases!(a_regions_book_is_the_third_leg, a_flood_of_one_book_is_capped, books_are_refused,);
 
 macro_rules! service {
     ($method:literal) => {
@@ -199,6 +201,82 @@ async fn resolve(world: &World, guo: &Client, item: &pb::Break) {
         ask(world, &world.gateway_admin, service!("DecideResolution"), &decide).await.unwrap();
     let decided = decided.reconciliation_break.unwrap();
     assert_eq!((decided.state(), decided.entries.len()), (pb::BreakState::Resolved, 0));
+}
+
+async fn a_flood_of_one_book_is_capped(database: TestDatabase) {
+    let mut world = World::start(database).await;
+    let date = past_date(&world);
+    let guo = hebei_admin(&world, "guo").await;
+    let mut body = policy::defaults().into_iter().find(|d| d.kind == PolicyKind::Breaks).unwrap().body;
+    body["most_book_breaks"] = 2.into();
+    let (kind, scope, effective_from) = (PolicyKind::Breaks, "unionpay".to_owned(), date.plus_days(-1));
+    decide(&world, "gateway/admins/li", SetPolicy { kind, scope, effective_from, body, reason: "two".into() }).await;
+    let paid = orders(&["ORDER0001", "ORDER0002", "ORDER0003", "ORDER0004", "ORDER0005"]);
+    decide(&world, "gateway", Payments { date, orders: paid.clone() }).await;
+    upload(&world, date, &file(date, &paid)).await;
+
+    upload_book(&world, &world.hebei, date, &file(date, &[])).await;
+    let ran = run(&world, date).await;
+    assert_eq!((ran.state(), ran.breaks_open), (pb::RunState::WithBreaks, 2), "{ran:?}");
+    let alerts = async || {
+        let path = service!("ListAlerts");
+        let listed: pb::ListAlertsResponse = ask(&world, &guo, path, &pb::ListAlertsRequest::default()).await.unwrap();
+        let [alert] = &listed.alerts[..] else { panic!("{listed:?}") };
+        alert.clone()
+    };
+    let told = alerts().await;
+    its_channel_has_its_own_reports(&world, &ran).await;
+    let fen = |orders: &[(String, i64)]| orders.iter().map(|(_, fen)| fen).sum::<i64>();
+    assert_eq!((told.break_class(), told.members, told.unopened), (pb::BreakClass::RegionMissing, 2, 3));
+    assert_eq!(told.amount_fen + told.unopened_fen, fen(&paid));
+    // One is settled: the next takes its place.
+    let open = open_breaks(&world, &guo, "").await;
+    resolve(&world, &guo, &open[0]).await;
+    run(&world, date).await;
+    assert_eq!((open_breaks(&world, &guo, "").await.len(), alerts().await.unopened), (2, 2));
+    upload_book(&world, &world.hebei, date, &file(date, &paid)).await;
+    assert_eq!(run(&world, date).await.state(), pb::RunState::Balanced);
+    let told = alerts().await;
+    assert_eq!((told.state(), told.members, told.unopened), (pb::AlertState::Over, 0, 0));
+    world.stop().await;
+    world.verify().await;
+}
+
+/// UnionPay's people get the run and their statements, without what is wrong in a region's book; another channel's
+/// run is not there, and books and months of the regions are theirs.
+async fn its_channel_has_its_own_reports(world: &World, run: &pb::Run) {
+    const PATH: &str = "/jjj.gateway.v1.ReportService/GetReport";
+    let he = unionpay_admin(world).await;
+    let of = |kind: pb::ReportKind| pb::GetReportRequest {
+        kind: kind.into(),
+        format: pb::ReportFormat::Json.into(),
+        language: pb::ReportLanguage::En.into(),
+        ..Default::default()
+    };
+    let of_run = pb::GetReportRequest { run: run.name.clone(), ..of(pb::ReportKind::Run) };
+    let breaks = async |client: &Client| -> usize {
+        let report: pb::Report = ask(world, client, PATH, &of_run).await.unwrap();
+        let report: serde_json::Value = serde_json::from_slice(&report.content).unwrap();
+        report["tables"]["breaks"]["rows"].as_array().unwrap().len()
+    };
+    assert_eq!((breaks(&world.gateway_admin).await, breaks(&he).await), (2, 0));
+    assert!(open_breaks(world, &he, "").await.is_empty());
+    let one = open_breaks(world, &world.gateway_admin, "").await.remove(0);
+    let get = pb::GetBreakRequest { name: one.name };
+    let hidden = ask::<pb::Break>(world, &he, service!("GetBreak"), &get).await.unwrap_err();
+    assert_eq!(reason(&hidden), "RECORD_NOT_FOUND");
+    let listed: pb::ListAlertsResponse =
+        ask(world, &he, service!("ListAlerts"), &pb::ListAlertsRequest::default()).await.unwrap();
+    assert!(listed.alerts.is_empty());
+    ask::<pb::Report>(world, &he, PATH, &of(pb::ReportKind::Settlement)).await.unwrap();
+    let book = "110000/care_subsidy".to_owned();
+    for (client, request, refused) in [
+        (&he, pb::GetReportRequest { run: "runs/bank-20261101-1".into(), ..of_run.clone() }, "RECORD_NOT_FOUND"),
+        (&he, pb::GetReportRequest { book, ..of(pb::ReportKind::TrialBalance) }, "NOT_YOUR_RECORD"),
+        (&world.unionpay, of_run.clone(), "ROLE_NOT_ALLOWED"),
+    ] {
+        assert_eq!(reason(&ask::<pb::Report>(world, client, PATH, &request).await.unwrap_err()), refused);
+    }
 }
 
 async fn books_are_refused(database: TestDatabase) {

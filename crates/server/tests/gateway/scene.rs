@@ -22,7 +22,7 @@ use prost::Message;
 use sha2::{Digest, Sha256};
 use tonic::Status;
 
-use crate::harness::{Client, INSTITUTION, World};
+use crate::harness::{Authority, Client, INSTITUTION, World};
 
 pub const BEGIN: &str = "/jjj.gateway.v1.ChannelService/BeginUpload";
 pub const CHUNK: &str = "/jjj.gateway.v1.ChannelService/UploadChunk";
@@ -164,13 +164,21 @@ pub async fn decide(world: &World, actor: &str, command: impl Command + 'static)
 
 /// One more administrator of Hebei.
 pub async fn hebei_admin(world: &World, name: &str) -> Client {
+    administrator(world, "regions/130000/admins/wang", &world.hebei_ca, &format!("regions/130000/admins/{name}")).await
+}
+
+/// UnionPay's first administrator.
+pub async fn unionpay_admin(world: &World) -> Client {
+    administrator(world, "channels/unionpay", &world.unionpay_ca, "channels/unionpay/admins/he").await
+}
+
+async fn administrator(world: &World, by: &str, authority: &Authority, actor: &str) -> Client {
     let pem = SigningKey::generate_pkcs8_pem(Algorithm::EdDsa).unwrap();
     let key = Arc::new(SigningKey::from_pkcs8_pem(&pem).unwrap());
     let first_key = NewKey { kid: key.kid().into(), jwk: key.public_jwk().to_json(), fingerprint: key.kid().into() };
-    let actor = format!("regions/130000/admins/{name}");
-    let command = AddAdministrator { name: actor.parse().unwrap(), display_name: name.into(), first_key };
-    decide(world, "regions/130000/admins/wang", command).await;
-    world.connect(&actor, &world.hebei_ca, key)
+    let command = AddAdministrator { name: actor.parse().unwrap(), display_name: "新人".into(), first_key };
+    decide(world, by, command).await;
+    world.connect(actor, authority, key)
 }
 
 /// A settlement file: each order as paid, at the agreed fee.

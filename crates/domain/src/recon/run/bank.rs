@@ -4,21 +4,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::super::bank::{BankEntryRow, BankStatementRow, EntryDirection, EntryStatus};
+use super::super::bank::{BankEntryRow, BankStatementRow, EntryDirection, EntryStatus, position_of};
 use super::super::breaks;
 use super::super::file::LineKind;
 use super::super::proof::{Awaited, Pairing, Shown, prove};
-use super::super::resolve::unproposed;
-use super::super::rows::{
-    BreakClass, BreakRow, BreakState, BreakStep, FieldDifference, FileRow, FileState, Resolution,
-};
+use super::super::rows::{BreakClass, BreakRow, BreakState, FieldDifference, FileRow, FileState, Resolution};
 use super::StartRun;
 use super::judge::BreakChange;
 use super::load::{Day, Gather};
 use crate::decision::Call;
 use crate::entitlement::{MoneyEventKind, MoneyEventRow};
 use crate::key;
-use crate::ledger::{AccountKind, AccountRow, CashDayRow, Layer, Transfer, TransferRow};
+use crate::ledger::{AccountKind, AccountRow, CashDayRow, Layer, Transfer};
 use crate::names::Participant;
 use crate::policy::{self, BankAccount, ChannelPolicy, PayoutProof, WorkingDays};
 use crate::settlement::{PayoutProofState, PayoutRow, end_to_end_id};
@@ -154,7 +151,7 @@ impl<'a> Desk<'a> {
             .collect();
         // An older statement may have an open entry still; its balance is history.
         let carried = |row: &BankStatementRow| {
-            let name = format!("{}#{}", row.file, row.statement);
+            let name = row.name();
             day.breaks.values().any(|b| is_ours(b, BreakClass::BalanceMismatch) && b.subject == name)
         };
         let statements = statements.into_values().map(|(row, _)| row);
@@ -204,7 +201,7 @@ impl<'a> Desk<'a> {
             carried.map_or((fresh, row.clearing_date), |row| (row.break_name.clone(), row.clearing_date));
         let differs = closing_fen != ledger_fen;
         let wanted = differs.then(|| BreakRow {
-            subject: format!("{}#{}", row.file, row.statement),
+            subject: row.name(),
             cause: bank.account.clone(),
             fields: Json(vec![difference("closing_fen", ledger_fen, closing_fen)]),
             amount_fen: (closing_fen - ledger_fen).abs(),
@@ -227,8 +224,7 @@ impl<'a> Desk<'a> {
                 fen -= day.map_or(0, |day| day.posted_fen);
             }
             let own = self.books.iter().filter(|t| t.layer == Layer::Posted && t.moved_on() <= on);
-            let own: Vec<TransferRow> = own.map(|t| (*t).clone().into_row("", 0)).collect();
-            let deltas = own.iter().flat_map(TransferRow::deltas);
+            let deltas = own.flat_map(|t| t.deltas());
             fen += deltas.filter(|(of, _)| **of == account).map(|(_, delta)| delta).sum::<i64>();
         }
         gather.end()?;
@@ -285,7 +281,7 @@ impl<'a> Desk<'a> {
         let subsidies = day.lines.iter().filter(|line| line.line.kind == LineKind::OperatingSubsidy);
         let subsidies: BTreeSet<&str> = subsidies.map(|line| line.line.order_id.as_str()).collect();
         let is_payers = |booked: &&Booked| {
-            let name = name_of(&booked.row);
+            let name = booked.row.name();
             booked.account.payer(&self.run.channel) == payer
                 && !used.contains(name.as_str())
                 && !subsidies.contains(booked.row.end_to_end_id.as_str())
@@ -425,7 +421,7 @@ impl<'a> Desk<'a> {
     /// Money left the account, or a payment was taken back, and nobody reported it.
     fn unexpected(&self, booked: &Booked, name: String) -> BreakRow {
         let row = &booked.row;
-        let reference = name_of(row);
+        let reference = row.name();
         BreakRow {
             subject: reference.clone(),
             rows: Json(vec![reference]),
@@ -492,24 +488,11 @@ impl<'a> Desk<'a> {
             (Some(known), None) if known.is_open() && known.rule == RULE => return Some(self.cleared(known)),
             (Some(_), None) => return None,
             (Some(known), Some(wanted)) if known.is_open() => {
-                let as_wanted = BreakRow {
-                    category: wanted.category,
-                    class: wanted.class,
-                    subject: wanted.subject,
-                    fields: wanted.fields,
-                    rows: wanted.rows,
-                    cause: wanted.cause,
-                    alert: wanted.alert,
-                    amount_fen: wanted.amount_fen,
-                    priority: wanted.priority,
-                    ..known.clone()
-                };
-                if as_wanted == *known {
+                let now = breaks::as_found(known, wanted);
+                if now == *known {
                     return None;
                 }
-                let run = self.run.run_name(self.day);
-                let changed = as_wanted.step(BreakStep::Changed, &self.call.actor, self.call.now, &run);
-                unproposed(BreakRow { seen_by: Some(run), ..changed })
+                breaks::next(Some(known), now, &self.run.run_name(self.day), self.call)
             }
             (Some(known), Some(wanted)) if known.resolution == Some(Resolution::Cleared) => {
                 breaks::reopen(known, wanted)
@@ -543,7 +526,7 @@ fn is_unexpected(row: &BankEntryRow) -> bool {
 
 fn shown(row: &BankEntryRow) -> Shown {
     Shown {
-        name: name_of(row),
+        name: row.name(),
         file: row.file.clone(),
         entry: row.entry,
         paid_fen: -row.direction.signed(row.amount_fen),
@@ -552,19 +535,4 @@ fn shown(row: &BankEntryRow) -> Shown {
         institution: row.counterparty.clone(),
         last4: row.counterparty_last4.clone(),
     }
-}
-
-/// `{file}#{entry}`, of one transaction of a bulk entry `{file}#{entry}.{part}`.
-fn name_of(row: &BankEntryRow) -> String {
-    match row.part {
-        0 => format!("{}#{}", row.file, row.entry),
-        part => format!("{}#{}.{part}", row.file, row.entry),
-    }
-}
-
-/// File, entry and part that a name is of; of a statement's name its position, and 0.
-fn position_of(name: &str) -> Option<(&str, i64, i64)> {
-    let (file, position) = name.split_once('#')?;
-    let (entry, part) = position.split_once('.').unwrap_or((position, "0"));
-    Some((file, entry.parse().ok()?, part.parse().ok()?))
 }

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::booking::LedgerRow;
 use super::judge::Outcome;
 use super::load::{Day, Gather};
-use super::{RunFile, StartRun};
-use crate::care::bill::{BillLineRow, FeeType};
-use crate::close::{CloseRow, Trial, trial};
+use super::{BillLines, RunFile, StartRun};
+use crate::care::bill::FeeType;
+use crate::close::{Trial, last_closed, trial};
 use crate::decision::Call;
 use crate::key;
 use crate::ledger::{Account, AccountKind, AccountRow, Book, GeneralLedgerRow, Layer, Side, Transfer, Turnover};
@@ -23,7 +23,7 @@ pub struct Left<'a> {
     pub outcomes: &'a [Outcome],
     /// The channel's breaks.
     pub breaks: &'a BTreeMap<String, BreakRow>,
-    pub bill_lines: &'a BTreeMap<(String, FeeType), BillLineRow>,
+    pub bill_lines: &'a BillLines,
 }
 
 struct Books<'a> {
@@ -135,14 +135,11 @@ impl Books<'_> {
         let mut difference = trial.at_channels_fen().get(code).copied().unwrap_or(0);
         difference -= trial.placed_fen.get(code).copied().unwrap_or(0);
         let posted = self.of_book(book).filter(|t| t.layer == Layer::Posted);
-        let rows: Vec<_> = posted.map(|t| t.clone().into_row("", 0)).collect();
-        for row in &rows {
-            for (account, delta) in row.deltas() {
+        for transfer in posted {
+            for (account, delta) in transfer.deltas() {
                 difference += account.at_channel().filter(|(at, _)| *at == code).map_or(0, |(_, sign)| sign * delta);
             }
-        }
-        for row in GeneralLedgerRow::sums(&rows) {
-            difference -= row.placed_fen().filter(|(at, _)| *at == code).map_or(0, |(_, fen)| fen);
+            difference -= transfer.placed_fen().filter(|(at, _)| *at == code).map_or(0, |(_, fen)| fen);
         }
         let off = (difference != 0).then(|| (self.run.channel.to_string(), difference));
         result(4, Some(book), off.into_iter().collect())
@@ -202,21 +199,11 @@ impl Books<'_> {
 
     /// 9: the month closed last is as it was closed.
     fn last_close(&self, book: &Book) -> Result<Option<IdentityResult>, Stop> {
-        let closes = self.snapshot.list::<CloseRow>(&["book"], key![book.clone()])?;
-        let Some(last) = closes.iter().filter(|row| row.is_closed()).max_by_key(|row| row.month) else {
-            return Ok(None);
-        };
+        let Some(last) = last_closed(self.snapshot, book, None)? else { return Ok(None) };
         let of_month = key![book.clone(), last.month];
         let rows = self.snapshot.list::<GeneralLedgerRow>(&["book", "booking_month"], of_month)?;
         let now = Turnover::of(rows.iter().map(|row| &**row));
-        let then: BTreeMap<&Account, (i64, i64)> =
-            last.trial.0.iter().map(|line| (&line.account, (line.debit_fen, line.credit_fen))).collect();
-        let accounts: BTreeSet<&Account> = then.keys().copied().chain(now.0.keys()).collect();
-        let off = accounts.into_iter().filter_map(|account| {
-            let (debit, credit) = now.0.get(account).copied().unwrap_or_default();
-            let was = then.get(account).copied().unwrap_or_default();
-            ((debit, credit) != was).then(|| (account.to_string(), debit - credit - (was.0 - was.1)))
-        });
+        let off = last.changed(&now).into_iter().map(|(account, fen)| (account.to_string(), fen));
         Ok(Some(result(9, Some(book), off.collect())))
     }
 

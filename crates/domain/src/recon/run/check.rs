@@ -57,7 +57,8 @@ pub fn identities(
     Ok(results)
 }
 
-fn transfers<'a>(
+/// Everything that the run books.
+pub fn transfers<'a>(
     outcomes: &'a [Outcome],
     others: &'a [BreakChange],
     expired: &'a [Expired],
@@ -87,8 +88,8 @@ impl BookCheck<'_> {
 
     /// The change of an account's balance on its normal side.
     fn delta(&self, account: &Account, layer: Layer) -> i64 {
-        let of_layer = self.transfers.iter().filter(|t| t.layer == layer);
-        of_layer.flat_map(|t| t.deltas()).filter(|(of, _)| *of == account).map(|(_, delta)| delta).sum()
+        let deltas = self.transfers.iter().filter(|t| t.layer == layer).flat_map(|t| t.deltas());
+        deltas.filter(|(of, _)| *of == account).map(|(_, delta)| delta).sum()
     }
 
     /// 5: what the run moves through suspense is what its breaks say. A late confirmation went

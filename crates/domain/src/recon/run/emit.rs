@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::booking::Plan;
 use super::super::breaks::due_on;
 use super::super::file::LineKind;
+use super::super::regional::LegResult;
 use super::super::rows::{BreakStep, ExpectedFile, RunRow, RunState, UnitRow, ViewRow, ViewState};
 use super::super::tree::{Frontier, leaf_hash};
 use super::super::view::{self, Rendered};
@@ -278,13 +279,7 @@ fn breaks(found: &Assembled, decision: &mut Decision) {
     for (change, stakes) in of_units.chain(others) {
         let mut row = change.row.clone();
         row.stakes.0.extend_from_slice(stakes);
-        let kind = match row.step {
-            BreakStep::Opened => "break.opened",
-            BreakStep::Reopened => "break.reopened",
-            BreakStep::Cleared => "break.cleared",
-            _ => "break.reclassified",
-        };
-        let leaf = decision.leaf(kind, &row.break_name, row.version);
+        let leaf = decision.leaf(row.step.leaf_kind(), &row.break_name, row.version);
         leaf.put(&row);
         for transfer in &change.take_back {
             leaf.book(transfer.clone());

@@ -8,10 +8,7 @@ use super::super::breaks;
 use super::super::file::LineKind;
 use super::super::finding;
 use super::super::matching::{FileLine, MatchRule, Matched, Standing, Terms, Unit, UnitKey, match_rows};
-use super::super::resolve::unproposed;
-use super::super::rows::{
-    BreakCategory, BreakClass, BreakRow, BreakState, BreakStep, FieldDifference, LegCounts, Resolution,
-};
+use super::super::rows::{BreakCategory, BreakClass, BreakRow, BreakStep, FieldDifference, LegCounts, Resolution};
 use super::super::stake::{Stake, StakeKind};
 use super::corrected::{self, Corrected};
 use super::load::{Day, Gather};
@@ -339,19 +336,16 @@ impl Judge<'_> {
         let before = existing.cloned().unwrap_or_else(|| breaks::open(name, class, &subject, date, self.call.now));
         let all_stakes: Vec<&Stake> = stakes.iter().chain(&outcome.plan.stakes).collect();
         let amount_fen = amount_of(unit, &all_stakes);
-        let reopened = existing.is_some_and(|b| !b.is_open());
         let cause = breaks::cause_of(&unit.fields);
         let row = self.day.terms.judged(BreakRow {
             class,
-            state: if reopened { BreakState::New } else { before.state },
-            resolution: if reopened { None } else { before.resolution },
-            resolved_at_us: None,
             channel: Some(self.run.channel.clone()),
             region: place.map(|p| p.book.region().clone()),
             programme: place.map(|p| p.book.programme().to_owned()),
             institution_region: place.and_then(|p| p.institution_region.clone()),
             subject,
-            person: place.and_then(|p| p.person.clone()),
+            // Else whom a proposal names.
+            person: place.and_then(|p| p.person.clone()).or(before.person),
             fields: Json(unit.fields.clone()),
             rows: Json(references(unit)),
             rule: unit.rule.to_string(),
@@ -360,18 +354,12 @@ impl Judge<'_> {
             stakes: Json(stakes),
             ..before
         });
-        let unchanged = existing.is_some_and(|b| *b == row) && outcome.plan.stakes.is_empty() && take_back.is_empty();
+        let same = existing.is_some_and(|b| b.is_open() && *b == row);
+        let unchanged = same && outcome.plan.stakes.is_empty() && take_back.is_empty();
         if unchanged {
             return None;
         }
-        let row = match existing {
-            None => row,
-            Some(_) if reopened => row.step(BreakStep::Reopened, &self.call.actor, self.call.now, &run),
-            // A proposal was made about what the break was; it is another one now.
-            Some(_) => unproposed(row.step(BreakStep::Changed, &self.call.actor, self.call.now, &run)),
-        };
-        let opened_by = row.opened_by.clone().or_else(|| Some(run.clone()));
-        Some(BreakChange { row: BreakRow { opened_by, seen_by: Some(run), ..row }, take_back })
+        Some(BreakChange { row: breaks::next(existing, row, &run, self.call), take_back })
     }
 
     fn booking_terms(&self) -> BookingTerms<'_> {

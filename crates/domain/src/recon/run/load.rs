@@ -9,10 +9,10 @@ use super::super::breaks;
 use super::super::file::LineKind;
 use super::super::matching::FileLine;
 use super::super::rows::{BreakRow, BreakState, RunRow, RunState};
-use super::StartRun;
 use super::expire::Expired;
 use super::judge::Outcome;
-use crate::care::bill::{BillLineRow, FeeType};
+use super::{BillLines, StartRun};
+use crate::care::bill::BillLineRow;
 use crate::decision::Call;
 use crate::institution::InstitutionRow;
 use crate::key;
@@ -106,7 +106,7 @@ impl Day {
         }
         let mut found =
             gather.all(snapshot.list::<BreakRow>(&["channel", "clearing_date"], key![channel.clone(), date]))?;
-        for state in [BreakState::New, BreakState::Assigned, BreakState::Proposed] {
+        for state in BreakState::OPEN {
             found.extend(gather.all(snapshot.list::<BreakRow>(&["state", "channel"], key![state, channel.clone()]))?);
         }
         gather.end()?;
@@ -251,13 +251,9 @@ fn last_complete(runs: &[Arc<RunRow>]) -> bool {
 }
 
 /// The bill lines that the run moves.
-pub fn bill_lines(
-    snapshot: &Snapshot,
-    outcomes: &[Outcome],
-    expired: &[Expired],
-) -> Result<BTreeMap<(String, FeeType), BillLineRow>, Stop> {
+pub fn bill_lines(snapshot: &Snapshot, outcomes: &[Outcome], expired: &[Expired]) -> Result<BillLines, Stop> {
     let mut gather = Gather::default();
-    let mut lines = BTreeMap::new();
+    let mut lines = BillLines::new();
     let moves = outcomes.iter().flat_map(|o| &o.plan.bill_moves).chain(expired.iter().map(|e| &e.bill_move));
     for bill_move in moves {
         let (bill, fee_type) = (bill_move.bill.clone(), bill_move.fee_type);

@@ -160,9 +160,7 @@ impl StartRun {
         others.append(&mut regions.changes);
         let expired = expire::reservations(self, day, &outcomes, call)?;
         let bill_lines = gather.ask(load::bill_lines(snapshot, &outcomes, &expired))?.unwrap_or_default();
-        let planned = outcomes.iter().flat_map(|o| &o.plan.transfers).map(|planned| &planned.transfer);
-        let taken_back = outcomes.iter().filter_map(|o| o.change.as_ref()).chain(&others).flat_map(|c| &c.take_back);
-        let books: Vec<&Transfer> = planned.chain(taken_back).collect();
+        let books: Vec<&Transfer> = check::transfers(&outcomes, &others, &expired).collect();
         let bank = gather.ask(bank::judge(self, day, &books, snapshot, call))?;
         let bank::Bank { changes, payouts } = bank.unwrap_or_default();
         others.extend(changes);
@@ -177,9 +175,14 @@ impl StartRun {
         let identities = gather.all(check::identities(self, day, &found, snapshot, call))?;
         let opened = |b: &&BreakRow| b.version == 1;
         let (ledger_leg, channel_leg) = judge::leg_counts(day, &outcomes);
-        let alert_from = day.terms.alert_from;
-        let alerts = alert::after(snapshot, &self.channel, after.values(), alert_from, &self.run_name(day), call);
-        let alerts = gather.all(alerts)?;
+        let count = alert::Count {
+            channel: &self.channel,
+            date: self.clearing_date,
+            unopened: &regions.unopened,
+            alert_from: day.terms.alert_from,
+            run: &self.run_name(day),
+        };
+        let alerts = gather.all(alert::after(snapshot, &count, after.values(), call))?;
         gather.end()?;
         Ok(Assembled {
             alerts,

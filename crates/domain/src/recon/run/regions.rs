@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::super::alert::Unopened;
 use super::super::booking::Place;
 use super::super::breaks;
 use super::super::file::LineKind;
@@ -23,6 +24,8 @@ pub struct Regions {
     pub legs: Vec<LegResult>,
     /// Breaks opened, changed and cleared.
     pub changes: Vec<BreakChange>,
+    /// Differences beyond those that may have breaks.
+    pub unopened: Unopened,
 }
 
 /// A line that a book adds to its region's view and to the whole.
@@ -39,7 +42,7 @@ pub fn lacking(run: &StartRun, day: &Day) -> Vec<Participant> {
 
 impl Regions {
     pub fn of(run: &StartRun, day: &Day, outcomes: &[Outcome], call: &Call) -> Self {
-        let mut found = Self { legs: Vec::new(), changes: Vec::new() };
+        let mut found = Self { legs: Vec::new(), changes: Vec::new(), unopened: Unopened::new() };
         let books: BTreeMap<&Participant, &RunFile> = run.books.iter().map(|book| (&book.region, &book.file)).collect();
         for (region, file) in books {
             let book = RegionalBook::new(region.clone(), &file.file, &file.sha256, &file.parsed);
@@ -55,9 +58,9 @@ impl Regions {
             let is_resolved = |name: &str, compared: &Compared| {
                 day.breaks.get(name).is_some_and(|known| stays_resolved(known, compared))
             };
-            let leg = leg.end(&run.channel, run.clearing_date, is_resolved);
+            let mut leg = leg.end(&run.channel, run.clearing_date, is_resolved);
             let judge = Judge { run, day, region, call };
-            found.changes.extend(judge.breaks(&leg, &places));
+            found.changes.extend(judge.breaks(&mut leg, &places, &mut found.unopened));
             found.legs.push(leg);
         }
         found
@@ -108,12 +111,31 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// The book's breaks as they should stand; those of the date that no line shows are over.
-    fn breaks(&self, leg: &LegResult, places: &BTreeMap<(LineKind, &str), &Place>) -> Vec<BreakChange> {
+    /// The book's breaks as they should stand; those of the date that no line shows are over. What is more than
+    /// the policy allows has none.
+    fn breaks(
+        &self,
+        leg: &mut LegResult,
+        places: &BTreeMap<(LineKind, &str), &Place>,
+        unopened: &mut Unopened,
+    ) -> Vec<BreakChange> {
         let mut changes = Vec::new();
+        let at_fault = |line: &LegLine| line.break_name.clone().filter(|_| line.difference.is_some());
+        let is_open = |name: &String| self.day.breaks.get(name).is_some_and(|b| b.is_open());
+        let names: BTreeSet<String> = leg.lines.iter().filter_map(at_fault).collect();
+        let open = names.iter().filter(|name| is_open(name)).count() as i64;
+        let mut room = self.day.terms.most_book_breaks - open;
         let mut seen = BTreeSet::new();
-        for line in leg.lines.iter().filter(|line| line.difference.is_some()) {
-            let Some(name) = line.break_name.clone() else { continue };
+        for line in &mut leg.lines {
+            let (Some(name), Some(class)) = (at_fault(line), line.difference) else { continue };
+            let is_known = is_open(&name) || seen.contains(&name);
+            if !is_known && room <= 0 {
+                let (count, fen) = unopened.entry((class, self.cause(line))).or_default();
+                (*count, *fen) = (*count + 1, *fen + line.compared.amount_fen());
+                line.break_name = None;
+                continue;
+            }
+            room -= i64::from(!is_known);
             // Two units of one order have one break, the first one's.
             if seen.insert(name.clone()) {
                 let place = places.get(&(line.compared.kind, line.compared.order_id.as_str())).copied();
@@ -134,18 +156,18 @@ impl Judge<'_> {
         changes
     }
 
+    fn cause(&self, line: &LegLine) -> String {
+        format!("{} {}", self.region, breaks::cause_of(&line.compared.fields)).trim_end().to_owned()
+    }
+
     fn change(&self, name: String, line: &LegLine, place: Option<&Place>) -> Option<BreakChange> {
         let (run, compared, class) = (self.run.run_name(self.day), &line.compared, line.difference?);
         let existing = self.day.breaks.get(&name).map(AsRef::as_ref);
         let (date, now) = (self.run.clearing_date, self.call.now);
         let before = existing.cloned().unwrap_or_else(|| breaks::open(name, class, &compared.subject, date, now));
-        let reopened = existing.is_some_and(|b| !b.is_open());
         let paying = place.map(|p| p.book.region().clone());
         let row = self.day.terms.judged(BreakRow {
             class,
-            state: if reopened { BreakState::New } else { before.state },
-            resolution: if reopened { None } else { before.resolution },
-            resolved_at_us: None,
             channel: Some(self.run.channel.clone()),
             // Of what the region alone has nobody else knows.
             region: paying.or_else(|| Some(self.region.clone())),
@@ -156,17 +178,13 @@ impl Judge<'_> {
             fields: Json(compared.fields.clone()),
             rows: Json(compared.references.clone()),
             rule: compared.result.to_string(),
-            cause: format!("{} {}", self.region, breaks::cause_of(&compared.fields)).trim_end().to_owned(),
+            cause: self.cause(line),
             amount_fen: compared.amount_fen(),
             ..before
         });
-        let row = match existing {
-            None => row,
-            Some(known) if *known == row => return None,
-            Some(_) if reopened => row.step(BreakStep::Reopened, &self.call.actor, now, &run),
-            Some(_) => unproposed(row.step(BreakStep::Changed, &self.call.actor, now, &run)),
-        };
-        let opened_by = row.opened_by.clone().or_else(|| Some(run.clone()));
-        Some(BreakChange { row: BreakRow { opened_by, seen_by: Some(run), ..row }, take_back: Vec::new() })
+        if existing.is_some_and(|known| known.is_open() && *known == row) {
+            return None;
+        }
+        Some(BreakChange { row: breaks::next(existing, row, &run, self.call), take_back: Vec::new() })
     }
 }

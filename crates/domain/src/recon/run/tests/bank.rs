@@ -197,6 +197,31 @@ fn a_closing_balance_is_compared_with_the_ledger_of_its_day() {
 }
 
 #[test]
+fn what_is_repaid_from_suspense_is_on_the_statement_of_its_own_day() {
+    let monday = date(DAY);
+    let mut world = world();
+    world.matched("ORDER001", 60_000);
+    world.lines[0].fee_fen += 30;
+    let with_file = |world: &mut World, name: &str, on: Date, closing_fen: i64| {
+        let statement = delivered(world, name, on, closing_fen, &[]);
+        if on == monday { vec![world.file("files/f1"), statement] } else { vec![statement] }
+    };
+    let monday_files = with_file(&mut world, "files/s1", monday, PLACED_FEN);
+    let start = StartRun { clearing_date: monday, ..world.start(monday_files) };
+    world.run_with(&start);
+    assert_eq!(open(&world), [(BreakClass::FeeMismatch, "payments/ORDER001".into(), 30)]);
+    let booked = world.resolve(BreakClass::FeeMismatch, Resolution::Repay, None);
+    assert_eq!(booked, [(EntryKind::FeeMoreRepaid, 30)]);
+    world.run_with(&start);
+    assert_eq!(open(&world), [], "the old statement is as right as it was");
+    let today = world.now.date();
+    world.now = today.plus_days(1).starts_at().plus_us(9 * HOUR_US);
+    let files = with_file(&mut world, "files/s2", today, PLACED_FEN + 30);
+    let start = StartRun { clearing_date: today, ..world.start(files) };
+    assert_eq!(world.run_with(&start).state, RunState::Balanced);
+}
+
+#[test]
 fn a_later_statement_that_agrees_clears_the_break() {
     let (monday, tuesday) = (date(DAY), date(DAY).plus_days(1));
     let mut world = world();

@@ -1,7 +1,7 @@
 //! Regions' books: what each way of standing apart opens, clears and shows; that no money moves for it.
 
 use super::super::super::regional::ThreeWay;
-use super::super::super::rows::UnitRow;
+use super::super::super::rows::{AlertRow, AlertState, UnitRow};
 use super::streamed::check;
 use super::*;
 
@@ -260,6 +260,57 @@ fn a_corrected_book_clears_and_an_absent_one_is_not_an_empty_one() {
     world.run();
     let [reopened] = &world.book_breaks()[..] else { panic!("{:?}", world.book_breaks()) };
     assert_eq!((&reopened.break_name, reopened.opened_at_us), (&missing.break_name, missing.opened_at_us));
+}
+
+#[test]
+fn a_flood_of_one_book_opens_no_more_breaks_than_the_policy_allows() {
+    let mut world = World::new();
+    world.breaks_policy(|body| (body["most_book_breaks"], body["alert_from"]) = (3.into(), 20.into()));
+    for n in 0..5 {
+        world.matched(&format!("ORDER00{n}"), 1_000);
+    }
+    world.hebei_has(Vec::clear);
+    let run = world.run();
+    let book_breaks = |world: &World| Vec::from_iter(world.book_breaks().into_iter().map(|b| b.subject));
+    assert_eq!(book_breaks(&world).len(), 3);
+    assert_eq!(run.breaks_opened, 3);
+    let alert = |world: &World| -> AlertRow {
+        let alerts: Vec<AlertRow> = world.sim.all();
+        let [alert] = &alerts[..] else { panic!("{alerts:?}") };
+        alert.clone()
+    };
+    let told = alert(&world);
+    assert_eq!((told.class, told.cause.as_str()), (BreakClass::RegionMissing, HEBEI));
+    assert_eq!((told.members, told.amount_fen, told.unopened, told.unopened_fen), (3, 3_000, 2, 2_000));
+    let named = world.sim.all::<UnitRow>().into_iter().filter(|unit| unit.break_name.is_some()).count();
+    assert_eq!(named, 3, "no row names a break that is not there");
+    // The view says all, and its root is that of any other computation.
+    check(&world, &run);
+    let before = (world.breaks(), told);
+    world.run();
+    assert_eq!((world.breaks(), alert(&world)), before, "again");
+
+    // Another date's run leaves it; as many as are resolved come after.
+    let tuesday = date(DAY).plus_days(1);
+    let books = std::mem::take(&mut world.books);
+    let empty = RunFile {
+        parsed: Arc::new(ParsedFile { trailer: Some(ControlTotals::default()), ..ParsedFile::default() }),
+        ..world.file("files/f9")
+    };
+    let other = StartRun { clearing_date: tuesday, ..world.start(vec![empty]) };
+    world.run_with(&other);
+    assert_eq!(alert(&world).unopened, 2);
+    world.books = books;
+    world.resolve(BreakClass::RegionMissing, Resolution::Justified, None);
+    world.run();
+    let told = alert(&world);
+    assert_eq!((book_breaks(&world).len(), told.members, told.unopened), (3, 3, 1));
+    // Corrected: all is over.
+    world.hebei_has(|_| {});
+    world.run();
+    let told = alert(&world);
+    assert_eq!((told.state, told.members, told.unopened, told.unopened_fen), (AlertState::Over, 0, 0, 0));
+    assert!(world.book_breaks().is_empty());
 }
 
 #[test]

@@ -6,13 +6,13 @@ use crate::participant::{AdministratorRow, Standing};
 use crate::recon::resolve::ResolveAutomatically;
 use crate::recon::view::disputed;
 use crate::recon::work::{AssignBreak, AttachEvidence, CommentBreak, WithdrawProposal};
-use crate::recon::{AlertRow, AlertState, BreakStep, ViewDifference};
+use crate::recon::{AlertRow, AlertState, Attachment, BreakStep, ViewDifference};
 
 const WANG: &str = "regions/110000/admins/wang";
 const LI: &str = "gateway/admins/li";
 
 impl World {
-    fn breaks_policy(&mut self, change: impl FnOnce(&mut serde_json::Value)) {
+    pub(super) fn breaks_policy(&mut self, change: impl FnOnce(&mut serde_json::Value)) {
         let mut body = policy::defaults().into_iter().find(|d| d.kind == PolicyKind::Breaks).unwrap().body;
         change(&mut body);
         let (kind, scope, effective_from) = (PolicyKind::Breaks, "unionpay".into(), date("2026-01-01"));
@@ -107,6 +107,12 @@ fn every_step_is_a_version_and_the_versions_are_the_history() {
     assert_eq!(world.refused(LI, &attach("files/e1")), Reason::NotYourRecord);
     world.execute(WANG, &attach("files/e1")).unwrap();
     assert_eq!(world.refused(WANG, &attach("files/e1")), Reason::FieldRepeated);
+    let one = world.now_is(&name);
+    let full = vec![Attachment { file: "files/e0".into(), ..one.attachments.0[0].clone() }; 49];
+    world.sim.given(&BreakRow { attachments: Json([one.attachments.0.clone(), full].concat()), ..one.clone() });
+    world.evidence("files/e51", "regions/110000", FileContent::Evidence);
+    assert_eq!(world.refused(WANG, &attach("files/e51")), Reason::FieldOutOfRange, "fifty are enough");
+    world.sim.given(&one);
 
     world.propose(BreakClass::LedgerOnly, Resolution::Release, None).unwrap();
     let withdraw = WithdrawProposal { break_name: name.clone(), reason: "金额写错".into() };
@@ -237,6 +243,18 @@ fn who_had_a_hand_in_the_date_does_not_sign() {
     assert_eq!(of_date(&world), 1, "blocks the month's close");
     world.execute("regions/110000/admins/chen", &sign(vec![])).unwrap();
     assert_eq!(of_date(&world), 0);
+}
+
+#[test]
+fn a_run_that_finds_the_same_leaves_a_proposal() {
+    let mut world = World::new();
+    world.sim.given(&super::super::super::tests_support::elder("elders/e1"));
+    world.unknown("UNKNOWN01", 7_000);
+    world.run();
+    let name = world.propose(BreakClass::ChannelOnly, Resolution::Accept, Some("elders/e1")).unwrap();
+    world.run();
+    let row: BreakRow = world.sim.get(key![name]).unwrap();
+    assert_eq!((row.state, row.person.as_deref()), (BreakState::Proposed, Some("elders/e1")));
 }
 
 #[test]
