@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jjj_domain::agreement::parse_scope;
 use jjj_domain::policy::{PolicyKind, PolicyRow, SetPolicy, policy_name};
 use jjj_domain::rejection::{Reason, Rejection};
 use jjj_domain::row::StoredFault;
@@ -19,6 +20,7 @@ use super::read::{Sees, failed, page, refuse};
 use super::support::{Asked, Mutation, Parsed, caller, mutate};
 use crate::engine::LeafView;
 use crate::gateway::Gateway;
+use crate::identity::Caller;
 
 pub struct PolicyApi(pub Arc<Gateway>);
 
@@ -42,16 +44,18 @@ impl PolicyService for PolicyApi {
         let in_force = self.newest_by_name(today).await?;
         let is_in_force =
             |row: &PolicyRow| in_force.get(&(row.kind, row.scope.clone())) == Some(&(row.effective_from, row.version));
-        let (rows, next_page_token) = page(&self.0, &caller, predicates, &paging, Sees::Everyone, is_in_force).await?;
+        let keep = |row: &PolicyRow| may_read(&caller, row.kind, &row.scope) && is_in_force(row);
+        let (rows, next_page_token) = page(&self.0, &caller, predicates, &paging, Sees::Everyone, keep).await?;
         Ok(Response::new(pb::ListPoliciesResponse { policies: rows.iter().map(policy).collect(), next_page_token }))
     }
 
     async fn get_policy(&self, request: Request<pb::GetPolicyRequest>) -> Result<Response<pb::Policy>, Status> {
+        let caller = caller(&request)?;
         let q = request.get_ref();
         let (kind, scope) = parse_name(&q.name).map_err(refuse)?;
         let on = fields::optional_date("as_of", &q.as_of).map_err(refuse)?;
         let on = on.unwrap_or_else(|| self.0.clock.now().date());
-        let rows = self.of(kind, &scope).await?;
+        let rows = self.of(&caller, kind, &scope).await?;
         let newest = rows.iter().filter(|r| r.effective_from <= on).max_by_key(|r| (r.effective_from, r.version));
         let missing = || Reason::PolicyMissing.var("kind", kind).var("scope", &scope).var("date", on);
         Ok(Response::new(policy(newest.ok_or_else(|| refuse(missing()))?)))
@@ -72,7 +76,7 @@ impl PolicyService for PolicyApi {
         let q = request.get_ref();
         let (kind, scope) = parse_name(&q.name).map_err(refuse)?;
         let paging = Paging::new(caller.method.path, &q.name, q.page_size, &q.page_token).map_err(refuse)?;
-        let mut rows = self.of(kind, &scope).await?;
+        let mut rows = self.of(&caller, kind, &scope).await?;
         if rows.is_empty() {
             return Err(refuse(Reason::RecordNotFound.field("name").var("name", &q.name)));
         }
@@ -96,8 +100,11 @@ impl PolicyService for PolicyApi {
 }
 
 impl PolicyApi {
-    /// All versions of one policy.
-    async fn of(&self, kind: PolicyKind, scope: &str) -> Result<Vec<PolicyRow>, Status> {
+    /// All versions of one policy; none of what the caller may not read.
+    async fn of(&self, caller: &Caller, kind: PolicyKind, scope: &str) -> Result<Vec<PolicyRow>, Status> {
+        if !may_read(caller, kind, scope) {
+            return Ok(Vec::new());
+        }
         let mut session = self.0.store.read().await.map_err(failed)?;
         let predicates = vec![("kind", Op::Eq, kind.to_value()), ("scope", Op::Eq, Value::Text(scope.to_owned()))];
         session.list(&ListQuery { predicates, limit: MAX_VERSIONS, ..ListQuery::default() }).await.map_err(failed)
@@ -115,6 +122,13 @@ impl PolicyApi {
         // Key order: the last of a name is the newest version of its newest date.
         Ok(rows.into_iter().map(|r| ((r.kind, r.scope), (r.effective_from, r.version))).collect())
     }
+}
+
+/// Agreements are read by their two regions, and by the gateway's administrators; all else by everybody.
+fn may_read(caller: &Caller, kind: PolicyKind, scope: &str) -> bool {
+    let own = caller.participant();
+    let is_party = || parse_scope(scope).is_some_and(|(issuer, recognizer, _)| issuer == *own || recognizer == *own);
+    kind != PolicyKind::Agreement || caller.sees_all() || is_party()
 }
 
 fn parse_name(name: &str) -> Result<(PolicyKind, String), Rejection> {
@@ -154,5 +168,6 @@ fn policy(row: &PolicyRow) -> pb::Policy {
         author: row.set_by.to_string(),
         reason: row.reason.clone(),
         recorded_time_us: row.recorded_at_us.0,
+        agreement: row.agreement.clone().unwrap_or_default(),
     }
 }
