@@ -9,7 +9,7 @@ import sys
 import time
 
 from chapters import (
-    closing, contracts, enrolment, entitlement, mandate, payments, people, policy, proofs, recognition, reconciliation, refusals,
+    agreement, closing, contracts, enrolment, entitlement, mandate, payments, people, policy, proofs, recognition, reconciliation, refusals,
     settlement, subsidy,
 )
 from chapters.cast import Day, morning_of_the_18th
@@ -21,7 +21,7 @@ def main(jjj, sandbox, proto_dir):
         offset = morning_of_the_18th(time.time())
         gateway.serve(offset)
         day = Day(gateway, proto_dir)
-        for chapter in (enrolment, policy, recognition, people, contracts, entitlement, payments, mandate, subsidy, refusals):
+        for chapter in (enrolment, policy, agreement, recognition, people, contracts, entitlement, payments, mandate, subsidy, refusals):
             chapter.play(day)
         proofs.events(day)
         reconciliation.too_early(day)

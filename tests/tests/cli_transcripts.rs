@@ -129,6 +129,53 @@ async fn policy() {
     site.verify();
 }
 
+/// Hebei proposes, Beijing looks, refuses what was changed, accepts, and ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn agreement() {
+    let db = TestDatabase::sqlite();
+    let site = Site::init(db.url());
+    let gateway = site.serve();
+    let mut terminal = Terminal::beside(&site, &gateway);
+    let hebei = "regions/130000/admins/ma";
+    let body = r#"{"automatic": false, "schemes": {"GB_T_37276": [{"native": 5, "recognized": 5, "quality": "EXACT"}]}, "source": "京冀协议"}"#;
+    let terms = terminal.file("terms.json", body);
+    let of = ["--issuer", "130000", "--recognizer", "110000", "--kind", "rating", "--from", "2099-01-01", "--reason"];
+    let propose = |file: &str, reason: &str, actor: &str| {
+        let own = [reason, file, "--as", actor, "--json"];
+        ["agreement", "propose"].into_iter().chain(of).chain(own).map(ToOwned::to_owned).collect::<Vec<String>>()
+    };
+    let mut typed = |args: Vec<String>| terminal.jjj(&args.iter().map(String::as_str).collect::<Vec<_>>());
+    let name = |answer: &str| -> String {
+        let answer: serde_json::Value = serde_json::from_str(answer).expect("JSON");
+        answer["name"].as_str().expect("a name").to_owned()
+    };
+    let (first, second) =
+        (name(&typed(propose(&terms, "联席会议", hebei))), name(&typed(propose(&terms, "再议", hebei))));
+    // Answers to mutations differ each time; what follows does not.
+    terminal.transcript.clear();
+    terminal.words.extend([(first.clone(), "agreements/FIRST"), (second.clone(), "agreements/SECOND")]);
+    terminal.jjj(&["agreement", "list", "--as", BEIJING, "--filter", r#"state = "PROPOSED""#]);
+    terminal.jjj(&["agreement", "show", &second, "--as", BEIJING]);
+    terminal.jjj(&["agreement", "accept", &second, "--reason", "同意", "--terms", "00", "--as", BEIJING]);
+    terminal.jjj(&["agreement", "accept", &second, "--reason", "同意", "--as", hebei]);
+    terminal.jjj(&["agreement", "accept", &first, "--reason", "同意", "--as", BEIJING]);
+    terminal.jjj(&["agreement", "accept", &second, "--reason", "同意", "--as", BEIJING]);
+    terminal.jjj(&["agreement", "decline", &second, "--reason", "不同意", "--as", BEIJING]);
+    terminal.jjj(&["agreement", "withdraw", &second, "--reason", "撤回", "--as", hebei]);
+    terminal.jjj(&["agreement", "show", &second, "--as", "regions/120000"]);
+    let wrong = terminal.file("wrong.json", &body.replace("automatic", "automatik"));
+    let wrong = propose(&wrong, "联席会议", hebei);
+    terminal.jjj(&wrong.iter().map(String::as_str).collect::<Vec<_>>());
+    let end: Vec<&str> =
+        ["agreement", "end"].into_iter().chain(of).chain(["终止", "--as", BEIJING, "--json"]).collect();
+    let ended = terminal.jjj(&end);
+    assert!(ended.contains("AGREEMENT_STATE_ENDED") || ended.contains("\"ENDED\""), "{ended}");
+    terminal.transcript.truncate(terminal.transcript.rfind("$ jjj agreement end").expect("the last command"));
+    assert_snapshot!(steady(&terminal.transcript));
+    assert!(gateway.stop().success());
+    site.verify();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_and_ledger() {
     let db = TestDatabase::sqlite();

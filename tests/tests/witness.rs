@@ -16,6 +16,7 @@ both_databases!(
     a_head_is_public_once_its_witness_has_cosigned_it,
     a_restored_log_goes_on_under_a_new_name,
     a_fork_does_not_start_under_the_old_name,
+    nothing_is_accepted_before_the_log_was_compared,
 );
 
 /// A witness in a folder of the sandbox, on the port that it was first given.
@@ -251,7 +252,8 @@ async fn a_fork_does_not_start_under_the_old_name(db: TestDatabase) {
     let config = std::fs::read_to_string(&toml).unwrap().replace(db.url(), backup.url());
     std::fs::write(&toml, config).unwrap();
     let mut gone_on = None;
-    let witness = witness.killed(|| gone_on = Some(site.serve()));
+    // Told to, it goes on without its witness.
+    let witness = witness.killed(|| gone_on = Some(site.serve_with(&["--uncompared"])));
     let gateway = gone_on.unwrap();
     for n in 2..5 {
         done(&gateway.session(HEBEI), register, world::institution(n)).await;
@@ -267,6 +269,109 @@ async fn a_fork_does_not_start_under_the_old_name(db: TestDatabase) {
         "{}",
         said(&refused)
     );
+    drop(witness);
+}
+
+/// A gateway that was started and has not said yet that it listens.
+struct Waiting {
+    child: Child,
+    log: std::path::PathBuf,
+}
+
+impl Waiting {
+    /// Returns when it waits for its witnesses.
+    fn start(site: &Site, log: &str) -> Self {
+        let log = site.dir().join(log);
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(binary())
+            .args(["serve", "--config", &site.dir().join("jjj.toml").display().to_string()])
+            .stdout(Stdio::piped())
+            .stderr(std::fs::File::create(&log).unwrap())
+            .spawn()
+            .expect("setpriv runs jjj");
+        let waiting = Self { child, log };
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !waiting.said().contains("nothing is accepted before") {
+            assert!(Instant::now() < deadline, "{}", waiting.said());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        waiting
+    }
+
+    fn said(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    fn told_to_stop(&self) {
+        assert!(Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap().success());
+    }
+
+    /// Its first line on standard output, empty when it ended without one.
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        BufReader::new(self.child.stdout.take().expect("a pipe")).read_line(&mut line).unwrap();
+        line
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Size of the newest signed head, and how many leaves there are.
+async fn heads_and_leaves(db: &TestDatabase) -> (i64, i64) {
+    let store = jjj_store::Store::open(db.url()).await.unwrap();
+    let mut session = store.read().await.unwrap();
+    let head = session.latest_checkpoint().await.unwrap().map_or(0, |head| head.tree_size);
+    let found = (head, session.tree_size().await.unwrap());
+    drop(session);
+    store.close().await;
+    found
+}
+
+/// Started while its witness is away, a gateway neither answers nor signs; back, the witness decides: the newest
+/// database goes on, an old one does not.
+async fn nothing_is_accepted_before_the_log_was_compared(db: TestDatabase) {
+    let site = Site::init(db.url());
+    let (witness, _) = witnessed(&site);
+    let gateway = site.serve();
+    let (early, _) = beyond(&gateway, 0).await;
+    assert!(gateway.stop().success());
+    let backup = db.copy();
+    let gateway = site.serve();
+    done(&gateway.session(HEBEI), "InstitutionService/RegisterInstitution", world::institution(1)).await;
+    let (known, _) = beyond(&gateway, early.size).await;
+    assert!(gateway.stop().success());
+
+    let mut waits = None;
+    let witness = witness.killed(|| {
+        let mut stopped = Waiting::start(&site, "stopped.log");
+        stopped.told_to_stop();
+        assert_eq!((stopped.line(), stopped.child.wait().unwrap().success()), (String::new(), false));
+        assert!(stopped.said().contains("told to stop before it had started"), "{}", stopped.said());
+        waits = Some(Waiting::start(&site, "newest.log"));
+    });
+    let mut newest = waits.take().unwrap();
+    let listens: Value = serde_json::from_str(&newest.line()).expect("it listens, its witness being back");
+    assert!(listens["grpc"].as_str().is_some_and(|address| !address.is_empty()), "{listens}");
+    newest.told_to_stop();
+    assert!(newest.child.wait().unwrap().success());
+    drop(newest);
+
+    let toml = site.dir().join("jjj.toml").display().to_string();
+    let config = std::fs::read_to_string(&toml).unwrap().replace(db.url(), backup.url());
+    std::fs::write(&toml, config).unwrap();
+    let before = heads_and_leaves(&backup).await;
+    let witness = witness.killed(|| waits = Some(Waiting::start(&site, "restored.log")));
+    let mut restored = waits.take().unwrap();
+    assert_eq!((restored.line(), restored.child.wait().unwrap().success()), (String::new(), false));
+    let said = restored.said();
+    assert!(said.contains("it was restored from a backup") && known.size > early.size, "{said}");
+    assert_eq!(heads_and_leaves(&backup).await, before, "nothing was written");
     drop(witness);
 }
 

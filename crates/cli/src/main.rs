@@ -1,5 +1,6 @@
 //! `jjj`: the gateway, and its operator's and administrator's command line.
 
+mod agreement;
 mod call;
 mod channel_sim;
 mod close;
@@ -60,6 +61,8 @@ enum Command {
     Month(month::Args),
     /// Policy tables: list, show, set.
     Policy(policy::Args),
+    /// Agreements between two regions: propose, accept, decline, withdraw, end, list, show.
+    Agreement(agreement::Args),
     /// Keys: make, list, add, confirm, retire, withdraw; what a key has signed.
     Keys(keys::Args),
     /// Everything that proves a version of a record, in one file: `jjj verify receipt` checks it offline.
@@ -106,6 +109,7 @@ fn main() -> ExitCode {
             Command::Ledger(args) => ledger::run(args).await,
             Command::Month(args) => month::run(args).await,
             Command::Policy(args) => policy::run(args).await,
+            Command::Agreement(args) => agreement::run(args).await,
             Command::Keys(args) => keys::run(args).await,
             Command::Receipt(args) => receipt::run(args).await,
             Command::Report(args) => report::run(args).await,

@@ -11,10 +11,15 @@ pub struct Args {
     /// The configuration file.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// Start although too few witnesses can be compared (docs/witnesses.md): only where it is certain that this
+    /// database is the newest, for what is accepted on an older one is lost.
+    #[arg(long)]
+    uncompared: bool,
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let config = Config::load(&args.config)?;
+    let mut config = Config::load(&args.config)?;
+    config.witnesses.uncompared = args.uncompared;
     let origin = config.origin.clone();
     let handle = jjj_server::run(config, Clock::with_offset_us(0), signal()).await.context("starting the gateway")?;
     // One line for people and scripts that wait for the ports.

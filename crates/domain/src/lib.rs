@@ -5,6 +5,7 @@
 //! Every mutation is decided here: `decide(snapshot, call, command)` gives leaves
 //! of the log with the rows and transfers they write, or a refusal.
 
+pub mod agreement;
 pub mod care;
 pub mod close;
 pub mod decision;

@@ -222,6 +222,7 @@ text_enum! {
         Authority = "authorities",
         Administrator = "administrators",
         Policy = "policies",
+        Agreement = "agreements",
         Institution = "institutions",
         SettlementAccount = "settlementAccounts",
         Elder = "elders",

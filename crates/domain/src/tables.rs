@@ -2,8 +2,8 @@
 
 use crate::row::{Row, TableSpec};
 use crate::{
-    care, close, entitlement, institution, ledger, participant, payment, person, policy, recon, record, settlement,
-    subsidy,
+    agreement, care, close, entitlement, institution, ledger, participant, payment, person, policy, recon, record,
+    settlement, subsidy,
 };
 
 /// Every table, in the order of the schema.
@@ -15,6 +15,7 @@ pub fn all() -> Vec<&'static TableSpec> {
         participant::AdministratorRow::spec(),
         participant::OriginRow::spec(),
         policy::PolicyRow::spec(),
+        agreement::AgreementRow::spec(),
         institution::InstitutionRow::spec(),
         institution::SigningScopeRow::spec(),
         institution::SettlementAccountRow::spec(),

@@ -79,6 +79,15 @@ use Whose::{Any, Concerned, Own};
 /// The table, services and methods in the order of the API.
 #[rustfmt::skip]
 pub const TABLE: &[Rule] = &[
+    // One of two regions proposes, the other answers; each may end alone. Nobody else reads it.
+    rule("AgreementService/ProposeAgreement", REGIONS, Own),
+    rule("AgreementService/AcceptAgreement", REGIONS, Own),
+    rule("AgreementService/DeclineAgreement", REGIONS, Own),
+    rule("AgreementService/WithdrawAgreement", REGIONS, Own),
+    rule("AgreementService/EndAgreement", REGIONS, Own),
+    rule("AgreementService/GetAgreement", REGIONS | GA, Concerned),
+    rule("AgreementService/ListAgreements", REGIONS | GA, Concerned),
+    rule("AgreementService/ListAgreementVersions", REGIONS | GA, Concerned),
     // A region publishes and changes its own records. Assessments and certificates are read by the
     // regions concerned; no channel sees them.
     rule("AssessmentService/PublishAssessment", R, Own),
@@ -255,6 +264,7 @@ pub const TABLE: &[Rule] = &[
     rule("PaymentService/ListRefunds", ALL, Concerned),
     rule("PaymentService/ListPaymentVersions", ALL, Concerned),
     // A region's administrators set its own gate, programme and operating subsidy, the gateway's the rest.
+    // Agreements are set by nobody, and read by their two regions.
     rule("PolicyService/ListPolicies", ALL, Any),
     rule("PolicyService/GetPolicy", ALL, Any),
     rule("PolicyService/SetPolicy", RA | GA, Own),

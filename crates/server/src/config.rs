@@ -42,6 +42,21 @@ pub struct Witnesses {
     /// So many witnesses make a head public. 0 to the number of peers, default 0: every head is.
     pub quorum: usize,
     pub peers: Vec<Peer>,
+    /// Start before enough witnesses have been compared. Said for one start, `jjj serve --uncompared`, and never in
+    /// a file, where it would be forgotten.
+    #[serde(skip)]
+    pub uncompared: bool,
+}
+
+impl Witnesses {
+    /// How many have to be compared before a gateway starts: any so many have one among them that cosigned the
+    /// newest public head. None where every head is public.
+    pub fn needed_at_start(&self) -> usize {
+        match self.quorum {
+            0 => 0,
+            quorum => self.peers.len() + 1 - quorum,
+        }
+    }
 }
 
 /// A witness (C2SP tlog-witness).
@@ -246,6 +261,16 @@ mod tests {
         assert_eq!(config.grpc.key, Path::new("/etc/jjj/server.key"));
         assert_eq!(config.database.url, "sqlite:/etc/jjj/gateway.db");
         assert!(!format!("{:?}", config.database).contains("gateway.db"));
+    }
+
+    #[test]
+    fn any_witnesses_compared_have_one_of_the_newest_public_head() {
+        let peer = || Peer { vkey: String::new(), url: String::new(), authority: PathBuf::new() };
+        for (peers, quorum, needed) in [(0, 0, 0), (3, 0, 0), (1, 1, 1), (2, 1, 2), (3, 1, 3), (3, 2, 2), (3, 3, 1)] {
+            let witnesses = Witnesses { quorum, peers: (0..peers).map(|_| peer()).collect(), uncompared: false };
+            assert_eq!(witnesses.needed_at_start(), needed, "{quorum} of {peers}");
+            assert!(quorum == 0 || needed + quorum > peers, "two such sets meet");
+        }
     }
 
     #[test]

@@ -31,9 +31,11 @@ use crate::stop::{Stop, step, stopped};
 use crate::tls::provider;
 
 /// How often the newest head is offered.
-const EVERY: Duration = Duration::from_secs(1);
+pub(crate) const EVERY: Duration = Duration::from_secs(1);
 /// A witness has so long for an answer; the others do not wait for it.
 const WITHIN: Duration = Duration::from_secs(10);
+/// To compare the log with what a witness knows.
+const MOST_OFFERS: u32 = 4;
 const MAX_ANSWER_LEN: usize = 64 * 1024;
 /// A witness that fails is said so once, and again after so many failures.
 const SAY_EVERY: u32 = 60;
@@ -109,30 +111,31 @@ pub(crate) enum Standing {
     /// The witness knows other leaves.
     Forked { known: u64 },
     /// The witness could not be asked.
-    Unknown,
+    Unknown { cause: String },
 }
 
 /// Offers each witness the newest head, by the witnesses' names. What they cosign is kept.
-pub(crate) async fn compare(store: &Store, peers: &[Peer]) -> Result<Vec<(String, Standing)>, CompareError> {
+pub(crate) async fn compare(store: &Store, peers: &[&Peer]) -> Result<Vec<(String, Standing)>, CompareError> {
     let mut found = Vec::new();
     for peer in peers {
         let mut witness = Witness::new(peer)?;
         let mut cosigned = 0;
-        // It may tell first what it knows: the second offer is proven from there.
-        let mut answered = witness.offer(store, &mut cosigned).await;
-        if answered.is_ok() && cosigned == 0 {
+        // It may tell first what it knows, and again what another replica has just shown it: the next offer is
+        // proven from there.
+        let mut answered = Ok(());
+        for _ in 0..MOST_OFFERS {
             answered = witness.offer(store, &mut cosigned).await;
+            if answered.is_err() || cosigned > 0 {
+                break;
+            }
         }
         let standing = match answered {
-            Ok(()) => Standing::Level,
+            Ok(()) if cosigned > 0 => Standing::Level,
+            Ok(()) => Standing::Unknown { cause: "it has cosigned no head of this database's".to_owned() },
             Err(Failed::Behind { known, ours }) => Standing::Behind { known, ours },
             Err(Failed::Status(StatusCode::UNPROCESSABLE_ENTITY)) => Standing::Forked { known: witness.known },
             Err(Failed::Store(error)) => return Err(error.into()),
-            Err(error) => {
-                let cause = crate::status::chain(&error);
-                tracing::warn!(witness = witness.verifier.name(), cause, "the log was not compared with what it knows");
-                Standing::Unknown
-            }
+            Err(error) => Standing::Unknown { cause: crate::status::chain(&error) },
         };
         found.push((witness.verifier.name().to_owned(), standing));
     }

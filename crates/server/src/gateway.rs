@@ -102,6 +102,8 @@ pub enum StartError {
          backup, and went on. Bring the missing leaves back, or open a new origin: jjj origin open"
     )]
     Forked { origin: String, witness: String },
+    #[error("told to stop before it had started")]
+    Stopped,
     #[error("the reflection service's descriptors cannot be read")]
     Reflection(#[from] tonic_reflection::server::Error),
 }
@@ -161,7 +163,11 @@ pub async fn run(
         return Err(unregistered("keys.sm2_signing", key));
     }
 
-    origin::check(&store, &config).await?;
+    let mut shutdown = Box::pin(shutdown);
+    tokio::select! {
+        checked = origin::check(&store, &config) => checked?,
+        () = &mut shutdown => return Err(StartError::Stopped),
+    }
 
     let (stop_sender, stop) = watch::channel(false);
     let committed = Arc::new(Notify::new());

@@ -21,6 +21,8 @@ use crate::registry::Registry;
 use crate::seal::{Sealer, frontier};
 use crate::status::Refused;
 
+/// That a witness cannot be asked is said at first, and again after so many looks.
+const SAY_EVERY: u32 = 60;
 /// A log is not restored more often.
 const MOST: i64 = 10_000;
 
@@ -67,21 +69,46 @@ async fn successor(store: &Store, origin: &str) -> Result<Option<String>, StoreE
     Ok(None)
 }
 
-/// Refuses to go on under a name that the log has no more, or behind what a witness knows. One that cannot be
-/// asked now is asked every second while the gateway runs.
+/// Refuses to go on under a name that the log has no more, or behind what a witness knows. Waits until enough
+/// witnesses have been compared ([`crate::config::Witnesses::needed_at_start`]): before that nothing is accepted, for
+/// what is would perhaps be a fork. The others are asked every second while the gateway runs.
 pub(crate) async fn check(store: &Store, config: &Config) -> Result<(), StartError> {
     let origin = || config.origin.clone();
     if let Some(by) = successor(store, &config.origin).await? {
         return Err(StartError::Succeeded { origin: origin(), by });
     }
-    for (witness, standing) in cosign::compare(store, &config.witnesses.peers).await? {
-        match standing {
-            Standing::Behind { known, ours } => {
-                return Err(StartError::Behind { origin: origin(), witness, known, ours });
+    let mut peers: Vec<_> = config.witnesses.peers.iter().collect();
+    let mut compared = 0;
+    for look in 0u32.. {
+        let mut unknown = Vec::new();
+        for (peer, (witness, standing)) in peers.iter().zip(cosign::compare(store, &peers).await?) {
+            match standing {
+                Standing::Behind { known, ours } => {
+                    return Err(StartError::Behind { origin: origin(), witness, known, ours });
+                }
+                Standing::Forked { .. } => return Err(StartError::Forked { origin: origin(), witness }),
+                Standing::Level => compared += 1,
+                Standing::Unknown { cause } => {
+                    if look.is_multiple_of(SAY_EVERY) {
+                        tracing::warn!(witness, cause, "the log was not compared with what it knows");
+                    }
+                    unknown.push(*peer);
+                }
             }
-            Standing::Forked { .. } => return Err(StartError::Forked { origin: origin(), witness }),
-            Standing::Level | Standing::Unknown => {}
         }
+        let needed = config.witnesses.needed_at_start();
+        if compared >= needed {
+            break;
+        }
+        if config.witnesses.uncompared {
+            tracing::error!(compared, needed, "started before enough witnesses were compared, as it was told to");
+            break;
+        }
+        if look.is_multiple_of(SAY_EVERY) {
+            tracing::warn!(compared, needed, "waits: nothing is accepted before so many witnesses have been compared");
+        }
+        peers = unknown;
+        tokio::time::sleep(cosign::EVERY).await;
     }
     Ok(())
 }
@@ -103,11 +130,16 @@ pub async fn open(config: &Config, clock: &Clock, origin: &str, reason: &str) ->
     if let Some(by) = successor(&store, &config.origin).await? {
         return Err(OriginError::Succeeded { by });
     }
-    let known =
-        cosign::compare(&store, &config.witnesses.peers).await?.into_iter().map(|(_, standing)| match standing {
+    let known = cosign::compare(&store, &config.witnesses.peers.iter().collect::<Vec<_>>()).await?.into_iter().map(
+        |(witness, standing)| match standing {
             Standing::Behind { known, .. } | Standing::Forked { known } => i64::try_from(known).unwrap_or(i64::MAX),
-            Standing::Level | Standing::Unknown => 0,
-        });
+            Standing::Level => 0,
+            Standing::Unknown { cause } => {
+                tracing::warn!(witness, cause, "the log was not compared with what it knows");
+                0
+            }
+        },
+    );
     let known = known.max().unwrap_or(0);
     let committed = Arc::new(Notify::new());
     let sealer = Sealer::new(store.clone(), clock.clone(), signer, origin.to_owned(), committed.clone());

@@ -3,6 +3,7 @@
 //! A mutation is [`support::mutate`] with a parser and a renderer; a bulk method is
 //! [`support::batch`] with the same two. Reads are in [`read`].
 
+mod agreement;
 mod assessment;
 mod bill;
 mod channel;
@@ -70,6 +71,7 @@ pub(crate) fn routes(gateway: &Arc<Gateway>) -> Routes {
         pb::participant_service_server::ParticipantServiceServer::new => self::participant::ParticipantApi,
         pb::stay_service_server::StayServiceServer::new => self::stay::StayApi,
         policy::PolicyServiceServer::new => self::policy::PolicyApi,
+        pb::agreement_service_server::AgreementServiceServer::new => self::agreement::AgreementApi,
         rating::RatingServiceServer::new => self::rating::RatingApi,
         pb::assessment_service_server::AssessmentServiceServer::new => self::assessment::AssessmentApi,
         pb::disability_certificate_service_server::DisabilityCertificateServiceServer::new =>

@@ -5,6 +5,7 @@
 //!
 //! Architecture invariant: no IO and no rule of the domain here.
 
+pub mod agreement;
 pub mod assessment;
 pub mod bank_statement;
 pub mod bill;

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use jjj_cli::identity::Identity;
 use jjj_cli::session::{CallError, Session, find};
+use jjj_domain::policy::{PolicyKind, PolicyRow};
+use jjj_domain::row::Row as _;
 use jjj_domain::time::Timestamp;
 use jjj_server::Clock;
 use jjj_server::bootstrap::own_job;
@@ -163,6 +165,27 @@ pub async fn a_key_registered_by_the_gateway_alone(mut scene: Scene) -> Seen {
     let put = Put { kind: "key.added", record, version: 1, rows: rows.into() };
     scene.forge(|clock| own_job(clock, "forged", Box::new(put))).await;
     signed_with(&mut scene, identity).await
+}
+
+pub async fn an_agreement_of_its_own(mut scene: Scene) -> Seen {
+    let scope = "130000>110000/RATING";
+    let line = json!({"native": 1, "recognized": 5, "quality": "NOMINAL"});
+    let body = json!({"automatic": true, "schemes": {"GB_T_37276": [line]}, "source": "shipped default"});
+    let row = PolicyRow {
+        kind: PolicyKind::Agreement,
+        scope: scope.to_owned(),
+        effective_from: "2026-01-01".parse().unwrap(),
+        version: 2,
+        body: jjj_domain::value::canonical_json(&body),
+        set_by: "gateway".parse().unwrap(),
+        reason: "shipped default".to_owned(),
+        agreement: None,
+        recorded_at_us: Timestamp(1_767_225_600_000_000),
+    };
+    let record = format!("policies/agreement/{scope}");
+    let put = Put { kind: "policy.set", record, version: 2, rows: vec![(PolicyRow::spec(), row.to_values())] };
+    scene.forge(|clock| own_job(clock, "forged", Box::new(put))).await;
+    scene.observed().await
 }
 
 // These and a second region's.

@@ -71,6 +71,8 @@ rows! {
 
     a_leaf_altered_and_signed_anew: KEYS, "alter", "changes a grade in table, leaf and hashes; signs receipt and heads anew" =>
         "—", "clean", "a promise not kept", "proven, by regions/130000", "WITNESS_FORKED";
+    an_agreement_of_its_own: KEYS, "alter", "puts an agreement between Hebei and Beijing in force in a leaf of its own" =>
+        "—", "policies", "kept", "—", "cosigns";
     an_older_copy_gone_on_with: KEYS, "drop", "puts a copy from before the record in its place, and goes on" =>
         "takes it", "clean", "a promise not kept", "proven, by regions/130000", "WITNESS_HISTORY_REWRITTEN";
     a_leaf_dated_back_and_signed_anew: KEYS, "back-date", "moves a record's time to the day before; signs receipt and heads anew" =>

@@ -26,6 +26,7 @@ pub fn base(s: &Scene, method: &Method) -> Base {
         "Reconciliation" => reconciliation(s, method.name),
         "Settlement" | "MonthClose" => settlement(s, method.name),
         "Ledger" | "Policy" => ledger(s, method.name),
+        "Agreement" => agreement(s, method.name),
         "Record" => record_set(s, method.name),
         "Report" => report(s, method.name),
         _ => None,
@@ -416,6 +417,27 @@ fn settlement(s: &Scene, method: &str) -> Found {
             ("regions/110000/admins/sun", decide)
         }
         "ListVouchers" => (CHEN, json!({"book": world::BOOK, "month": "2026-11"})),
+        _ => return None,
+    })
+}
+
+fn agreement(s: &Scene, method: &str) -> Found {
+    let answer = |of: &str| json!({"agreement": s.name(of), "reason": "会商"});
+    Some(match method {
+        "ProposeAgreement" => (HEBEI, s.agreement("ASSESSMENT")),
+        "AcceptAgreement" => {
+            let mut accept = answer("proposal to accept");
+            accept["terms_sha256"] = json!(s.name("terms to accept"));
+            (BEIJING, accept)
+        }
+        "DeclineAgreement" => (BEIJING, answer("proposal to decline")),
+        "WithdrawAgreement" => (HEBEI, answer("proposal to withdraw")),
+        "EndAgreement" => {
+            let request = json!({"issuer": BEIJING, "recognizer": HEBEI, "record_kind": "RECORD_KIND_RATING",
+                                 "effective_from": "2026-12-01", "reason": "终止"});
+            (HEBEI, request)
+        }
+        "GetAgreement" | "ListAgreementVersions" => (BEIJING, named(s.name("proposal to accept"))),
         _ => return None,
     })
 }

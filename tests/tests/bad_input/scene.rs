@@ -58,6 +58,7 @@ impl Scene {
         scene.registry().await;
         scene.reconciliation().await;
         scene.close().await;
+        scene.agreements().await;
         scene
     }
 
@@ -306,8 +307,39 @@ impl Scene {
     }
 }
 
+impl Scene {
+    /// Proposals of Hebei's that wait for Beijing's answer, between one scope each.
+    async fn agreements(&mut self) {
+        let proposals = [("proposal to accept", "RATING"), ("proposal to withdraw", "DISABILITY_CERTIFICATE")];
+        for (of, kind) in proposals {
+            let made =
+                self.make(of, HEBEI, "AgreementService/ProposeAgreement", "agreement", self.agreement(kind)).await;
+            if kind == "RATING" {
+                self.names.insert("terms to accept", made["terms_sha256"].as_str().unwrap().to_owned());
+            }
+        }
+        // The other direction is another scope.
+        let mut back = self.agreement("DISABILITY_CERTIFICATE");
+        (back["issuer"], back["recognizer"]) = (json!(BEIJING), json!(HEBEI));
+        self.make("proposal to decline", HEBEI, "AgreementService/ProposeAgreement", "agreement", back).await;
+    }
+}
+
 /// Requests that both the scene and the table make.
 impl Scene {
+    /// What Beijing is to recognize of Hebei's, from next month on.
+    pub fn agreement(&self, kind: &str) -> Value {
+        let scheme = match kind {
+            "RATING" => "GB_T_37276",
+            "ASSESSMENT" => "GB_T_42195_2022",
+            _ => "NATIONAL",
+        };
+        let line = json!({"native": 4, "recognized": 4, "quality": "EXACT"});
+        let body = json!({"automatic": true, "schemes": {scheme: [line]}, "source": "协议"});
+        json!({"issuer": HEBEI, "recognizer": BEIJING, "record_kind": format!("RECORD_KIND_{kind}"),
+               "effective_from": "2026-12-01", "body": body.to_string(), "reason": "会商"})
+    }
+
     pub fn refund(&self, order: &str) -> Value {
         json!({"payment": self.name("to refund"), "amount_fen": "1000", "order_id": order,
                "transaction_time_us": self.now_us().to_string(), "reason": "退"})

@@ -73,9 +73,31 @@ pub async fn play(stage: &Stage) -> anyhow::Result<Value> {
     morning::play(stage, &systems, &day).await
 }
 
+/// What Beijing recognizes of Hebei's ratings: proposed by Hebei, accepted by Beijing, each with its own key.
+async fn agreement(stage: &Stage, systems: &Systems) -> anyhow::Result<()> {
+    let shipped = json!({"name": "policies/agreement/130000>110000/RATING"});
+    let shipped = call(&systems.hebei, "PolicyService/GetPolicy", shipped, "").await?;
+    let mut terms: Value = serde_json::from_str(shipped["body"].as_str().context("a policy has a body")?)?;
+    terms["min_grade"] = 2.into();
+    terms["notice_days"] = 30.into();
+    terms["source"] = "京冀养老机构等级评定互认协议（演示）".into();
+    let proposal = json!({"issuer": HEBEI, "recognizer": BEIJING, "record_kind": "RECORD_KIND_RATING",
+                          "effective_from": TODAY, "body": terms.to_string(), "reason": "联席会议议定"});
+    let proposed = call(&systems.hebei, "AgreementService/ProposeAgreement", proposal, "agreement").await?;
+    let acceptance = json!({"agreement": name(&proposed), "terms_sha256": proposed["terms_sha256"], "reason": "同意"});
+    let accepted = call(&systems.beijing, "AgreementService/AcceptAgreement", acceptance, "agreement").await?;
+    let version = accepted["policy"].as_str().context("it is in force")?;
+    stage.narrator.say(
+        format!("河北提议等级评定互认协议（二级以上），北京同意，即日生效：{version}。"),
+        format!("Hebei proposes an agreement on ratings (grade 2 and above), Beijing accepts, in force from today: {version}."),
+    );
+    Ok(())
+}
+
 /// Hebei rates two institutions; Beijing and Tianjin recognize the ratings at once.
 async fn recognition(stage: &Stage, systems: &Systems) -> anyhow::Result<(String, String, String)> {
     stage.narrator.heading("一、互认", "1. Recognition");
+    agreement(stage, systems).await?;
     let register = [("三河颐养院（演示）", 1), ("三河康宁院（演示）", 2)].map(|(title, n)| {
         json!({"uscc": uscc(SANHE, n), "display_name": title, "kind": "INSTITUTION_KIND_CARE_INSTITUTION",
                "division_code": SANHE, "beds": "300", "residents": "210"})
@@ -95,6 +117,8 @@ async fn recognition(stage: &Stage, systems: &Systems) -> anyhow::Result<(String
         format!("Hebei publishes a rating: {} is grade 4 (GB/T 37276, three years). Beijing and Tianjin recognize it under the agreement in force.", institutions[0]),
     );
     let own = recognized.iter().find(|r| r["recognizer"] == BEIJING).context("Beijing has a recognition")?;
+    let agreement = own["agreement"].as_str().unwrap_or_default();
+    ensure!(agreement.ends_with(&format!("/{TODAY}/2")), "it stands on what was agreed today, not on {agreement}");
     let token =
         call(&systems.beijing, "RecognitionService/GetRecognitionToken", json!({"name": name(own)}), "").await?;
     let token = token["token"].as_str().unwrap_or_default();

@@ -10,6 +10,7 @@ use super::{BankAccount, PayoutProof, PolicyBody, PolicyKind, SchedulePolicy};
 use crate::care::bill::FeeType;
 use crate::care::contract::ContractEvidence;
 use crate::guard::MAX_PROGRAMME_FEN;
+use crate::id::Uscc;
 use crate::names::{Participant, ParticipantKind};
 use crate::recon::matching::MatchRule;
 use crate::rules::assessment::LevelChangeReason;
@@ -171,10 +172,59 @@ pub struct Agreement {
     pub automatic: bool,
     /// By scheme: the mapping from native to recognized. A scheme not named is not recognized.
     pub schemes: BTreeMap<String, Vec<GradeMap>>,
+    /// Least recognized grade or level, of an ambiguous mapping the lowest it can be; absent: any.
+    #[serde(default)]
+    pub min_grade: Option<i64>,
     /// Cap on the recognized validity, months from the decision; absent: the issuer's.
     #[serde(default)]
     pub validity_cap_months: Option<i64>,
+    /// Institutions whose records are not recognized; at most 1,000.
+    #[serde(default)]
+    pub exclusions: Vec<Exclusion>,
+    /// Days from one region's ending it alone to its end, 0 to 366.
+    #[serde(default)]
+    pub notice_days: i64,
+    /// The document it rests on, up to 1,000 characters; recognitions have it as their reason.
     pub source: String,
+}
+
+/// What an agreement leaves out: one institution, or all of a division.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Exclusion {
+    /// `institutions/{uscc}`.
+    #[serde(default)]
+    pub institution: Option<String>,
+    /// A division code of 2, 4 or 6 digits (GB/T 2260): province, prefecture, county.
+    #[serde(default)]
+    pub division: Option<String>,
+    /// Why, up to 200 characters.
+    pub reason: String,
+}
+
+impl Exclusion {
+    fn check(&self) -> Result<(), String> {
+        let is_division = |code: &str| matches!(code.len(), 2 | 4 | 6) && code.bytes().all(|b| b.is_ascii_digit());
+        let uscc = |name: &str| name.strip_prefix("institutions/").is_some_and(|uscc| uscc.parse::<Uscc>().is_ok());
+        match (&self.institution, &self.division) {
+            (Some(name), None) if uscc(name) => {}
+            (None, Some(code)) if is_division(code) => {}
+            _ => return Err("exclusions: each names an institution or a division of 2, 4 or 6 digits".to_owned()),
+        }
+        plain_text("exclusions: reason", &self.reason, 200)
+    }
+}
+
+impl Agreement {
+    /// Whether anything is recognized under it.
+    pub fn recognizes(&self) -> bool {
+        !self.schemes.is_empty()
+    }
+
+    /// The body of a version that ends what was recognized, canonical.
+    pub fn ending(source: &str) -> String {
+        crate::value::canonical_json(&serde_json::json!({"automatic": false, "schemes": {}, "source": source}))
+    }
 }
 
 impl PolicyBody for Agreement {
@@ -182,14 +232,22 @@ impl PolicyBody for Agreement {
 
     fn check(&self) -> Result<(), String> {
         for (scheme, lines) in &self.schemes {
-            for line in lines {
+            for (at, line) in lines.iter().enumerate() {
+                if lines[..at].iter().any(|other| other.native == line.native) {
+                    return Err(format!("{scheme} {} stands twice", line.native));
+                }
                 let (low, high) = (line.recognized, line.recognized_max.unwrap_or(line.recognized));
                 if RecognizedLevels::new(low, high, line.quality).is_none() {
                     return Err(format!("{scheme} {}: {low} to {high} is not {}", line.native, line.quality));
                 }
             }
         }
-        within("validity_cap_months", self.validity_cap_months.unwrap_or(1), 1..=1_200)
+        within("min_grade", self.min_grade.unwrap_or(0), 0..=100)?;
+        within("validity_cap_months", self.validity_cap_months.unwrap_or(1), 1..=1_200)?;
+        within("exclusions", self.exclusions.len() as i64, 0..=1_000)?;
+        self.exclusions.iter().try_for_each(Exclusion::check)?;
+        within("notice_days", self.notice_days, 0..=366)?;
+        plain_text("source", &self.source, 1_000)
     }
 }
 
@@ -591,6 +649,16 @@ pub(super) fn within(member: &str, value: i64, range: RangeInclusive<i64>) -> Re
         Ok(())
     } else {
         Err(format!("{member} must be {} to {}, not {value}", range.start(), range.end()))
+    }
+}
+
+/// A text for people, which a database can hold and a terminal may meet.
+fn plain_text(member: &str, text: &str, limit: usize) -> Result<(), String> {
+    let is_control = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+    if (1..=limit).contains(&text.chars().count()) && !text.contains(is_control) {
+        Ok(())
+    } else {
+        Err(format!("{member} must be 1 to {limit} characters, none of them control characters"))
     }
 }
 

@@ -12,7 +12,7 @@ pub use accounting::{AccountTitle, AccountingPolicy};
 pub use bank::{BankAccount, PayoutProof};
 pub use body::{
     AgreedFee, Agreement, BalanceOfRecord, Basis, CalendarPolicy, ChannelPolicy, Condition, ContractCaps, DepositBase,
-    FeeBearer, GatePolicy, GradeMap, Mode, OperatingSubsidyPolicy, ProgrammePolicy, QueryPolicy, Rate,
+    Exclusion, FeeBearer, GatePolicy, GradeMap, Mode, OperatingSubsidyPolicy, ProgrammePolicy, QueryPolicy, Rate,
     RecordKindPolicy, SettlementAccountPolicy, SettlementCycle, ShorterValidity, Tolerance, ToleranceOf,
     TransactionCodes,
 };
@@ -73,6 +73,8 @@ table! {
         pub body: String,
         pub set_by: Actor,
         pub reason: String,
+        /// Kind `agreement`: as what the two regions signed it, `agreements/{uuid}`; absent of shipped defaults.
+        pub agreement: Option<String>,
         pub recorded_at_us: Timestamp,
     }
 }
@@ -139,6 +141,7 @@ impl Command for SetPolicy {
             body,
             set_by: call.actor.clone(),
             reason: self.reason.clone(),
+            agreement: None,
             recorded_at_us: call.now,
         };
         let mut decision = Decision::new(call);
@@ -152,8 +155,8 @@ pub fn policy_name(kind: PolicyKind, scope: &str) -> String {
     format!("policies/{kind}/{scope}")
 }
 
-/// A paying region's administrators set what governs its own payments, the gateway's all else.
-/// The gateway's own system sets anything: the defaults of a fresh database.
+/// A paying region's administrators set what governs its own payments, the gateway's all else but what two
+/// regions agree on ([`crate::agreement`]). The gateway's own system sets anything: the defaults of a fresh database.
 fn check_owner(kind: PolicyKind, scope: &str, actor: &Actor) -> Result<(), Rejection> {
     let of_region = match kind {
         PolicyKind::Gate | PolicyKind::Programme | PolicyKind::OperatingSubsidy => true,
@@ -162,7 +165,11 @@ fn check_owner(kind: PolicyKind, scope: &str, actor: &Actor) -> Result<(), Rejec
     };
     let caller = actor.participant();
     let is_gateway = caller.kind() == ParticipantKind::Gateway;
-    let owner = if of_region { scope.split('/').next() == Some(caller.code()) } else { is_gateway };
+    let owner = if of_region {
+        scope.split('/').next() == Some(caller.code())
+    } else {
+        is_gateway && kind != PolicyKind::Agreement
+    };
     if owner || (is_gateway && !actor.is_admin()) {
         Ok(())
     } else {
@@ -180,7 +187,7 @@ fn check_scope(scope: &str) -> Result<(), Rejection> {
 }
 
 /// Parses a body as its kind's type and renders it canonically.
-fn check_body(kind: PolicyKind, body: &serde_json::Value) -> Result<String, Rejection> {
+pub(crate) fn check_body(kind: PolicyKind, body: &serde_json::Value) -> Result<String, Rejection> {
     fn typed<P: PolicyBody>(body: &serde_json::Value) -> Result<(), String> {
         serde_json::from_value::<P>(body.clone()).map_err(|e| e.to_string())?.check()
     }

@@ -178,10 +178,7 @@ fn void_since(snapshot: &Snapshot, payment: &PaymentRow, relied: &StandsOn) -> R
             let void = now.version > relied.version && now.void_from().is_some_and(|from| from <= paid_on);
             void.then(|| format!("{} since {}, version {}", now.state, now.effective_on, now.version))
         }),
-        "recognitions" => snapshot.get::<RecognitionRow>(key())?.and_then(|now| {
-            let void = now.version > relied.version && now.void_from().is_some_and(|from| from <= paid_on);
-            void.then(|| format!("{} since {}, version {}", now.state, now.effective_on, now.version))
-        }),
+        "recognitions" => recognition_void_since(snapshot, &relied.record, relied.version, paid_on)?,
         "contracts" => match snapshot.get::<ContractRow>(key())? {
             Some(now) if now.version > relied.version => {
                 let month = bill_month(snapshot, payment)?;
@@ -203,6 +200,20 @@ fn void_since(snapshot: &Snapshot, payment: &PaymentRow, relied: &StandsOn) -> R
     })
 }
 
+/// As [`void_since`], of a recognition: by its own state, or, where its region had set it aside before, by its
+/// record's.
+fn recognition_void_since(snapshot: &Snapshot, name: &str, version: i64, on: Date) -> Result<Option<String>, Stop> {
+    let Some(now) = snapshot.get::<RecognitionRow>(key![name.to_owned()])?.filter(|now| now.version > version) else {
+        return Ok(None);
+    };
+    if now.void_from().is_some_and(|from| from <= on) {
+        return Ok(Some(format!("{} since {}, version {}", now.state, now.effective_on, now.version)));
+    }
+    let record = snapshot.get::<RecordRow>(key![now.record.clone()])?;
+    let void = record.filter(|record| record.void_from().is_some_and(|from| from <= on));
+    Ok(void.map(|record| format!("{} since {}, version {}", record.state, record.effective_on, now.version)))
+}
+
 fn bill_month(snapshot: &Snapshot, payment: &PaymentRow) -> Result<Month, Stop> {
     let bill = snapshot.get::<BillRow>(key![payment.bill.clone()])?;
     Ok(bill.map_or(payment.clearing_date.month(), |bill| bill.month))
@@ -222,10 +233,7 @@ pub fn of_grant(snapshot: &Snapshot, grant: &GrantRow) -> Result<Vec<Finding>, S
     }
     let first_day = grant.month.first_day();
     let void = match grant.basis.split_once('/').map(|(collection, _)| collection) {
-        Some("recognitions") => snapshot.get::<RecognitionRow>(key![grant.basis.clone()])?.and_then(|now| {
-            let void = now.version > grant.basis_version && now.void_from().is_some_and(|from| from <= first_day);
-            void.then(|| format!("{} since {}, version {}", now.state, now.effective_on, now.version))
-        }),
+        Some("recognitions") => recognition_void_since(snapshot, &grant.basis, grant.basis_version, first_day)?,
         _ => snapshot.get::<RecordRow>(key![grant.basis.clone()])?.and_then(|now| {
             let void = now.version > grant.basis_version && now.void_from().is_some_and(|from| from <= first_day);
             void.then(|| format!("{} since {}, version {}", now.state, now.effective_on, now.version))

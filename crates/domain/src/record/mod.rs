@@ -10,20 +10,29 @@
 //!
 //! | At the issuer | PENDING | RECOGNIZED | DECLINED, SUSPENDED | REVOKED |
 //! |---|---|---|---|---|
-//! | publishes, or makes VALID | where the agreement asks for review | where it is automatic | | |
+//! | publishes, or makes VALID | where the agreement asks for review, or the region has set the one before aside | where it is automatic | | |
 //! | RECTIFYING, UPGRADED, DOWNGRADED, AMENDED | new level and dates | new level and dates | new level and dates | |
-//! | the same, and the agreement has no such level | REVOKED | REVOKED | stays | |
-//! | SUSPENDED, REVOKED, CANCELLED | REVOKED | REVOKED | stays | |
+//! | the same, and the agreement does not cover it | REVOKED | REVOKED | stays | stays |
+//! | SUSPENDED, REVOKED, CANCELLED | REVOKED | REVOKED | stays | stays; from the earlier day |
 //! | VALID again | | | stays | PENDING or RECOGNIZED, by the agreement |
 //! | superseded by another record | REVOKED | SUPERSEDED | stays | |
 //! | validity ends | by date, no message | by date, no message | | |
 //!
 //! | The recognizing region | from | to |
 //! |---|---|---|
-//! | ACCEPT | none, PENDING, DECLINED, REVOKED; the record must hold and an agreement cover it | RECOGNIZED |
+//! | ACCEPT | none, PENDING, DECLINED, REVOKED; the record must be VALID or RECTIFYING and not expired, and an agreement cover it | RECOGNIZED |
 //! | DECLINE | PENDING, RECOGNIZED | DECLINED |
 //! | SUSPEND | RECOGNIZED | SUSPENDED |
 //! | REINSTATE | SUSPENDED; as for ACCEPT | RECOGNIZED |
+//!
+//! **Which agreement.** A recognition stands on the version that was in force when it was made, or last followed a
+//! change of its record; it names it. Another version in force later, or an end, changes nothing about it until the
+//! issuer changes the record, or the region decides. What is then lost by the agreement alone is lost from the day after:
+//! what was paid on it was paid rightly.
+//!
+//! **Set aside** (动态退出) is the region's word about the subject, not only about one record: while it has DECLINED or
+//! SUSPENDED what the issuer last had it recognize, or has not reviewed it, a further record of the same line waits
+//! for review even under an automatic agreement. An issuer does not come past it by publishing anew.
 //!
 //! An institution's record goes to every region that has an agreement with the
 //! issuer. A personal record goes to the region that pays for the person, and to

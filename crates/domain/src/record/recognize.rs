@@ -3,9 +3,12 @@
 
 use std::sync::Arc;
 
+use super::publish::subjects;
 use super::{RecognitionRow, RecognitionState, RecordRow};
+use crate::agreement::{scope_of, version_name};
 use crate::decision::{Call, Command, Decision, Leaf};
 use crate::guard;
+use crate::institution::InstitutionRow;
 use crate::key;
 use crate::names::{Collection, Name, Participant};
 use crate::person::resolve_person;
@@ -15,6 +18,7 @@ use crate::rules::mapping::RecognizedLevels;
 use crate::rules::rating::RecordState;
 use crate::snapshot::{Snapshot, Stop};
 use crate::text_enum;
+use crate::time::Date;
 
 /// All recognitions of a record.
 pub(super) fn recognitions_of(snapshot: &Snapshot, record: &str) -> Result<Vec<Arc<RecognitionRow>>, Stop> {
@@ -68,10 +72,11 @@ fn under_agreement(
     record: &RecordRow,
     recognizer: &Participant,
 ) -> Result<Option<RecognitionRow>, Stop> {
-    let scope = format!("{}>{}/{}", record.issuer.code(), recognizer.code(), record.kind);
+    let scope = scope_of(&record.issuer, recognizer, record.kind);
     let today = call.now.date();
     let Some((terms, agreement)) = policy::find_version::<Agreement>(snapshot, &scope, today)? else { return Ok(None) };
-    let Some(levels) = mapped(&terms, record) else { return Ok(None) };
+    let Some(levels) = mapped(snapshot, &terms, record)? else { return Ok(None) };
+    let waits = !terms.automatic || has_set_aside(snapshot, record, recognizer)?;
     let cap = terms.validity_cap_months.map(|months| record.decided_on.plus_months(months as i32));
     Ok(Some(RecognitionRow {
         recognition: recognition_name(&record.record, recognizer).to_string(),
@@ -88,7 +93,7 @@ fn under_agreement(
         quality: levels.quality(),
         valid_from: record.valid_from,
         valid_until: cap.map_or(record.valid_until, |cap| cap.min(record.valid_until)),
-        state: if terms.automatic { RecognitionState::Recognized } else { RecognitionState::Pending },
+        state: if waits { RecognitionState::Pending } else { RecognitionState::Recognized },
         effective_on: today,
         reason: terms.source.clone(),
         agreement,
@@ -98,10 +103,48 @@ fn under_agreement(
     }))
 }
 
-/// A line whose quality contradicts its range maps nothing: what it would prove is unknown.
-fn mapped(agreement: &Agreement, record: &RecordRow) -> Option<RecognizedLevels> {
-    let map = agreement.schemes.get(&record.scheme)?.iter().find(|map| map.native == record.native_level)?;
-    RecognizedLevels::new(map.recognized, map.recognized_max.unwrap_or(map.recognized), map.quality)
+/// The levels as which terms have a record recognized. A line whose quality contradicts its range maps
+/// nothing: what it would prove is unknown.
+fn mapped(snapshot: &Snapshot, terms: &Agreement, record: &RecordRow) -> Result<Option<RecognizedLevels>, Stop> {
+    let lines = terms.schemes.get(&record.scheme);
+    let line = lines.and_then(|lines| lines.iter().find(|line| line.native == record.native_level));
+    let levels = line
+        .and_then(|line| {
+            RecognizedLevels::new(line.recognized, line.recognized_max.unwrap_or(line.recognized), line.quality)
+        })
+        .filter(|levels| terms.min_grade.is_none_or(|least| least <= levels.min()));
+    Ok(if levels.is_some() && excludes(snapshot, terms, record)? { None } else { levels })
+}
+
+fn excludes(snapshot: &Snapshot, terms: &Agreement, record: &RecordRow) -> Result<bool, Stop> {
+    if terms.exclusions.is_empty() {
+        return Ok(false);
+    }
+    let institution = snapshot.get::<InstitutionRow>(key![record.subject.clone()])?;
+    let division = institution.as_ref().map_or("", |row| row.division.as_str());
+    Ok(terms.exclusions.iter().any(|out| {
+        out.institution.as_deref() == Some(record.subject.as_str())
+            || out.division.as_deref().is_some_and(|code| division.starts_with(code))
+    }))
+}
+
+/// Whether the region has set aside, or has yet to review, what this issuer last had it recognize of the
+/// subject, by the same line of records: then another record does not come past it by itself. What the issuer has
+/// taken away since says nothing.
+fn has_set_aside(snapshot: &Snapshot, record: &RecordRow, recognizer: &Participant) -> Result<bool, Stop> {
+    let mut last: Option<Arc<RecognitionRow>> = None;
+    for subject in subjects(snapshot, record.kind, &record.subject)? {
+        let known = snapshot.list::<RecognitionRow>(&["subject", "recognizer"], key![subject, recognizer.clone()])?;
+        let of_line = known.into_iter().filter(|other| {
+            let same_line = other.kind == record.kind
+                && other.issuer == record.issuer
+                && (other.scheme == record.scheme || !record.kind.keeps_schemes_apart());
+            same_line && other.record != record.record && other.state != RecognitionState::Revoked
+        });
+        last = of_line.chain(last).max_by(|a, b| (a.valid_from, &a.record).cmp(&(b.valid_from, &b.record)));
+    }
+    use RecognitionState::{Declined, Pending, Suspended};
+    Ok(last.is_some_and(|last| matches!(last.state, Declined | Suspended | Pending)))
 }
 
 /// `recognitions/{record uuid}-{region code}`.
@@ -123,20 +166,40 @@ pub(super) fn follow(
         false => None,
     };
     let Some(fresh) = fresh else {
-        // The record ended, or its new level is outside the agreement.
-        return Ok(end(call, decision, old, record, RecognitionState::Revoked));
+        // The record ended, or the agreement does not cover it as it is now.
+        let ended = Ended { state: RecognitionState::Revoked, from: lost_from(snapshot, call, old, record)? };
+        return Ok(end(call, decision, old, record, ended));
     };
     // What the recognizing region itself decided stays its decision; what the issuer took away comes back.
     let kept = old.state != RecognitionState::Revoked;
+    let own_word = matches!(old.state, RecognitionState::Declined | RecognitionState::Suspended);
     let row = RecognitionRow {
         state: if kept { old.state } else { fresh.state },
         reason: if kept { old.reason.clone() } else { fresh.reason },
-        effective_on: record.effective_on,
+        effective_on: if own_word { old.effective_on } else { record.effective_on },
         ..fresh
     }
     .following(old);
     announce(decision, "recognition.followed", &row);
     Ok(row)
+}
+
+/// From when on a recognition is lost that its record, or the agreement, no longer carries. A record that the
+/// version it stands on would still recognize is lost by the agreement alone: what was paid on it up to today stands.
+fn lost_from(snapshot: &Snapshot, call: &Call, old: &RecognitionRow, record: &RecordRow) -> Result<Date, Stop> {
+    if record.state.is_recognizable() {
+        let scope = scope_of(&record.issuer, &old.recognizer, record.kind);
+        let versions = snapshot.list::<PolicyRow>(&["kind", "scope"], key![PolicyKind::Agreement, scope])?;
+        let stood_on =
+            versions.iter().find(|row| version_name(&row.scope, row.effective_from, row.version) == old.agreement);
+        let terms: Option<Agreement> = stood_on.and_then(|row| serde_json::from_str(&row.body).ok());
+        if let Some(terms) = terms
+            && mapped(snapshot, &terms, record)?.is_some()
+        {
+            return Ok(call.now.date().plus_days(1));
+        }
+    }
+    Ok(record.effective_on)
 }
 
 /// Ends a recognition whose record another one replaced.
@@ -145,26 +208,29 @@ pub(super) fn replace(call: &Call, decision: &mut Decision, old: &RecognitionRow
         RecognitionState::Recognized => RecognitionState::Superseded,
         _ => RecognitionState::Revoked,
     };
-    end(call, decision, old, record, state);
+    end(call, decision, old, record, Ended { state, from: record.effective_on });
 }
 
-/// Ends a recognition because its record no longer holds. Nothing is left to end of one that the
-/// region declined or set aside: it only notes the version.
-fn end(
-    call: &Call,
-    decision: &mut Decision,
-    old: &RecognitionRow,
-    record: &RecordRow,
+/// What becomes of a recognition, and its first day as that.
+struct Ended {
     state: RecognitionState,
-) -> RecognitionRow {
+    from: Date,
+}
+
+/// Ends a recognition that nothing carries any more. Nothing is left to end of one that the region declined or
+/// set aside: it only notes the version. One that is revoked may turn out to be so from earlier.
+fn end(call: &Call, decision: &mut Decision, old: &RecognitionRow, record: &RecordRow, ended: Ended) -> RecognitionRow {
+    let reason = || format!("{}: {}", record.state, record.reason);
     let (kind, row) = match old.state {
         RecognitionState::Pending | RecognitionState::Recognized => {
-            let kind = match state {
+            let kind = match ended.state {
                 RecognitionState::Superseded => "recognition.superseded",
                 _ => "recognition.revoked",
             };
-            let reason = format!("{}: {}", record.state, record.reason);
-            (kind, RecognitionRow { state, effective_on: record.effective_on, reason, ..old.clone() })
+            (kind, RecognitionRow { state: ended.state, effective_on: ended.from, reason: reason(), ..old.clone() })
+        }
+        RecognitionState::Revoked if record.void_from().is_some_and(|from| from < old.effective_on) => {
+            ("recognition.followed", RecognitionRow { effective_on: ended.from, reason: reason(), ..old.clone() })
         }
         RecognitionState::Declined
         | RecognitionState::Suspended
@@ -250,11 +316,16 @@ impl Command for DecideRecognition {
 }
 
 impl DecideRecognition {
-    /// What the agreement in force makes of a record that holds.
+    /// What the agreement in force makes of a record that holds, or will.
     fn fresh(&self, snapshot: &Snapshot, call: &Call, record: &RecordRow) -> Result<RecognitionRow, Stop> {
-        guard::state(record.state, &[RecordState::Valid, RecordState::Rectifying], "record", &self.record)?;
+        let needed = [RecordState::Valid, RecordState::Rectifying];
+        guard::state(record.state, &needed, "record", &self.record)?;
         let fresh = under_agreement(snapshot, call, record, call.participant())?;
-        fresh.ok_or_else(|| self.not_recognized(call).into())
+        let fresh = fresh.ok_or_else(|| self.not_recognized(call))?;
+        if fresh.valid_until < call.now.date() {
+            return Err(guard::wrong_state("EXPIRED", guard::either(&needed), "record", &self.record).into());
+        }
+        Ok(fresh)
     }
 
     fn not_recognized(&self, call: &Call) -> crate::rejection::Rejection {

@@ -1,5 +1,6 @@
 //! Records and recognition on a simulated world: who may do what, and what reaches whom.
 
+mod agreements;
 mod cascade;
 mod lifecycle;
 mod personal;
@@ -90,9 +91,13 @@ impl World {
     }
 
     fn set_policy(&mut self, kind: PolicyKind, scope: &str, body: serde_json::Value) {
-        let call = self.call("gateway/admins/li");
-        let command =
-            SetPolicy { kind, scope: scope.into(), effective_from: day("2024-03-01"), body, reason: "协议".into() };
+        self.set_policy_from("2024-03-01", kind, scope, body);
+    }
+
+    fn set_policy_from(&mut self, from: &str, kind: PolicyKind, scope: &str, body: serde_json::Value) {
+        // As on a fresh database; how regions agree is told in `agreement`.
+        let call = self.call("gateway");
+        let command = SetPolicy { kind, scope: scope.into(), effective_from: day(from), body, reason: "协议".into() };
         self.sim.execute(&call, &command).unwrap();
     }
 

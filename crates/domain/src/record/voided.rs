@@ -103,9 +103,11 @@ fn voided(old: &RecordRow, new: &RecordRow, recognitions: &[RecognitionRow]) -> 
         from,
         says: format!("{} since {from}, version {}", new.state, new.version),
     });
+    // A region that had set its recognition aside before, paid on it before that.
     let of_recognitions = recognitions.iter().filter_map(|r| {
-        let from = r.void_from().or(shortened)?;
-        let says = format!("{} since {from}, version {}", r.state, r.version);
+        let from = r.void_from().into_iter().chain(new.void_from()).min().or(shortened)?;
+        let state = if r.void_from().is_some() { r.state.as_str() } else { new.state.as_str() };
+        let says = format!("{state} since {from}, version {}", r.version);
         Some(Voided { name: r.recognition.clone(), version: r.version, from, says })
     });
     of_record.into_iter().chain(of_recognitions).collect()

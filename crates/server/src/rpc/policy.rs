@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jjj_domain::agreement::parse_scope;
 use jjj_domain::policy::{PolicyKind, PolicyRow, SetPolicy, policy_name};
 use jjj_domain::rejection::{Reason, Rejection};
 use jjj_domain::row::{Row, StoredFault};
@@ -18,6 +19,7 @@ use super::read::{failed, refuse};
 use super::support::{Asked, Mutation, Parsed, caller, mutate};
 use crate::engine::LeafView;
 use crate::gateway::Gateway;
+use crate::identity::Caller;
 
 pub struct PolicyApi(pub Arc<Gateway>);
 
@@ -38,11 +40,12 @@ impl PolicyService for PolicyApi {
         let paging = Paging::new(caller.method.path, &q.filter, q.page_size, &q.page_token).map_err(refuse)?;
         let mut predicates = filter.predicates(PolicyRow::spec()).map_err(refuse)?;
         predicates.push(("effective_from", Op::Le, self.0.clock.now().date().to_value()));
-        let (rows, next_page_token) = self.in_force(predicates, &paging).await?;
+        let (rows, next_page_token) = self.in_force(&caller, predicates, &paging).await?;
         Ok(Response::new(pb::ListPoliciesResponse { policies: rows.iter().map(policy).collect(), next_page_token }))
     }
 
     async fn get_policy(&self, request: Request<pb::GetPolicyRequest>) -> Result<Response<pb::Policy>, Status> {
+        let caller = caller(&request)?;
         let q = request.get_ref();
         let (kind, scope) = parse_name(&q.name).map_err(refuse)?;
         let on = fields::optional_date("as_of", &q.as_of).map_err(refuse)?;
@@ -53,6 +56,7 @@ impl PolicyService for PolicyApi {
         let mut session = self.0.store.read().await.map_err(failed)?;
         // The key goes on with the date: among equals of it the last version.
         let newest: Option<PolicyRow> = session.newest("effective_from", &query, None).await.map_err(failed)?.pop();
+        let newest = newest.filter(|row| may_read(&caller, row.kind, &row.scope));
         let missing = || Reason::PolicyMissing.var("kind", kind).var("scope", &scope).var("date", on);
         Ok(Response::new(policy(&newest.ok_or_else(|| refuse(missing()))?)))
     }
@@ -72,6 +76,9 @@ impl PolicyService for PolicyApi {
         let q = request.get_ref();
         let (kind, scope) = parse_name(&q.name).map_err(refuse)?;
         let paging = Paging::new(caller.method.path, &q.name, q.page_size, &q.page_token).map_err(refuse)?;
+        if !may_read(&caller, kind, &scope) {
+            return Err(refuse(Reason::RecordNotFound.field("name").var("name", &q.name)));
+        }
         let before = match paging.token {
             "" => i64::MAX,
             _ => match paging.decode(&[ColumnType::Int]).map_err(refuse)?[..] {
@@ -99,10 +106,11 @@ impl PolicyService for PolicyApi {
 }
 
 impl PolicyApi {
-    /// One page of the policies for which `predicates` hold, of each name the last in the order of keys, and
-    /// the next page's token.
+    /// One page of the policies for which `predicates` hold and that the caller may read, of each name the last in
+    /// the order of keys, and the next page's token.
     async fn in_force(
         &self,
+        caller: &Caller,
         predicates: Vec<Predicate>,
         paging: &Paging<'_>,
     ) -> Result<(Vec<PolicyRow>, String), Status> {
@@ -114,7 +122,7 @@ impl PolicyApi {
             let rows: Vec<PolicyRow> = session.list(&query).await.map_err(failed)?;
             let is_last = (rows.len() as i64) < CHUNK;
             query.after_key = rows.last().map(|row| PolicyRow::spec().key_of(&row.to_values()));
-            for row in rows {
+            for row in rows.into_iter().filter(|row| may_read(caller, row.kind, &row.scope)) {
                 if kept.last().is_some_and(|last| (last.kind, &last.scope) == (row.kind, &row.scope)) {
                     kept.pop();
                 } else if kept.len() as i64 == paging.size {
@@ -134,6 +142,13 @@ impl PolicyApi {
 /// What makes a row one of this policy.
 fn of(kind: PolicyKind, scope: &str) -> Vec<Predicate> {
     vec![("kind", Op::Eq, kind.to_value()), ("scope", Op::Eq, Value::Text(scope.to_owned()))]
+}
+
+/// Agreements are read by their two regions, and by the gateway's administrators; all else by everybody.
+fn may_read(caller: &Caller, kind: PolicyKind, scope: &str) -> bool {
+    let own = caller.participant();
+    let is_party = || parse_scope(scope).is_some_and(|(issuer, recognizer, _)| issuer == *own || recognizer == *own);
+    kind != PolicyKind::Agreement || caller.sees_all() || is_party()
 }
 
 fn parse_name(name: &str) -> Result<(PolicyKind, String), Rejection> {
@@ -173,5 +188,6 @@ fn policy(row: &PolicyRow) -> pb::Policy {
         author: row.set_by.to_string(),
         reason: row.reason.clone(),
         recorded_time_us: row.recorded_at_us.0,
+        agreement: row.agreement.clone().unwrap_or_default(),
     }
 }

@@ -14,6 +14,7 @@ use jjj_store::log_tables::{EvidenceRow, LeafRow};
 use jjj_token::Hash;
 use jjj_token::merkle::leaf_hash;
 
+use super::agreed::{self, Step};
 use super::body::{Body, Erased, PrivateCommitment};
 use super::digest::{Id, id, key_id, row_hash};
 use super::evidence::{Signed, check_evidence};
@@ -70,6 +71,7 @@ pub struct LeafFacts {
     pub first: Id,
     /// On what the gateway acted by itself, if this is the first leaf of such a request.
     pub ground: Option<Ground>,
+    pub agreed: Vec<Step>,
 }
 
 impl Page {
@@ -88,7 +90,7 @@ impl Page {
             check_registrar(&body, &mut checked.findings);
             let deadline =
                 check_evidence(&leaf, &body, own.as_ref(), &self.tokens, context, &mut signed, &mut checked.findings);
-            checked.leaves.push(facts(&leaf, body, deadline, context));
+            checked.leaves.push(facts(&leaf, body, own.as_ref(), deadline, context));
         }
         for orphan in evidence {
             checked.findings.row(Check::Evidence, "evidence", orphan.leaf_id, "is of no leaf");
@@ -151,7 +153,13 @@ fn check_place(leaf: &LeafRow, hash: &str, context: &Context, findings: &mut Fin
     }
 }
 
-fn facts(leaf: &LeafRow, body: Body, deadline: Option<i64>, context: &Context) -> LeafFacts {
+fn facts(
+    leaf: &LeafRow,
+    body: Body,
+    evidence: Option<&EvidenceRow>,
+    deadline: Option<i64>,
+    context: &Context,
+) -> LeafFacts {
     let place = context.order.place(&leaf.leaf_id);
     let rows = body.expected(context.order.index(place));
     let rows = rows.iter().map(|(spec, values)| (row_id(spec, values), row_hash(values))).collect();
@@ -165,6 +173,7 @@ fn facts(leaf: &LeafRow, body: Body, deadline: Option<i64>, context: &Context) -
         token: body.evidence.as_ref().and_then(|e| super::digest::parse_hash(&e.token)),
         first: id(&body.first_id()),
         ground: Ground::of(&body),
+        agreed: agreed::steps(&body, evidence),
         private: body.private,
         erased: body.erased,
         transfers: body.transfers,

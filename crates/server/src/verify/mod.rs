@@ -11,6 +11,7 @@
 //! | one order | numbers contiguous, each leaf once, causes first, a record's versions 1, 2, 3 … | `order` |
 //! | one name | that of each leaf's time; a restored log's new name is opened by the first leaf under it | `origins` |
 //! | one tree | nodes, frontier and every signed head recomputed | `tree` |
+//! | agreements in force | proposed and accepted by their two regions, or shipped with the gateway | `agreed` |
 //! | balances and identities | LEDGER.md, from the transfers in the leaves | `ledger` |
 //! | receipts that others kept | [`VerifyOptions::receipts`] against order and heads | `receipts` |
 //! | files | chunks hash to what the file's leaf says | `files` |
@@ -30,6 +31,7 @@
 //! **Cost.** One pass over every table, in one snapshot. Memory: some 250 bytes for each leaf,
 //! 100 for each other row and each head, 500 for each account, whatever the size of the rows themselves.
 
+mod agreed;
 mod body;
 mod digest;
 mod evidence;
@@ -138,6 +140,7 @@ pub async fn verify(store: &Store, options: &VerifyOptions) -> Result<VerifyRepo
     report.rows = all.fold.compare(session, order, &mut findings).await?;
     (report.private_rows, report.erased_persons) = all.private.compare(session, order, &mut findings).await?;
     files::check(session, &mut findings).await?;
+    agreed::check(&all.agreed, &mut findings);
     report.transfers = all.ledger.check(session, at, &mut findings).await?;
 
     report.origin = origins.newest().map(str::to_owned);

@@ -12,6 +12,7 @@ use jjj_token::Hash;
 use tokio::task::JoinHandle;
 
 use super::VerifyOptions;
+use super::agreed::Step;
 use super::digest::{Id, parse_hash, sha256_hex};
 use super::fold::{Fold, body_at};
 use super::leaves::{Checked, Context, LeafFacts, Page};
@@ -33,6 +34,8 @@ pub struct AllLeaves {
     pub fold: Fold,
     pub private: Private,
     pub ledger: Ledger,
+    /// What leaves say of agreements between regions.
+    pub agreed: Vec<Step>,
     /// By when each leaf is to be under a head.
     pub deadlines: Vec<(Place, i64)>,
     hashes: Vec<Option<Hash>>,
@@ -57,6 +60,7 @@ impl AllLeaves {
             fold: Fold::default(),
             private: Private::default(),
             ledger: Ledger::default(),
+            agreed: Vec::new(),
             deadlines: Vec::with_capacity(places),
             hashes: vec![None; places],
             versions: Vec::with_capacity(places),
@@ -99,6 +103,7 @@ impl AllLeaves {
         }
         self.versions.extend(leaf.versions.into_iter().map(|(record, version)| (record, version, place)));
         self.causes.extend(leaf.cause.map(|cause| (place, cause)));
+        self.agreed.extend(leaf.agreed);
         self.evidence += u64::from(leaf.token.is_some());
         self.tokens.extend(leaf.token);
         for (key, row) in leaf.rows {

@@ -30,6 +30,8 @@ pub enum Check {
     Tree,
     /// Files are as they were received.
     File,
+    /// Agreements in force are what their two regions signed, or were shipped.
+    Agreed,
     /// The identities of LEDGER.md.
     Ledger,
 }

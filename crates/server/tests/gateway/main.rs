@@ -1,5 +1,6 @@
 //! A gateway in this process, on either database, called over real mutual TLS.
 
+mod agreement;
 mod backlog;
 mod bank;
 mod care;

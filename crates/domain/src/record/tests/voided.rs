@@ -154,3 +154,32 @@ fn findings_reach_four_hundred_days_back() {
     world.change(HEBEI, &change(&name, RecordState::Revoked, day("2023-06-10"))).unwrap();
     assert_eq!(found(&world), ["payments/b"]);
 }
+
+#[test]
+fn what_was_paid_before_the_region_set_it_aside_is_found_all_the_same() {
+    for verdict in [Verdict::Suspend, Verdict::Decline] {
+        let mut world = World::on("2025-06-10");
+        let name = world.publish(HEBEI, &rating("2025-01-02")).unwrap();
+        let recognition = world.recognition(&name, BEIJING).unwrap().recognition;
+        world.sim.given(&paid(&world, "a", "2025-06-05", PaymentState::Confirmed, stands_on(&recognition, 1)));
+        world.decide(BEIJING, &name, verdict).unwrap();
+        assert_eq!(found(&world), [""; 0], "the region's own word takes nothing away");
+        world.change(HEBEI, &change(&name, RecordState::Revoked, day("2025-06-01"))).unwrap();
+        assert_eq!(found(&world), ["payments/a"], "{verdict}");
+    }
+}
+
+#[test]
+fn a_revocation_dated_back_further_finds_more() {
+    let mut world = World::on("2025-06-10");
+    let name = world.publish(HEBEI, &rating("2025-01-02")).unwrap();
+    let recognition = world.recognition(&name, BEIJING).unwrap().recognition;
+    for (id, on) in [("a", "2025-05-10"), ("b", "2025-06-05")] {
+        world.sim.given(&paid(&world, id, on, PaymentState::Confirmed, stands_on(&recognition, 1)));
+    }
+    world.change(HEBEI, &change(&name, RecordState::Suspended, day("2025-06-01"))).unwrap();
+    assert_eq!(found(&world), ["payments/b"]);
+    world.change(HEBEI, &change(&name, RecordState::Revoked, day("2025-05-01"))).unwrap();
+    assert_eq!(found(&world), ["payments/a", "payments/b"]);
+    assert_eq!(world.recognition(&name, BEIJING).unwrap().void_from(), Some(day("2025-05-01")));
+}
