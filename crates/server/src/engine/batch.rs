@@ -143,7 +143,7 @@ impl Writer {
         if wrote && signing.is_none() {
             return Err(BatchError::NoSigningKey);
         }
-        let making = prepare(&pairs, now, &self.origin, &self.keys.master, signing.as_deref());
+        let making = prepare(&pairs, now, &self.origin, &self.keys.master, signing.as_ref());
         let (written, prepared) = tokio::join!(tx.write_rows(&effects), making);
         written?;
         let Prepared { mut logged, answers: accepted } = prepared?;
