@@ -89,6 +89,11 @@ impl Site {
 
     /// Starts a gateway on the sandbox's database.
     pub fn serve(&self) -> Gateway {
+        self.serve_under(&[])
+    }
+
+    /// As [`Self::serve`], with these variables in its environment.
+    pub fn serve_under(&self, env: &[(&str, &str)]) -> Gateway {
         let log_path = self.folder.path().join("gateway.log");
         let log = File::options().create(true).append(true).open(&log_path).expect("a log file");
         // The kernel ends it when the test is gone, however the test went.
@@ -97,6 +102,7 @@ impl Site {
             .arg(binary())
             .args(["serve", "--config"])
             .arg(self.sandbox.config_path())
+            .envs(env.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
