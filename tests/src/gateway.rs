@@ -89,11 +89,11 @@ impl Site {
 
     /// Starts a gateway on the sandbox's database.
     pub fn serve(&self) -> Gateway {
-        self.serve_with(&[])
+        self.serve_with(&[], &[])
     }
 
-    /// The same, with more arguments.
-    pub fn serve_with(&self, more: &[&str]) -> Gateway {
+    /// The same, with more arguments, and with these variables in its environment.
+    pub fn serve_with(&self, more: &[&str], env: &[(&str, &str)]) -> Gateway {
         let log_path = self.folder.path().join("gateway.log");
         let log = File::options().create(true).append(true).open(&log_path).expect("a log file");
         // The kernel ends it when the test is gone, however the test went.
@@ -103,6 +103,7 @@ impl Site {
             .args(["serve", "--config"])
             .arg(self.sandbox.config_path())
             .args(more)
+            .envs(env.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)

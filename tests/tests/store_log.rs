@@ -203,17 +203,22 @@ async fn two_gateways_number_without_gap_or_repetition(db: TestDatabase) {
 
 async fn the_log_is_sealed_when_it_has_grown(db: TestDatabase) {
     let store = opened(&db).await;
-    let sign = |state: &SealState| {
+    let sign = |state: SealState| {
         let tree_size = state.log.tree_size;
         assert!(state.last.as_ref().is_none_or(|last| last.tree_size < tree_size));
         let note = format!("after {:?}", state.last.as_ref().map(|c| c.tree_size));
-        Ok(Some(CheckpointRow { tree_size, root: state.log.frontier.clone(), note, sealed_at_us: state.now }))
+        std::future::ready(Ok(Some(CheckpointRow {
+            tree_size,
+            root: state.log.frontier,
+            note,
+            sealed_at_us: state.now,
+        })))
     };
     assert_eq!(store.seal(sign).await.unwrap(), None, "an empty log");
     accepted(&store, &["a", "b"]).await;
     assert_eq!(store.seal(sign).await.unwrap(), None, "nothing is numbered");
     store.sequence(10, list).await.unwrap();
-    assert_eq!(store.seal(|_| Ok(None)).await.unwrap(), None, "the signer declines");
+    assert_eq!(store.seal(async |_| Ok(None)).await.unwrap(), None, "the signer declines");
     let first = store.seal(sign).await.unwrap().unwrap();
     assert_eq!((first.tree_size, first.note.as_str(), first.root.as_str()), (2, "after None", "hash of a;hash of b"));
     assert_eq!(store.seal(sign).await.unwrap(), None, "nothing new");

@@ -253,7 +253,7 @@ async fn a_fork_does_not_start_under_the_old_name(db: TestDatabase) {
     std::fs::write(&toml, config).unwrap();
     let mut gone_on = None;
     // Told to, it goes on without its witness.
-    let witness = witness.killed(|| gone_on = Some(site.serve_with(&["--uncompared"])));
+    let witness = witness.killed(|| gone_on = Some(site.serve_with(&["--uncompared"], &[])));
     let gateway = gone_on.unwrap();
     for n in 2..5 {
         done(&gateway.session(HEBEI), register, world::institution(n)).await;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes};
+use jjj_token::SignError;
 use jjj_token::merkle::items_root;
 use jjj_token::request::{Confirmation, RequestClaims, sign_request};
 use jjj_wire::methods::{Method, method};
@@ -91,7 +92,7 @@ impl Client {
 
     /// A unary call with the very bytes that were persisted.
     pub async fn call_bytes(&self, path: &'static str, message: Bytes) -> Result<Bytes, Status> {
-        let token = self.token(path, &message)?;
+        let token = self.token_aside(path, &message).await?;
         self.call_with_token(path, message, &token).await
     }
 
@@ -120,7 +121,7 @@ impl Client {
         request: &Q,
     ) -> Result<Streaming<A>, Status> {
         let message = Bytes::from(request.encode_to_vec());
-        let token = self.token(path, &message)?;
+        let token = self.token_aside(path, &message).await?;
         let mut grpc = self.ready().await?;
         let codec = StreamCodec(std::marker::PhantomData);
         let answer =
@@ -159,7 +160,20 @@ impl Client {
             cnf: Confirmation { certificate_sha256: self.identity.certificate_sha256 },
             root,
         };
-        sign_request(&self.identity.signing, &claims).map_err(|e| Status::internal(e.to_string()))
+        sign_request(&self.identity.signing, &claims).map_err(|e| match e {
+            SignError::Unreachable => Status::unavailable(e.to_string()),
+            SignError::Failed => Status::internal(e.to_string()),
+        })
+    }
+
+    /// As [`Self::token`], on a thread that may wait where the key is in a module.
+    async fn token_aside(&self, path: &'static str, message: &Bytes) -> Result<String, Status> {
+        if !self.identity.signing.may_block() {
+            return self.token(path, message);
+        }
+        let (client, message) = (self.clone(), message.clone());
+        let signed = tokio::task::spawn_blocking(move || client.token(path, &message)).await;
+        signed.unwrap_or_else(|e| Err(Status::internal(e.to_string())))
     }
 
     pub fn identity(&self) -> &Identity {

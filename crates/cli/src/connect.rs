@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use anyhow::Context;
 use clap::Args;
 use jjj_cli::client::{Client, Now};
 use jjj_cli::identity::Identity;
 use jjj_cli::sandbox::{SERVER_NAME, Sandbox};
 use jjj_cli::session::Session;
+use jjj_custody::Place;
 
 /// Connection options shared by all administrators' commands.
 #[derive(Args, Debug)]
@@ -22,6 +24,9 @@ pub struct Connect {
     /// Identity folder, instead of --sandbox and --as.
     #[arg(long, global = true, env = "JJJ_IDENTITY", value_name = "DIR")]
     identity: Option<PathBuf>,
+    /// Your signing key, instead of the identity folder's: a file of mode 0600, or a `pkcs11:` URI.
+    #[arg(long = "signing-key", global = true, env = "JJJ_SIGNING_KEY", value_name = "KEY")]
+    signing_key: Option<Place>,
     /// Gateway address host:port; default from the sandbox.
     #[arg(long, global = true, env = "JJJ_GATEWAY", value_name = "HOST:PORT")]
     gateway: Option<String>,
@@ -51,7 +56,9 @@ impl Connect {
             anyhow::bail!("say where the gateway is: --sandbox DIR, or --gateway HOST:PORT and --origin NAME");
         };
         let offset_us = config.map_or(0, |c| c.clock_offset_s * 1_000_000);
-        let client = Client::new(Identity::load(&dir)?, &address, &self.server_name, &origin, system_now(offset_us))?;
+        let signing = self.signing_key.as_ref().map(jjj_custody::load).transpose().context("--signing-key")?;
+        let identity = Identity::load_with(&dir, signing)?;
+        let client = Client::new(identity, &address, &self.server_name, &origin, system_now(offset_us))?;
         Ok(Session::new(client))
     }
 }

@@ -41,6 +41,11 @@ pub enum IdentityError {
 impl Identity {
     /// Reads an identity folder.
     pub fn load(dir: &Path) -> Result<Self, IdentityError> {
+        Self::load_with(dir, None)
+    }
+
+    /// Reads an identity folder whose signing key is kept elsewhere, where one is given.
+    pub fn load_with(dir: &Path, signing: Option<SigningKey>) -> Result<Self, IdentityError> {
         let read = |file: &str| {
             let path = dir.join(file);
             fs::read_to_string(&path).map_err(|source| IdentityError::Read { path, source })
@@ -49,8 +54,11 @@ impl Identity {
         let certificate_pem = read(CERTIFICATE_FILE)?;
         let certificate_sha256 =
             certificate_sha256(&certificate_pem).ok_or_else(|| unusable(CERTIFICATE_FILE, "certificate"))?;
-        let signing = SigningKey::from_pkcs8_pem(&read(SIGNING_KEY_FILE)?)
-            .map_err(|_| unusable(SIGNING_KEY_FILE, "signing key"))?;
+        let signing = match signing {
+            Some(signing) => signing,
+            None => SigningKey::from_pkcs8_pem(&read(SIGNING_KEY_FILE)?)
+                .map_err(|_| unusable(SIGNING_KEY_FILE, "signing key"))?,
+        };
         Ok(Self {
             actor: read(ACTOR_FILE)?.trim().to_owned(),
             tls_key_pem: read(TLS_KEY_FILE)?,

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Subcommand;
+use jjj_custody::Place;
 use jjj_token::confirmation::{ConfirmationClaims, sign_confirmation};
 use jjj_token::note::NoteVerifier;
 use jjj_token::suite::{Algorithm, SigningKey};
@@ -29,14 +30,28 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum What {
-    /// Make a signing key (PKCS#8 in PEM, mode 0600) and its public half beside it, `.jwk.json`; prints
-    /// the fingerprint that is read out. Needs no gateway.
+    /// Make a signing key and its public half, `.jwk.json`; prints the fingerprint that is read out. In a file
+    /// (PKCS#8 in PEM, mode 0600), or in a PKCS #11 module, which it never leaves. Needs no gateway.
     New {
-        /// A file that does not exist.
-        file: PathBuf,
-        /// EdDSA, ES256 or SM2. The gateway takes keys of SM2 where `keys.sm2` is configured.
+        /// A file that does not exist, or a `pkcs11:` URI with the new key's `object`.
+        #[arg(value_name = "KEY")]
+        place: Place,
+        /// EdDSA, ES256 or, in a file, SM2. The gateway takes keys of SM2 where `keys.sm2` is configured.
         #[arg(long, default_value = "EdDSA")]
         algorithm: String,
+        /// Where to write the public half; default: beside the file.
+        #[arg(long, value_name = "FILE")]
+        public: Option<PathBuf>,
+    },
+    /// Where keys are kept: fingerprint, algorithm and place of a key, or of all that a gateway's configuration
+    /// names. Each signs once, to show that it can. Needs no gateway.
+    Kept {
+        /// A file or a `pkcs11:` URI.
+        #[arg(value_name = "KEY", required_unless_present = "config")]
+        places: Vec<Place>,
+        /// A gateway's `jjj.toml`.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
     },
     /// Keys, also those no longer in force; filter, for example: `owner = "gateway"`.
     List {
@@ -97,13 +112,20 @@ const KEY: &[&str] = &["name", "state", "added_time_us", "ended_time_us", "suspe
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let show = |value: &Value, fields: &[&str]| output::show(args.json, value, fields);
     let show_all = |values: Vec<Value>, fields: &[&str]| output::show_all(args.json, values, fields);
-    if let What::New { file, algorithm } = &args.what {
-        println!("{}", new(file, algorithm)?);
-        return Ok(ExitCode::SUCCESS);
+    match &args.what {
+        What::New { place, algorithm, public } => {
+            println!("{}", new(place, algorithm, public.as_deref())?);
+            return Ok(ExitCode::SUCCESS);
+        }
+        What::Kept { places, config } => {
+            show_all(kept(places, config.as_deref())?, &["key", "kid", "algorithm", "kept", "place"]);
+            return Ok(ExitCode::SUCCESS);
+        }
+        _ => {}
     }
     let session = args.connect.session()?;
     match args.what {
-        What::New { .. } => {}
+        What::New { .. } | What::Kept { .. } => {}
         What::List { filter } => show_all(session.list("ParticipantService/ListKeys", &filter, "keys").await?, KEY),
         What::Gateway => {
             // What a retired key signed is still to be checked.
@@ -156,14 +178,34 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes both halves; the fingerprint.
-fn new(file: &Path, algorithm: &str) -> anyhow::Result<String> {
-    let known = match algorithm {
-        "SM2" => Some(Algorithm::Sm2),
-        _ => Algorithm::JOSE.into_iter().find(|known| known.jose_name() == algorithm),
-    };
-    let pem = SigningKey::generate_pkcs8_pem(known.context("--algorithm EdDSA, ES256 or SM2")?)?;
-    let key = SigningKey::from_pkcs8_pem(&pem)?;
+/// What is kept where, each key tried once.
+fn kept(places: &[Place], config: Option<&Path>) -> anyhow::Result<Vec<Value>> {
+    let mut named: Vec<(&str, Place)> = places.iter().map(|place| ("", place.clone())).collect();
+    if let Some(path) = config {
+        let keys = jjj_server::Config::load(path)?.keys;
+        named.push(("keys.signing", keys.signing));
+        let others =
+            [("keys.next", keys.next), ("keys.sm2_signing", keys.sm2_signing), ("keys.sm2_next", keys.sm2_next)];
+        named.extend(others.into_iter().filter_map(|(name, place)| Some((name, place?))));
+    }
+    let shown = named.into_iter().map(|(name, place)| {
+        let key = jjj_custody::load(&place)?;
+        let kept = if key.may_block() { "MODULE" } else { "FILE" };
+        Ok(json!({"key": name, "kid": key.kid(), "algorithm": spoken(key.algorithm()), "kept": kept,
+                  "place": place.to_string()}))
+    });
+    shown.collect()
+}
+
+/// The names that `--algorithm` takes.
+fn spoken(algorithm: Algorithm) -> &'static str {
+    if algorithm == Algorithm::Sm2 { "SM2" } else { algorithm.jose_name() }
+}
+
+/// Makes both halves; the fingerprint.
+fn new(place: &Place, algorithm: &str, public: Option<&Path>) -> anyhow::Result<String> {
+    let known = Algorithm::ALL.into_iter().find(|known| spoken(*known) == algorithm);
+    let known = known.context("--algorithm EdDSA, ES256 or SM2")?;
     let write = |path: &Path, mode: u32, text: &str| -> anyhow::Result<()> {
         use std::io::Write as _;
         let mut open = std::fs::OpenOptions::new();
@@ -171,9 +213,20 @@ fn new(file: &Path, algorithm: &str) -> anyhow::Result<String> {
             open.write(true).create_new(true).mode(mode).open(path).with_context(|| path.display().to_string())?;
         Ok(to.write_all(text.as_bytes()).and_then(|()| to.sync_all())?)
     };
-    write(file, 0o600, &pem)?;
-    let mut public = file.as_os_str().to_owned();
-    public.push(".jwk.json");
-    write(Path::new(&public), 0o644, &key.public_jwk().to_json())?;
+    let (key, beside) = match place {
+        Place::File(file) => {
+            let pem = SigningKey::generate_pkcs8_pem(known)?;
+            write(file, 0o600, &pem)?;
+            let mut beside = file.as_os_str().to_owned();
+            beside.push(".jwk.json");
+            (SigningKey::from_pkcs8_pem(&pem)?, Some(PathBuf::from(beside)))
+        }
+        Place::Module(uri) => {
+            anyhow::ensure!(public.is_some(), "--public FILE: where to write the public half of a key in a module");
+            (jjj_custody::generate(uri, known)?, None)
+        }
+    };
+    let public = public.map(Path::to_owned).or(beside).context("--public FILE")?;
+    write(&public, 0o644, &key.public_jwk().to_json())?;
     Ok(key.kid().to_owned())
 }

@@ -122,6 +122,8 @@ fn main() -> ExitCode {
             Command::ChannelSim(args) => channel_sim::run(args).await,
         }
     });
+    // A thread that hangs in a PKCS #11 module is not waited for.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     match result {
         Ok(code) => code,
         Err(error) => fail(&error),

@@ -9,14 +9,14 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
-use jjj_server::keys::read_secret;
+use jjj_custody::Place;
 use jjj_token::recognition::{RecognitionTokenError, StatusListReference, verify_recognition};
 use jjj_token::sd_jwt::{Challenge, bind};
 use jjj_token::sd_recognition::{
     SdRecognitionError, decode_unverified, decode_unverified_kid, present_sd_recognition, verify_sd_recognition,
 };
 use jjj_token::status_list::{self, StatusListError, TokenStatus, status_of, verify_status_list};
-use jjj_token::{Jwk, SigningKey, VerifyingKey, recognition};
+use jjj_token::{Jwk, VerifyingKey, recognition};
 use jjj_wire::pb;
 use serde_json::{Value, json};
 
@@ -55,9 +55,9 @@ enum What {
         /// lists what there is.
         #[arg(long = "show", value_name = "CLAIM")]
         shown: Vec<String>,
-        /// The holder's private key, PEM, mode 0600: binds what is shown to the verifier.
-        #[arg(long, value_name = "FILE", requires_all = ["aud", "nonce"])]
-        key: Option<PathBuf>,
+        /// The holder's private key, PEM, mode 0600, or a `pkcs11:` URI: binds what is shown to the verifier.
+        #[arg(long, value_name = "KEY", requires_all = ["aud", "nonce"])]
+        key: Option<Place>,
         #[command(flatten)]
         challenge: Asked,
         /// Where to write; absent: standard output.
@@ -127,7 +127,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             let mut text = present(&read(&file)?, &shown)?;
             match (key, challenge.challenge()) {
                 (Some(key), Some(asked)) => {
-                    let key = SigningKey::from_pkcs8_pem(&read_secret("--key", &key)?)?;
+                    let key = jjj_custody::load(&key).context("--key")?;
                     text = bind(&text, &key, &asked, now_s())?;
                 }
                 (None, None) => {}

@@ -6,9 +6,10 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Subcommand;
+use jjj_custody::Place;
+use jjj_server::Clock;
 use jjj_server::config::TlsListener;
 use jjj_server::witness::{Config, serve};
-use jjj_server::{Clock, keys};
 use jjj_token::SigningKey;
 use jjj_token::note::{CosignatureVerifier, NoteVerifier};
 
@@ -53,15 +54,14 @@ struct Identity {
     /// The witness's name, such as `witness.mzj.beijing.example`.
     #[arg(long)]
     name: String,
-    /// An Ed25519 key for nothing else; `jjj keys new` makes one. Mode 0600.
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
+    /// An Ed25519 key for nothing else; `jjj keys new` makes one. A file of mode 0600, or a `pkcs11:` URI.
+    #[arg(long, value_name = "KEY")]
+    key: Place,
 }
 
 impl Identity {
     fn load(&self) -> anyhow::Result<SigningKey> {
-        let pem = keys::read_secret("--key", &self.key)?;
-        SigningKey::from_pkcs8_pem(&pem).with_context(|| self.key.display().to_string())
+        jjj_custody::load(&self.key).context("--key")
     }
 }
 

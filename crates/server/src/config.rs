@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use jjj_custody::Place;
 use serde::Deserialize;
 
 /// Everything the gateway is told from outside the database.
@@ -107,12 +108,12 @@ pub struct PlainListener {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Keys {
-    /// The gateway's Ed25519 signing key, PKCS#8 in PEM; mode 0600.
-    pub signing: PathBuf,
-    /// The next one, registered and published before: it takes over when the first is retired or
+    /// The gateway's Ed25519 signing key: a file, PKCS#8 in PEM, mode 0600; or a `pkcs11:` URI (docs/keys.md).
+    pub signing: Place,
+    /// The next one, likewise, registered and published before: it takes over when the first is retired or
     /// withdrawn. Default: none.
     #[serde(default)]
-    pub next: Option<PathBuf>,
+    pub next: Option<Place>,
     /// The master key, 64 hexadecimal digits; mode 0600.
     pub master: PathBuf,
     /// Whether keys of SM2 with SM3 may be enrolled. Those enrolled before stay good. Default false.
@@ -120,7 +121,14 @@ pub struct Keys {
     pub sm2: bool,
     /// The gateway's SM2 key, PKCS#8 in PEM; mode 0600. With it, each head of the log has a second signature
     /// line. Absent: it has not.
-    pub sm2_signing: Option<PathBuf>,
+    pub sm2_signing: Option<Place>,
+    /// The next one, as `next` is to `signing`. Default: none.
+    #[serde(default)]
+    pub sm2_next: Option<Place>,
+    /// Whether the SM2 key, instead of `signing`, signs what the gateway states: receipts, recognition tokens and
+    /// status lists. Needs `sm2_signing`. Default false.
+    #[serde(default)]
+    pub sm2_statements: bool,
 }
 
 /// Bounds of the write path, and of streams.
@@ -189,10 +197,11 @@ impl Config {
         for peer in &mut self.witnesses.peers {
             peer.authority = dir.join(&peer.authority);
         }
-        self.keys.signing = dir.join(&self.keys.signing);
-        self.keys.next = self.keys.next.as_ref().map(|path| dir.join(path));
+        self.keys.signing = self.keys.signing.rooted(dir);
+        for place in [&mut self.keys.next, &mut self.keys.sm2_signing, &mut self.keys.sm2_next].into_iter().flatten() {
+            *place = place.rooted(dir);
+        }
         self.keys.master = dir.join(&self.keys.master);
-        self.keys.sm2_signing = self.keys.sm2_signing.as_ref().map(|file| dir.join(file));
         if let Some(file) = self.database.url.strip_prefix("sqlite:").filter(|f| !f.starts_with('/')) {
             self.database.url = format!("sqlite:{}", dir.join(file.trim_start_matches("./")).display());
         }
@@ -206,6 +215,9 @@ impl Config {
         }
         if self.public_url.as_ref().is_some_and(|url| !url.starts_with("https://") || url.ends_with('/')) {
             return Err(fault("public_url", "must begin with https:// and not end with a slash"));
+        }
+        if self.keys.sm2_signing.is_none() && (self.keys.sm2_statements || self.keys.sm2_next.is_some()) {
+            return Err(fault("keys.sm2_signing", "is missing, and sm2_statements or sm2_next needs it"));
         }
         if self.clock_offset_s != 0 && !self.sandbox {
             return Err(fault("clock_offset_s", "only a sandbox has a clock of its own"));

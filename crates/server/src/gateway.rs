@@ -146,7 +146,9 @@ pub async fn run(
     if config.clock_offset_s != 0 {
         clock.advance_us(config.clock_offset_s.saturating_mul(1_000_000));
     }
-    let keys = GatewayKeys::load(&config.keys)?;
+    let places = config.keys.clone();
+    let loaded = tokio::task::spawn_blocking(move || GatewayKeys::load(&places)).await;
+    let keys = loaded.expect("loading keys does not panic")?;
     let store = Store::open(&config.database.url).await?;
     store.check_schema().await?;
     let database = store.read().await?.now().await?;
@@ -154,7 +156,7 @@ pub async fn run(
     let registry = Registry::load(&store, &clock).await?;
     let signer = Signer::new(keys.clone(), Some(registry.clone()));
     let unregistered = |member, key: &SigningKey| StartError::SigningKey { member, kid: key.kid().to_owned() };
-    if signer.current().is_none() {
+    if signer.head().is_none() {
         return Err(unregistered("keys.signing", &keys.signing));
     }
     if let Some(key) = &keys.sm2

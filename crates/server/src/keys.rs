@@ -1,11 +1,11 @@
-//! The gateway's own secrets, read once from files that only their owner may read; and which of its
-//! signing keys may sign now.
+//! The gateway's own secrets, read once from files that only their owner may read, or left in the modules that
+//! keep them; and which of its signing keys may sign now.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use jjj_custody::Place;
 use jjj_domain::names::{Actor, Participant};
 use jjj_domain::participant::KeyState;
 use jjj_token::seal::MasterKey;
@@ -20,32 +20,43 @@ use crate::stop::{Stop, stopped};
 #[derive(Clone, Debug)]
 pub struct GatewayKeys {
     pub signing: Arc<SigningKey>,
-    /// Signs a second line under the log's heads.
+    /// Signs a second line under the log's heads; and instead of `signing` what the gateway states, where
+    /// `sm2_statements`.
     pub sm2: Option<Arc<SigningKey>>,
+    /// Takes over from `sm2`.
+    pub sm2_next: Option<Arc<SigningKey>>,
+    pub sm2_statements: bool,
     /// Takes over as soon as `signing` is not in force any more.
     pub next: Option<Arc<SigningKey>>,
     pub master: Arc<MasterKey>,
 }
 
 impl GatewayKeys {
+    /// Blocks while a module is asked.
     pub fn load(files: &Keys) -> Result<Self, ConfigError> {
-        let signing = signing_key("keys.signing", &files.signing)?;
-        let sm2 = files.sm2_signing.as_deref().map(|file| signing_key("keys.sm2_signing", file)).transpose()?;
-        if sm2.as_ref().is_some_and(|key| key.algorithm() != Algorithm::Sm2) {
-            return Err(fault("keys.sm2_signing", "must be a key of SM2"));
-        }
-        let next = files.next.as_ref().map(|path| signing_key("keys.next", path)).transpose()?;
+        let optional = |member, place: &Option<Place>, algorithm| {
+            place.as_ref().map(|place| signing_key(member, place, algorithm)).transpose()
+        };
+        let signing = signing_key("keys.signing", &files.signing, Algorithm::EdDsa)?;
+        let next = optional("keys.next", &files.next, Algorithm::EdDsa)?;
+        let sm2 = optional("keys.sm2_signing", &files.sm2_signing, Algorithm::Sm2)?;
+        let sm2_next = optional("keys.sm2_next", &files.sm2_next, Algorithm::Sm2)?;
+        let sm2_statements = files.sm2_statements;
         let text = read_secret("keys.master", &files.master)?;
         let mut secret = Zeroizing::new([0; 32]);
         hex::decode_to_slice(text.trim(), secret.as_mut())
             .map_err(|_| fault("keys.master", "must be 64 hexadecimal digits"))?;
-        Ok(Self { signing, next, sm2, master: Arc::new(MasterKey::new(&secret)) })
+        Ok(Self { signing, next, sm2, sm2_next, sm2_statements, master: Arc::new(MasterKey::new(&secret)) })
     }
 }
 
-fn signing_key(member: &'static str, path: &Path) -> Result<Arc<SigningKey>, ConfigError> {
-    let pem = read_secret(member, path)?;
-    SigningKey::from_pkcs8_pem(&pem).map(Arc::new).map_err(|e| fault(member, e))
+fn signing_key(member: &'static str, place: &Place, algorithm: Algorithm) -> Result<Arc<SigningKey>, ConfigError> {
+    let key = jjj_custody::load(place).map_err(|e| fault(member, e))?;
+    match algorithm {
+        expected if key.algorithm() == expected => Ok(Arc::new(key)),
+        Algorithm::Sm2 => Err(fault(member, "must be a key of SM2")),
+        _ => Err(fault(member, "must be an Ed25519 key: heads of the log are signed with it (C2SP)")),
+    }
 }
 
 /// The gateway's pen: asked each time before something is signed, so that a key that was retired or
@@ -63,16 +74,24 @@ impl Signer {
         Self { keys, registry }
     }
 
-    /// The first of the gateway's keys here that is registered for it and in force.
+    /// The key of what the gateway states: receipts, recognition tokens, status lists. `None` also while no head
+    /// could be signed, which would cover it.
     pub fn current(&self) -> Option<Arc<SigningKey>> {
+        let head = self.head()?;
+        if self.keys.sm2_statements && self.registry.is_some() { self.second() } else { Some(head) }
+    }
+
+    /// The key of the log's heads: the first of the gateway's Ed25519 keys here that is registered for it and in
+    /// force.
+    pub fn head(&self) -> Option<Arc<SigningKey>> {
         let Some(registry) = &self.registry else { return Some(self.keys.signing.clone()) };
         std::iter::once(&self.keys.signing).chain(&self.keys.next).find(|key| in_force(registry, key)).cloned()
     }
 
-    /// The key of the second line under the log's heads, while it is in force.
+    /// The key of the second line under the log's heads, while it is in force; else the next one.
     pub fn second(&self) -> Option<Arc<SigningKey>> {
         let registry = self.registry.as_ref()?;
-        self.keys.sm2.iter().find(|key| in_force(registry, key)).cloned()
+        self.keys.sm2.iter().chain(&self.keys.sm2_next).find(|key| in_force(registry, key)).cloned()
     }
 
     /// Says in the log when another key takes over, or none is left; until told to stop.
@@ -109,12 +128,7 @@ fn in_force(registry: &Registry, key: &SigningKey) -> bool {
 
 /// Reads a file that nobody but its owner may read.
 pub fn read_secret(member: &'static str, path: &Path) -> Result<Zeroizing<String>, ConfigError> {
-    let named = |e: std::io::Error| fault(member, format!("{}: {e}", path.display()));
-    let mode = std::fs::metadata(path).map_err(named)?.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(fault(member, format!("{} has mode {mode:04o}; it must be 0600", path.display())));
-    }
-    std::fs::read_to_string(path).map(Zeroizing::new).map_err(named)
+    jjj_custody::read_secret(path).map_err(|e| fault(member, e))
 }
 
 /// Random bytes, for nonces and keys. Commands take them as parameters.

@@ -125,7 +125,7 @@ pub async fn open(config: &Config, clock: &Clock, origin: &str, reason: &str) ->
     store.check_schema().await?;
     let registry = Registry::load(&store, clock).await?;
     let signer = Signer::new(keys.clone(), Some(registry.clone()));
-    let key = signer.current().ok_or(OriginError::SigningKey)?;
+    let key = signer.head().ok_or(OriginError::SigningKey)?;
     let verifier = NoteVerifier::new(origin, key.verifying_key()).map_err(|e| crate::config::fault("origin", e))?;
     if let Some(by) = successor(&store, &config.origin).await? {
         return Err(OriginError::Succeeded { by });

@@ -4,14 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jjj_custody::aside;
 use jjj_domain::row::StoredFault;
 use jjj_domain::time::Timestamp;
 use jjj_store::dialect::Dialect;
 use jjj_store::log_tables::{CheckpointRow, NodeRow};
 use jjj_store::{LogState, LogStep, SealState, Sequenced, Store, StoreError};
 use jjj_token::merkle::{Frontier, TILE_HEIGHT};
-use jjj_token::note::{Checkpoint, sign_checkpoint};
-use jjj_token::{Hash, SigningKey};
+use jjj_token::note::{Checkpoint, CheckpointError, NoteError, sign_checkpoint};
+use jjj_token::{Hash, SignError, SigningKey};
 use tokio::sync::{Notify, watch};
 
 use crate::clock::Clock;
@@ -129,31 +130,37 @@ impl Sealer {
     /// Signs a checkpoint, when the log has grown.
     pub async fn seal(&self) -> Result<(), StoreError> {
         // Without a key the log grows unsealed, until there is one again.
-        let Some(key) = self.signer.current() else { return Ok(()) };
-        let sealed = self.store.seal(|state| self.sign(&key, state).map(Some)).await?;
+        let Some(key) = self.signer.head() else { return Ok(()) };
+        let sealed = self.store.seal(|state| self.sign(key, state)).await?;
         if let Some(checkpoint) = sealed {
             tracing::debug!(size = checkpoint.tree_size, "sealed");
         }
         Ok(())
     }
 
-    fn sign(&self, key: &SigningKey, state: &SealState) -> Result<CheckpointRow, StoredFault> {
+    /// The next head; `None` while a module does not sign: the log grows, and is sealed when it does again.
+    async fn sign(&self, key: Arc<SigningKey>, state: SealState) -> Result<Option<CheckpointRow>, StoredFault> {
         let frontier = frontier(&state.log)?;
         let root = frontier.root();
         let checkpoint =
             Checkpoint { origin: self.origin.clone(), size: frontier.size(), root, extensions: Vec::new() };
-        let unsigned = |problem: String| StoredFault { table: "checkpoints", column: "note", problem };
-        let mut note = sign_checkpoint(key, &checkpoint).map_err(|e| unsigned(e.to_string()))?;
+        let signed = aside(&key, move |key| sign_checkpoint(key, &checkpoint)).await.map_err(CheckpointError::from);
+        let mut note = match signed.flatten() {
+            Ok(note) => note,
+            Err(CheckpointError::Note(NoteError::Sign(SignError::Unreachable))) => return Ok(None),
+            Err(error) => return Err(unsigned(&error)),
+        };
+        // PKCS #11 has no SM2: the second key is always in memory.
         if let Some(second) = self.signer.second() {
-            note.sign(&self.origin, &second).map_err(|e| unsigned(e.to_string()))?;
+            note.sign(&self.origin, &second).map_err(|e| unsigned(&e))?;
         }
         let sealed_at_us: Timestamp = self.clock.shift(state.now);
-        Ok(CheckpointRow {
+        Ok(Some(CheckpointRow {
             tree_size: state.log.tree_size,
             root: hex::encode(root),
             note: note.to_string(),
             sealed_at_us,
-        })
+        }))
     }
 }
 
@@ -185,6 +192,10 @@ fn parse_hash(column: &'static str, text: &str) -> Result<Hash, StoredFault> {
     let mut hash = Hash::default();
     hex::decode_to_slice(text, &mut hash).map_err(|_| fault(column, format!("{text:?} is no hash")))?;
     Ok(hash)
+}
+
+fn unsigned(error: &dyn std::error::Error) -> StoredFault {
+    StoredFault { table: "checkpoints", column: "note", problem: error.to_string() }
 }
 
 fn fault(column: &'static str, problem: String) -> StoredFault {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jjj_domain::rejection::{Fault, Rejection};
 use jjj_store::StoreError;
+use jjj_token::SignError;
 use tonic::{Code, Status};
 use tonic_types::{BadRequest, ErrorDetail, ErrorInfo, LocalizedMessage, RetryInfo, StatusExt};
 
@@ -30,6 +31,8 @@ pub enum Refused {
     Unavailable,
     /// None of the gateway's own signing keys is in force.
     NoSigningKey,
+    /// The module that keeps the gateway's signing key does not answer.
+    KeyUnreachable,
     /// The gateway is stopping.
     Stopping,
     /// Our fault. The cause has been logged.
@@ -56,6 +59,14 @@ impl Refused {
             | StoreError::Url
             | StoreError::ServerTooOld { .. }
             | StoreError::Aborted => Self::internal(what, error),
+        }
+    }
+
+    /// Why a key did not sign. Of a module's, the cause has been logged where it was met.
+    pub fn key(what: &'static str, error: SignError) -> Self {
+        match error {
+            SignError::Unreachable => Self::KeyUnreachable,
+            SignError::Failed => Self::internal(what, &error),
         }
     }
 
@@ -104,6 +115,13 @@ impl From<Refused> for Status {
                 "the gateway's signing key was retired or withdrawn and it has no other: it records and signs nothing \
                  until it is given one; send the same request again then",
                 "网关签名密钥已停用或撤回，且无后备密钥：更换之前网关不记录、不签名，请于更换后以同一请求编号重试",
+                vec![retry()],
+            ),
+            Refused::KeyUnreachable => worded(
+                Code::Unavailable,
+                "GATEWAY_KEY_UNREACHABLE",
+                "the module that keeps the gateway's signing key does not answer; send the same request again",
+                "存放网关签名密钥的密码模块暂时无响应，请以同一请求编号重试",
                 vec![retry()],
             ),
             Refused::Stopping => worded(

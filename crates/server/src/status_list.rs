@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use jjj_custody::aside;
 use jjj_domain::record;
 use jjj_store::StoreError;
 use jjj_token::status_list::{STATUS_LIST_LEN, StatusList, StatusListClaims, TokenStatus, list_uri, sign_status_list};
@@ -69,9 +70,11 @@ pub async fn of(gateway: &Gateway, number: u64) -> Result<Option<Arc<SignedList>
         ttl: (within_s - KEPT_S).unsigned_abs(),
         status_list: list.encode(),
     };
-    let token = sign_status_list(&key, &claims).map_err(|e| Refused::internal("signing a status list", &e))?;
+    let (uri, expires_at_s) = (claims.sub.clone(), claims.exp);
+    let token = aside(&key, move |key| sign_status_list(key, &claims)).await.flatten();
+    let token = token.map_err(|e| Refused::key("signing a status list", e))?;
     let kid = key.kid().to_owned();
-    let signed = Arc::new(SignedList { uri: claims.sub, token, kid, issued_at_s, expires_at_s: claims.exp });
+    let signed = Arc::new(SignedList { uri, token, kid, issued_at_s, expires_at_s });
     lists.kept.lock().expect("no panic while held").insert(number, signed.clone());
     Ok(Some(signed))
 }

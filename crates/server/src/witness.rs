@@ -80,6 +80,8 @@ pub enum Answer {
     Cosigned(String),
     Refused(WitnessError),
     Failed,
+    /// The module that keeps the key does not answer now.
+    Unreachable,
 }
 
 impl Witness {
@@ -133,7 +135,10 @@ impl Witness {
                     }
                     *heads = next;
                     drop(heads);
-                    return Ok(self.cosigned(&mut request).unwrap_or(Answer::Failed));
+                    return Ok(self.cosigned(&mut request).unwrap_or_else(|error| {
+                        tracing::warn!(cause = chain(&error), "remembered, and not cosigned");
+                        if error == SignError::Unreachable { Answer::Unreachable } else { Answer::Failed }
+                    }));
                 }
                 Err(error @ WitnessError::NotSigned(_)) => refused = error,
                 Err(error) => {
@@ -147,7 +152,10 @@ impl Witness {
 
     fn cosigned(&self, request: &mut AddCheckpoint) -> Result<Answer, SignError> {
         let time_s = self.clock.now().0.div_euclid(1_000_000).max(1).unsigned_abs();
-        let line = request.note.cosign(&self.name, &self.key, time_s).map_err(|_| SignError)?;
+        let line = request
+            .note
+            .cosign(&self.name, &self.key, time_s)
+            .map_err(|e| if let NoteError::Sign(e) = e { e } else { SignError::Failed })?;
         Ok(Answer::Cosigned(format!("{line}\n")))
     }
 }
@@ -229,6 +237,7 @@ async fn answer(request: Request<Incoming>, witness: Arc<Witness>) -> Result<Res
             response
         }
         Answer::Failed => plain(StatusCode::INTERNAL_SERVER_ERROR, String::new()),
+        Answer::Unreachable => plain(StatusCode::SERVICE_UNAVAILABLE, String::new()),
     })
 }
 
@@ -272,6 +281,7 @@ mod tests {
             Answer::Cosigned(_) => 200,
             Answer::Refused(error) => error.http_status(),
             Answer::Failed => 500,
+            Answer::Unreachable => 503,
         }
     }
 

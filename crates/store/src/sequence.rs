@@ -97,10 +97,10 @@ impl Store {
 
     /// Adds a checkpoint when leaves were numbered since the last one. `sign` makes it, or
     /// declines with `None`. The checkpoint, when one was added.
-    pub async fn seal(
-        &self,
-        sign: impl FnOnce(&SealState) -> Result<Option<CheckpointRow>, StoredFault> + Send,
-    ) -> Result<Option<CheckpointRow>> {
+    pub async fn seal<F>(&self, sign: impl FnOnce(SealState) -> F + Send) -> Result<Option<CheckpointRow>>
+    where
+        F: Future<Output = std::result::Result<Option<CheckpointRow>, StoredFault>> + Send,
+    {
         if self.glance().await?.int(UNSEALED, &[]).await?.is_none() {
             return Ok(None);
         }
@@ -111,7 +111,7 @@ impl Store {
         }
         let last = tx.session.latest_checkpoint().await?;
         let state = SealState { log: tx.log_state().await?, last, now: tx.now().await? };
-        let Some(checkpoint) = sign(&state)? else {
+        let Some(checkpoint) = sign(state).await? else {
             tx.rollback().await?;
             return Ok(None);
         };

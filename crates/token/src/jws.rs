@@ -212,7 +212,7 @@ pub(crate) fn sign_unnamed<T: Serialize>(key: &SigningKey, typ: &'static str, cl
 }
 
 fn sign_under<T: Serialize>(header: &str, key: &SigningKey, claims: &T) -> Result<String, SignError> {
-    let claims = serde_json::to_vec(claims).map_err(|_| SignError)?;
+    let claims = serde_json::to_vec(claims).map_err(|_| SignError::Failed)?;
     let mut token = format!("{}.{}", base64url(header), base64url(claims));
     let signature = key.sign_jws(&token)?;
     token.push('.');

@@ -42,4 +42,4 @@ pub mod witness;
 
 pub use jws::{JwsError, MAX_TOKEN_LEN, Part};
 pub use merkle::Hash;
-pub use suite::{Algorithm, Jwk, KeyError, SignError, SigningKey, VerifyingKey};
+pub use suite::{Algorithm, Custodian, Jwk, KeyError, SignError, SigningKey, VerifyingKey};

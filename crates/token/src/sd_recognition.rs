@@ -147,18 +147,18 @@ pub fn sign_sd_recognition(
     holder: Option<&Jwk>,
     mut salt: impl FnMut() -> [u8; SALT_LEN],
 ) -> Result<String, SignError> {
-    let mut payload = serde_json::to_value(claims).map_err(|_| SignError)?;
+    let mut payload = serde_json::to_value(claims).map_err(|_| SignError::Failed)?;
     payload["_sd_alg"] = "sha-256".into();
     if let Some(jwk) = holder {
         payload["cnf"] = serde_json::json!({ "jwk": jwk });
     }
-    let rec = payload["rec"].as_object_mut().ok_or(SignError)?;
-    let mut disclosures = vec![conceal(rec, "subject", salt()).ok_or(SignError)?];
+    let rec = payload["rec"].as_object_mut().ok_or(SignError::Failed)?;
+    let mut disclosures = vec![conceal(rec, "subject", salt()).ok_or(SignError::Failed)?];
     if !scores.is_empty() {
         let mut concealed: Map<_, _> =
             scores.iter().map(|(name, score)| ((*name).to_owned(), (*score).into())).collect();
         for (name, _) in scores {
-            disclosures.push(conceal(&mut concealed, name, salt()).ok_or(SignError)?);
+            disclosures.push(conceal(&mut concealed, name, salt()).ok_or(SignError::Failed)?);
         }
         rec.insert("scores".to_owned(), concealed.into());
     }

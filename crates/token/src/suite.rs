@@ -15,7 +15,7 @@ mod sm2;
 mod verifying;
 
 pub use jwk::Jwk;
-pub use signing::SigningKey;
+pub use signing::{Custodian, SigningKey};
 pub use verifying::VerifyingKey;
 
 /// A signature algorithm.
@@ -133,16 +133,24 @@ impl KeyError {
     }
 }
 
-/// The key would not sign. With keys in memory this is a fault of the crypto library; a key in a
-/// hardware module can also be unreachable.
+/// The key would not sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the key could not sign")]
-pub struct SignError;
+pub enum SignError {
+    /// A fault: of the crypto library, or of a module that made a signature which does not verify.
+    #[error("the key could not sign")]
+    Failed,
+    /// The module that keeps the key does not answer now; it is asked anew the next time.
+    #[error("the module that keeps the key cannot be reached")]
+    Unreachable,
+}
 
 impl SignError {
     /// The stable machine name of this error.
     pub fn reason(&self) -> &'static str {
-        "SIGNING_FAILED"
+        match self {
+            Self::Failed => "SIGNING_FAILED",
+            Self::Unreachable => "SIGNING_KEY_UNREACHABLE",
+        }
     }
 }
 

@@ -120,6 +120,8 @@ impl Fixture {
             signing: Arc::new(signing_key()),
             next: None,
             sm2: None,
+            sm2_next: None,
+            sm2_statements: false,
             master: Arc::new(MasterKey::new(&[7; 32])),
         };
         let clock = Clock::default();

@@ -157,7 +157,7 @@ impl Writer {
         if wrote && signing.is_none() {
             return Err(BatchError::NoSigningKey);
         }
-        let making = prepare(&pairs, now, read_at, &self.origin, &self.keys.master, signing.as_deref());
+        let making = prepare(&pairs, now, read_at, &self.origin, &self.keys.master, signing.as_ref());
         let writing = tx.write_rows(&effects);
         let (written, prepared) = match alone {
             false => tokio::join!(writing, making),

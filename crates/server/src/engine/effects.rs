@@ -5,13 +5,14 @@ use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use jjj_custody::aside;
 use jjj_domain::snapshot::Snapshot;
 use jjj_domain::time::Timestamp;
 use jjj_store::log_tables::{EvidenceRow, LeafRow, TokenRow};
 use jjj_store::{Effects, Logged, NewLeaf};
 use jjj_token::receipt::{Receipt, ReceiptBody, ReceiptError, sign_receipts};
 use jjj_token::seal::{self, DataKey, MasterKey, SealError};
-use jjj_token::{Hash, SigningKey};
+use jjj_token::{Hash, SignError, SigningKey};
 use sha2::{Digest, Sha256};
 
 use super::decide::Ruling;
@@ -31,6 +32,13 @@ pub(super) enum EffectsError {
     PersonKey,
     #[error("receipts could not be signed")]
     Receipt(#[from] ReceiptError),
+}
+
+impl EffectsError {
+    /// Whether the module that keeps the signing key did not answer.
+    pub fn is_unreachable_key(&self) -> bool {
+        matches!(self, Self::Receipt(ReceiptError::Sign(SignError::Unreachable)))
+    }
 }
 
 /// What a batch adds to the log, and the answers to give once that is durable.
@@ -82,7 +90,7 @@ pub(super) async fn prepare(
     read_at: Instant,
     origin: &str,
     master: &MasterKey,
-    signing: Option<&SigningKey>,
+    signing: Option<&Arc<SigningKey>>,
 ) -> Result<Prepared, EffectsError> {
     let mut logged = Logged::default();
     let mut bodies = Vec::new();
@@ -118,8 +126,14 @@ pub(super) async fn prepare(
     let written = now.plus_us(i64::try_from(read_at.elapsed().as_micros()).unwrap_or(i64::MAX));
     bodies.iter_mut().for_each(|body| body.log_deadline_us = written.plus_us(LOG_DEADLINE_US).0);
     // Nothing accepted, nothing to sign.
-    let receipts = signing.map(|key| sign_receipts(key, origin, &bodies)).transpose()?;
-    let mut receipts = receipts.unwrap_or_default().into_iter();
+    let receipts = match signing {
+        Some(key) if !bodies.is_empty() => {
+            let origin = origin.to_owned();
+            aside(key, move |key| sign_receipts(key, &origin, &bodies)).await.map_err(ReceiptError::from)??
+        }
+        _ => Vec::new(),
+    };
+    let mut receipts = receipts.into_iter();
     let mut answers = Vec::with_capacity(accepted.len());
     for ((Accepting { job, .. }, leaf), stored) in accepted.iter().zip(first_leaves).zip(stored_items) {
         let receipt = match (job.evidence(), stored) {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use jjj_store::{ConflictKind, StoreError};
+use jjj_token::SignError;
 use tokio::sync::Notify;
 
 use super::batch::{Attempt, BatchError, Done, InDoubt, Kept, Writer};
@@ -192,6 +193,7 @@ fn refuse(error: &BatchError) -> Refused {
         BatchError::Store(e) => Refused::store("writing", e),
         BatchError::NotRecorded => Refused::Unavailable,
         BatchError::NoSigningKey => Refused::NoSigningKey,
+        BatchError::Effects(e) if e.is_unreachable_key() => Refused::key("writing", SignError::Unreachable),
         BatchError::Effects(_) | BatchError::Endless => Refused::internal("writing", error),
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jjj_custody::aside;
 use jjj_domain::guard;
 use jjj_domain::key;
 use jjj_domain::names::{Collection, Name};
@@ -13,7 +14,7 @@ use jjj_domain::rules::assessment::Measured;
 use jjj_token::recognition::{RecognitionClaims, Recognized, Status as StatusClaim, sign_recognition};
 use jjj_token::sd_recognition::sign_sd_recognition;
 use jjj_token::status_list::status_place;
-use jjj_token::{Jwk, VerifyingKey};
+use jjj_token::{Jwk, SigningKey};
 use jjj_wire::pb;
 use jjj_wire::pb::recognition_service_server::RecognitionService;
 use jjj_wire::recognition::recognition;
@@ -113,7 +114,7 @@ impl RecognitionService for RecognitionApi {
     ) -> Result<Response<pb::RecognitionToken>, Status> {
         let row = self.in_force(&caller(&request)?, &request.get_ref().name).await?;
         let leaf_index = self.place(&row).await?;
-        self.token(&row, leaf_index).map(Response::new)
+        self.token(&row, leaf_index).await.map(Response::new)
     }
 
     async fn get_sd_recognition(
@@ -127,7 +128,8 @@ impl RecognitionService for RecognitionApi {
         let row = self.in_force(&caller(&request)?, &request.get_ref().name).await?;
         let scores = self.scores(&row).await?;
         let leaf_index = self.place(&row).await?;
-        self.sd_jwt(&row, leaf_index, &scores, holder.as_ref().map(VerifyingKey::jwk)).map(Response::new)
+        let holder = holder.map(|key| key.jwk().clone());
+        self.sd_jwt(&row, leaf_index, scores, holder).await.map(Response::new)
     }
 
     async fn get_status_list(
@@ -234,12 +236,13 @@ impl RecognitionApi {
         }
     }
 
-    fn token(&self, row: &RecognitionRow, leaf_index: u64) -> Result<pb::RecognitionToken, Status> {
+    async fn token(&self, row: &RecognitionRow, leaf_index: u64) -> Result<pb::RecognitionToken, Status> {
         let issued_time_us = self.0.clock.now().0;
         let claims = self.claims(row, leaf_index, issued_time_us);
         let key = self.0.signer.current().ok_or(Refused::NoSigningKey)?;
-        let token =
-            sign_recognition(&key, &claims).map_err(|e| Refused::internal("signing a recognition token", &e))?;
+        let stated = claims.clone();
+        let token = aside(&key, move |key| sign_recognition(key, &stated)).await.flatten();
+        let token = token.map_err(|e| Refused::key("signing a recognition token", e))?;
         Ok(pb::RecognitionToken {
             name: row.recognition.clone(),
             version: row.version,
@@ -252,18 +255,20 @@ impl RecognitionApi {
         })
     }
 
-    fn sd_jwt(
+    async fn sd_jwt(
         &self,
         row: &RecognitionRow,
         leaf_index: u64,
-        scores: &[(&'static str, i64)],
-        holder: Option<&Jwk>,
+        scores: Vec<(&'static str, i64)>,
+        holder: Option<Jwk>,
     ) -> Result<pb::SdRecognition, Status> {
         let issued_time_us = self.0.clock.now().0;
         let claims = self.claims(row, leaf_index, issued_time_us);
         let key = self.0.signer.current().ok_or(Refused::NoSigningKey)?;
-        let sd_jwt = sign_sd_recognition(&key, &claims, scores, holder, random)
-            .map_err(|e| Refused::internal("signing a recognition as an SD-JWT", &e))?;
+        let stated = claims.clone();
+        let sign = move |key: &SigningKey| sign_sd_recognition(key, &stated, &scores, holder.as_ref(), random);
+        let sd_jwt = aside(&key, sign).await.flatten();
+        let sd_jwt = sd_jwt.map_err(|e| Refused::key("signing a recognition as an SD-JWT", e))?;
         Ok(pb::SdRecognition {
             name: row.recognition.clone(),
             version: row.version,

@@ -89,6 +89,7 @@ pub struct World {
     stop: Option<oneshot::Sender<()>>,
     server_authority: Authority,
     confirmation: KeyConfirmation,
+    pub gateway_ca: Authority,
     pub hebei_ca: Authority,
     pub beijing_ca: Authority,
     pub unionpay_ca: Authority,
@@ -135,11 +136,13 @@ impl World {
             metrics: None,
             witnesses: Default::default(),
             keys: Keys {
-                signing: at("gateway.key"),
+                signing: at("gateway.key").into(),
                 next: None,
                 master: at("master.key"),
                 sm2: false,
                 sm2_signing: None,
+                sm2_next: None,
+                sm2_statements: false,
             },
             limits: Limits::default(),
         };
@@ -195,6 +198,7 @@ impl World {
             unionpay: connect("channels/unionpay", &unionpay_ca, &unionpay_key),
             hebei_admin: connect("regions/130000/admins/wang", &hebei_ca, &wang),
             gateway_admin: connect("gateway/admins/li", &gateway_ca, &admins[0]),
+            gateway_ca,
             hebei_ca,
             beijing_ca,
             unionpay_ca,
@@ -264,7 +268,7 @@ impl World {
     pub async fn signing_with(&self, pem: &str, shutdown: oneshot::Receiver<()>) -> Result<Handle, StartError> {
         let signing = self._dir.path().join("another.key");
         secret(&signing, pem);
-        let keys = Keys { signing, ..self.config.keys.clone() };
+        let keys = Keys { signing: signing.into(), ..self.config.keys.clone() };
         let config = Config { keys, ..self.config.clone() };
         jjj_server::run(config, self.clock.clone(), async { drop(shutdown.await) }).await
     }
@@ -273,16 +277,31 @@ impl World {
     pub async fn with_sm2(&self, pem: &str, shutdown: oneshot::Receiver<()>) -> Result<Handle, StartError> {
         let second = self._dir.path().join("sm2.key");
         secret(&second, pem);
-        let keys = Keys { sm2: true, sm2_signing: Some(second), ..self.config.keys.clone() };
+        let keys = Keys { sm2: true, sm2_signing: Some(second.into()), ..self.config.keys.clone() };
         let config = Config { keys, ..self.config.clone() };
         jjj_server::run(config, self.clock.clone(), async { drop(shutdown.await) }).await
+    }
+
+    /// One whose SM2 key signs what it states; `next` takes over from it.
+    pub async fn stating_by_sm2(&self, pem: &str, next: &str) -> (Handle, oneshot::Sender<()>) {
+        let place = |name: &str, pem: &str| {
+            let path = self._dir.path().join(name);
+            secret(&path, pem);
+            Some(path.into())
+        };
+        let (sm2_signing, sm2_next) = (place("sm2.key", pem), place("sm2-next.key", next));
+        let keys = Keys { sm2: true, sm2_signing, sm2_next, sm2_statements: true, ..self.config.keys.clone() };
+        let config = Config { keys, ..self.config.clone() };
+        let (stop, stopped) = oneshot::channel::<()>();
+        let shutdown = async { drop(stopped.await) };
+        (jjj_server::run(config, self.clock.clone(), shutdown).await.unwrap(), stop)
     }
 
     /// One more gateway, with a key (PKCS#8 in PEM) that takes over from the first.
     pub async fn with_next(&self, pem: &str) -> (Handle, oneshot::Sender<()>) {
         let next = self._dir.path().join("next.key");
         secret(&next, pem);
-        let keys = Keys { next: Some(next), ..self.config.keys.clone() };
+        let keys = Keys { next: Some(next.into()), ..self.config.keys.clone() };
         let config = Config { keys, ..self.config.clone() };
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async { drop(stopped.await) };

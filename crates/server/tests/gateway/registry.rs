@@ -9,6 +9,9 @@ use jjj_tests::both_databases;
 use jjj_tests::postgres::TestDatabase;
 use jjj_token::confirmation::{ConfirmationClaims, sign_confirmation};
 use jjj_token::note::{NoteVerifier, open_checkpoint};
+use jjj_token::recognition::verify_recognition;
+use jjj_token::sd_recognition::verify_sd_recognition;
+use jjj_token::status_list::verify_status_list;
 use jjj_token::{Algorithm, SigningKey};
 use jjj_wire::pb;
 use prost::Message;
@@ -25,6 +28,7 @@ both_databases!(
     keys_and_administrators_come_and_go,
     the_gateway_signs_with_a_registered_key_only,
     sm2_keys_where_configured,
+    the_gateway_states_by_sm2_where_configured,
     a_withdrawn_key_of_the_gateway_signs_nothing_more,
 );
 
@@ -33,6 +37,9 @@ const GET: &str = method!("ParticipantService/GetParticipant");
 const ADD_ADMINISTRATOR: &str = method!("ParticipantService/AddAdministrator");
 const REGISTER: &str = method!("InstitutionService/RegisterInstitution");
 const STATUS_LIST: &str = method!("RecognitionService/GetStatusList");
+const RECOGNITION_TOKEN: &str = method!("RecognitionService/GetRecognitionToken");
+const SD_RECOGNITION: &str = method!("RecognitionService/GetSdRecognition");
+const WITHDRAW_KEY: &str = method!("ParticipantService/WithdrawKey");
 const ADD_KEY: &str = method!("ParticipantService/AddKey");
 
 fn new_key() -> Arc<SigningKey> {
@@ -430,6 +437,66 @@ async fn sm2_keys_where_configured(database: TestDatabase) {
     assert!(report.sealed > 0 && report.evidence > 0);
     drop(stop);
     handle.join().await;
+}
+
+/// Receipts, recognition tokens, SD-JWTs and status lists by the SM2 key, heads by both; the next SM2 key takes
+/// over, and never Ed25519's.
+async fn the_gateway_states_by_sm2_where_configured(database: TestDatabase) {
+    let mut world = World::start(database).await;
+    let pems = [(); 2].map(|()| SigningKey::generate_pkcs8_pem(Algorithm::Sm2).unwrap());
+    let [first, next] = [0, 1].map(|n| SigningKey::from_pkcs8_pem(&pems[n]).unwrap());
+    let li = "gateway/admins/li";
+    for key in [&first, &next] {
+        let owner = "gateway".parse().unwrap();
+        world.decide(li, AddKey { owner, key: harness::new_key(key), confirmations: Vec::new() }).await;
+    }
+    let (handle, stop) = world.stating_by_sm2(&pems[0], &pems[1]).await;
+    let hebei = world.reconnect(&world.hebei, &world.hebei_ca, &handle);
+    let wanted = crate::rating::request(&world);
+    let published: pb::PublishRatingResponse = world.twice(&hebei, crate::rating::PUBLISH, &wanted).await;
+    let receipt = jjj_server::receipt::from_wire(published.receipt.unwrap()).unwrap();
+    receipt.verify(first.verifying_key()).unwrap();
+    let name = format!("recognitions/{}-110000", wanted.request_id);
+    let ask = pb::GetRecognitionTokenRequest { name: name.clone() };
+    let token: pb::RecognitionToken = world.ask(&hebei, RECOGNITION_TOKEN, &ask).await;
+    let read = verify_recognition(&token.token, first.verifying_key(), ORIGIN, world.now_s()).unwrap();
+    assert_eq!((&read.sub, token.kid.as_str()), (&name, first.kid()));
+    let ask = pb::GetSdRecognitionRequest { name, ..Default::default() };
+    let issued: pb::SdRecognition = world.ask(&hebei, SD_RECOGNITION, &ask).await;
+    verify_sd_recognition(&issued.sd_jwt, first.verifying_key(), ORIGIN, world.now_s(), None).unwrap();
+    let list = pb::GetStatusListRequest { list: 0 };
+    let listed: pb::StatusList = world.ask(&hebei, STATUS_LIST, &list).await;
+    verify_status_list(&listed.token, first.verifying_key(), &read.status.status_list.uri, world.now_s()).unwrap();
+
+    // What verifiers fetch has all three, each under its own name.
+    let view = handle.gateway.registry.view();
+    let published: Vec<_> = view.own_keys().map(|own| own.key.kid().to_owned()).collect();
+    assert!(published.len() == 3 && [&first, &next].iter().all(|key| published.contains(&key.kid().to_owned())));
+
+    let withdraw = async |key: &SigningKey| {
+        let suspect_from_time_us = world.clock.now().0;
+        let kid = format!("gateway/keys/{}", key.kid());
+        let request =
+            pb::WithdrawKeyRequest { request_id: world.id(), key: kid, suspect_from_time_us, reason: "泄露".into() };
+        let admin = world.reconnect(&world.gateway_admin, &world.gateway_ca, &handle);
+        world.ask::<pb::WithdrawKeyResponse>(&admin, WITHDRAW_KEY, &request).await
+    };
+    // The withdrawal itself is still receipted by the key it ends; what comes after, by the next.
+    assert_eq!(withdraw(&first).await.receipt.unwrap().kid, first.kid());
+    let listed: pb::StatusList = world.ask(&hebei, STATUS_LIST, &list).await;
+    assert_eq!(listed.kid, next.kid());
+    assert_eq!(withdraw(&next).await.receipt.unwrap().kid, next.kid());
+    assert_eq!(world.refusal(&hebei, STATUS_LIST, &list).await, "GATEWAY_KEY_NOT_IN_FORCE");
+    assert!(handle.gateway.signer.head().is_some(), "its Ed25519 key is in force, and states nothing");
+
+    drop(stop);
+    handle.join().await;
+    world.stop().await;
+    let store = world.store().await;
+    let report = verify(&store, &VerifyOptions::default()).await.unwrap();
+    // The scene's own leaves have authors and no evidence.
+    let faults: Vec<_> = report.faults.iter().filter(|fault| fault.column.as_deref() != Some("body")).collect();
+    assert!(faults.is_empty() && report.evidence > 0, "{faults:#?}");
 }
 
 /// Whoever withdraws the key that the gateway signs with has ended it: the next one signs at once, also at a

@@ -3,7 +3,7 @@
 use super::{NoteError, NoteVerifier, SignedNote, check_ed25519};
 use crate::encoding::{base64_std, from_base64_std};
 use crate::merkle::Hash;
-use crate::suite::SigningKey;
+use crate::suite::{SignError, SigningKey};
 
 /// The head of a log (c2sp.org/tlog-checkpoint).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +36,12 @@ pub enum CheckpointError {
     /// Another log's.
     #[error("the checkpoint is of another log")]
     OriginMismatch,
+}
+
+impl From<SignError> for CheckpointError {
+    fn from(error: SignError) -> Self {
+        Self::Note(error.into())
+    }
 }
 
 impl CheckpointError {

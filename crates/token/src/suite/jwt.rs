@@ -19,7 +19,7 @@ use super::SignError;
 
 pub(super) fn sign(algorithm: Algorithm, key: &EncodingKey, signing_input: &str) -> Result<String, SignError> {
     install_provider();
-    crypto::sign(signing_input.as_bytes(), key, algorithm).map_err(|_| SignError)
+    crypto::sign(signing_input.as_bytes(), key, algorithm).map_err(|_| SignError::Failed)
 }
 
 /// `false` and an error of jsonwebtoken are the same to us: the signature does not verify.

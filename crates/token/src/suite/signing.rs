@@ -17,12 +17,21 @@ pub struct SigningKey {
     public: VerifyingKey,
 }
 
-/// Where the secret is; with it, as jsonwebtoken takes it (wiped when dropped). A key in a hardware module
-/// will be one more variant.
+/// Where the secret is; with it, as jsonwebtoken takes it (wiped when dropped).
 enum Secret {
     Ed25519(Ed25519KeyPair, jsonwebtoken::EncodingKey),
     P256(EcdsaKeyPair, jsonwebtoken::EncodingKey),
     Sm2(Box<::sm2::dsa::SigningKey>),
+    Elsewhere(Box<dyn Custodian>),
+}
+
+/// Keeps a secret that this process never sees, and signs with it: a PKCS #11 module. May block.
+pub trait Custodian: Send + Sync {
+    /// Signs a message as [`SigningKey::sign`] does: 64 bytes, `R ‖ S` for ES256.
+    ///
+    /// # Errors
+    /// [`SignError`].
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError>;
 }
 
 impl SigningKey {
@@ -83,6 +92,20 @@ impl SigningKey {
         Self::ed25519(pair)
     }
 
+    /// A key whose secret is kept elsewhere. That the two halves belong together shows with each signature,
+    /// which is verified before it is given out.
+    ///
+    /// # Errors
+    /// See [`VerifyingKey::from_jwk`].
+    pub fn kept_by(custodian: Box<dyn Custodian>, public: &Jwk) -> Result<Self, KeyError> {
+        Ok(Self { secret: Secret::Elsewhere(custodian), public: VerifyingKey::from_jwk(public)? })
+    }
+
+    /// Whether signing may block: asynchronous callers then sign on a thread that may.
+    pub fn may_block(&self) -> bool {
+        matches!(self.secret, Secret::Elsewhere(_))
+    }
+
     /// The key's name: the RFC 7638 thumbprint of its public half, 43 characters.
     pub fn kid(&self) -> &str {
         self.public.kid()
@@ -116,8 +139,13 @@ impl SigningKey {
             Secret::Ed25519(pair, _) => pair.try_sign(message),
             Secret::P256(pair, _) => pair.sign(&SystemRandom::new(), message),
             Secret::Sm2(key) => return sm2::sign(key, message),
+            Secret::Elsewhere(custodian) => {
+                let signature = custodian.sign(message)?;
+                // A module with another key under the name, or a fault injected, must not leave this process.
+                return self.public.verify(message, &signature).map(|()| signature).map_err(|_| SignError::Failed);
+            }
         };
-        Ok(signature.map_err(|_| SignError)?.as_ref().to_vec())
+        Ok(signature.map_err(|_| SignError::Failed)?.as_ref().to_vec())
     }
 
     /// Signs a JWS signing input, through jsonwebtoken where it can; the signature as base64url.
@@ -125,7 +153,7 @@ impl SigningKey {
         match &self.secret {
             Secret::Ed25519(_, jwt) => jwt::sign(jsonwebtoken::Algorithm::EdDSA, jwt, signing_input),
             Secret::P256(_, jwt) => jwt::sign(jsonwebtoken::Algorithm::ES256, jwt, signing_input),
-            Secret::Sm2(key) => Ok(base64url(sm2::sign(key, signing_input.as_bytes())?)),
+            Secret::Sm2(_) | Secret::Elsewhere(_) => self.sign(signing_input.as_bytes()).map(base64url),
         }
     }
 

@@ -48,7 +48,7 @@ fn signing_key(secret: &SecretKey) -> Result<dsa::SigningKey, KeyError> {
     // The order less one is a scalar, and no key: 1 + d has no inverse (GB/T 32918.2 §6.1 excludes it).
     match sign(&key, b"") {
         Ok(_) => Ok(key),
-        Err(SignError) => Err(KeyError::PrivateKey),
+        Err(_) => Err(KeyError::PrivateKey),
     }
 }
 
@@ -58,7 +58,7 @@ pub(super) fn verifying_key(point: &[u8]) -> Result<dsa::VerifyingKey, KeyError>
 }
 
 pub(super) fn sign(key: &dsa::SigningKey, message: &[u8]) -> Result<Vec<u8>, SignError> {
-    let signature: Signature = key.try_sign(message).map_err(|_| SignError)?;
+    let signature: Signature = key.try_sign(message).map_err(|_| SignError::Failed)?;
     Ok(signature.to_bytes().to_vec())
 }
 

@@ -6,6 +6,7 @@
 
 mod files;
 mod proofs;
+mod sm2;
 mod tokens;
 
 use std::collections::BTreeSet;
@@ -27,7 +28,7 @@ pub(crate) use refused;
 
 #[test]
 fn every_attack_is_refused_for_its_own_reason() {
-    let rows = [tokens::rows(), proofs::rows(), files::rows()].concat();
+    let rows = [tokens::rows(), proofs::rows(), files::rows(), sm2::rows()].concat();
     assert!(rows.len() >= 90, "{} rows", rows.len());
     let mut seen = BTreeSet::new();
     let mut table = String::new();
