@@ -137,7 +137,7 @@ impl Scene {
                 "cosigns".to_owned()
             }
             Answer::Refused(refused) => refused.reason().to_owned(),
-            Answer::Failed => panic!("the witness cannot remember"),
+            answer => panic!("the witness cannot remember, or sign: {answer:?}"),
         }
     }
 

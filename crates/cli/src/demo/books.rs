@@ -113,7 +113,7 @@ async fn book(stage: &Stage, day: &Day, region: &str, wrong: Option<&Planted>) -
 
 async fn upload(stage: &Stage, region: &str, text: String) -> anyhow::Result<()> {
     let delivery = Delivery { channel: UNIONPAY, ..Delivery::csv(DAY_ONE, Path::new("book.csv")) };
-    let stored = recon::upload(&stage.as_(region)?, &delivery, text.as_bytes()).await?;
+    let stored = recon::upload(&stage.as_(region)?, &delivery, std::io::Cursor::new(text.as_bytes())).await?;
     ensure!(stored["state"] == "FILE_STATE_RECEIVED", "{region}'s book is read: {stored}");
     Ok(())
 }

@@ -185,10 +185,3 @@ impl TransferRow {
         deltas(&self.debit, &self.credit, self.amount_fen)
     }
 }
-
-fn deltas<'a>(debit: &'a Account, credit: &'a Account, amount_fen: i64) -> [(&'a Account, i64); 2] {
-    [(debit, Side::Debit), (credit, Side::Credit)].map(|(account, side)| {
-        let delta = if account.kind.normal_side() == side { amount_fen } else { -amount_fen };
-        (account, delta)
-    })
-}

@@ -75,7 +75,7 @@ fn signed(body: &Body, evidence: Option<&EvidenceRow>) -> Option<Signed> {
         "ProposeAgreement" => {
             let asked = pb::ProposeAgreementRequest::decode(row.item.as_slice()).ok()?;
             let asked = ProposeAgreement::try_from(&asked).ok()?;
-            let body = canonical_json(&serde_json::from_str(&asked.body).ok()?);
+            let body = canonical_json(&serde_json::from_str::<serde_json::Value>(&asked.body).ok()?);
             let ProposeAgreement { issuer, recognizer, record_kind, effective_from, .. } = asked;
             What::Proposed(terms_sha256(&issuer, &recognizer, record_kind, effective_from, &body))
         }

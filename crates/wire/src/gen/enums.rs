@@ -9,12 +9,14 @@ enum_texts! {
     AssessmentStandard "ASSESSMENT_STANDARD_";
     LevelChangeReason "LEVEL_CHANGE_REASON_";
     AssessmentReason "ASSESSMENT_REASON_";
-    FeeType "FEE_TYPE_";
-    BillState "BILL_STATE_";
-    InstructionKind "INSTRUCTION_KIND_";
     FileFormat "FILE_FORMAT_";
     FileContent "FILE_CONTENT_";
     FileState "FILE_STATE_";
+    EntryDirection "ENTRY_DIRECTION_";
+    EntryStatus "ENTRY_STATUS_";
+    FeeType "FEE_TYPE_";
+    BillState "BILL_STATE_";
+    InstructionKind "INSTRUCTION_KIND_";
     PartyRole "PARTY_ROLE_";
     LegalCapacity "LEGAL_CAPACITY_";
     ContractState "CONTRACT_STATE_";

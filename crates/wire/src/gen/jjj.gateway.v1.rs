@@ -2928,6 +2928,408 @@ pub mod assessment_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// A file that was delivered for a clearing date.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SettlementFile {
+    /// `files/{uuid}`; the uuid is the request id of BeginUpload.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Participant that delivered it.
+    #[prost(string, tag = "2")]
+    pub sender: ::prost::alloc::string::String,
+    /// Clearing date, YYYY-MM-DD.
+    #[prost(string, tag = "3")]
+    pub clearing_date: ::prost::alloc::string::String,
+    /// Format.
+    #[prost(enumeration = "FileFormat", tag = "4")]
+    pub format: i32,
+    /// What it states.
+    #[prost(enumeration = "FileContent", tag = "5")]
+    pub content: i32,
+    /// `channels/{id}` that it is about; the sender itself, if that is a channel.
+    #[prost(string, tag = "6")]
+    pub channel: ::prost::alloc::string::String,
+    /// Merchant that it covers; empty: all.
+    #[prost(string, tag = "7")]
+    pub merchant_id: ::prost::alloc::string::String,
+    /// Original name, up to 200 characters; may be empty.
+    #[prost(string, tag = "8")]
+    pub file_name: ::prost::alloc::string::String,
+    /// Size, bytes.
+    #[prost(int64, tag = "9")]
+    pub size_bytes: i64,
+    /// SHA-256 of the bytes, 64 hex digits.
+    #[prost(string, tag = "10")]
+    pub sha256: ::prost::alloc::string::String,
+    /// State.
+    #[prost(enumeration = "FileState", tag = "11")]
+    pub state: i32,
+    /// Bytes received so far.
+    #[prost(int64, tag = "12")]
+    pub received_bytes: i64,
+    /// Rows read; 0 before it is whole.
+    #[prost(int64, tag = "13")]
+    pub rows: i64,
+    /// Rows set aside as damaged.
+    #[prost(int64, tag = "14")]
+    pub rejected_rows: i64,
+    /// The first 100 of them.
+    #[prost(message, repeated, tag = "15")]
+    pub rejections: ::prost::alloc::vec::Vec<RejectedRow>,
+    /// Why it was REFUSED, for example ARCHIVE_DAMAGED, XML_DOCUMENT_TYPE or BALANCE (docs/formats.md has
+    /// all); empty otherwise.
+    #[prost(string, tag = "16")]
+    pub refusal: ::prost::alloc::string::String,
+    /// `files/{uuid}` when SUPERSEDED.
+    #[prost(string, tag = "17")]
+    pub superseded_by: ::prost::alloc::string::String,
+    /// Version, from 1.
+    #[prost(int64, tag = "18")]
+    pub version: i64,
+    /// When this version was recorded, UTC microseconds since 1970.
+    #[prost(int64, tag = "19")]
+    pub recorded_time_us: i64,
+    /// Where or what, when REFUSED: a member, an element, a byte; may be empty.
+    #[prost(string, tag = "20")]
+    pub refusal_detail: ::prost::alloc::string::String,
+    /// The refusal in English.
+    #[prost(string, tag = "21")]
+    pub refusal_message_en: ::prost::alloc::string::String,
+    /// The refusal in Chinese.
+    #[prost(string, tag = "22")]
+    pub refusal_message_zh: ::prost::alloc::string::String,
+}
+/// A row that was set aside.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RejectedRow {
+    /// Line, from 1; counted on through the members of a zip. Of a bank's message: the entry, from 1.
+    #[prost(int64, tag = "1")]
+    pub line: i64,
+    /// First byte of the row, from 0, as the lines are counted.
+    #[prost(int64, tag = "2")]
+    pub byte_offset: i64,
+    /// Field at fault; empty for the whole row.
+    #[prost(string, tag = "3")]
+    pub field: ::prost::alloc::string::String,
+    /// `MISSING`, `MALFORMED`, `OUT_OF_RANGE`, `CHECK_DIGIT`, `FIELD_COUNT`, `UNREADABLE`, `UNKNOWN_CODE`,
+    /// `UNKNOWN_MERCHANT` or `UNKNOWN_ORIGINAL`.
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+    /// The reason in English.
+    #[prost(string, tag = "5")]
+    pub message_en: ::prost::alloc::string::String,
+    /// The reason in Chinese.
+    #[prost(string, tag = "6")]
+    pub message_zh: ::prost::alloc::string::String,
+}
+/// Format, by its own standard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum FileFormat {
+    /// Not given; refused on input with ENUM_UNSPECIFIED.
+    Unspecified = 0,
+    /// CSV, UTF-8, as described at the head of this file.
+    Csv = 1,
+    /// UnionPay's daily zip with its members, named `{merchant}_{YYYYMMDD}.zip`. SETTLEMENT only, as ZM and ZME.
+    UnionpayZip = 2,
+    /// UnionPay ZM, GBK, 607 bytes a row.
+    UnionpayZm = 3,
+    /// UnionPay ZME, GBK, 339 bytes a row.
+    UnionpayZme = 4,
+    /// ISO 20022 camt.053, versions 8 to 14. STATEMENT only, as camt.054.
+    Camt053 = 5,
+    /// ISO 20022 camt.054, versions 8 to 14.
+    Camt054 = 6,
+    /// Any other bytes; with FILE_CONTENT_EVIDENCE only, which nothing reads.
+    Other = 7,
+}
+impl FileFormat {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "FILE_FORMAT_UNSPECIFIED",
+            Self::Csv => "FILE_FORMAT_CSV",
+            Self::UnionpayZip => "FILE_FORMAT_UNIONPAY_ZIP",
+            Self::UnionpayZm => "FILE_FORMAT_UNIONPAY_ZM",
+            Self::UnionpayZme => "FILE_FORMAT_UNIONPAY_ZME",
+            Self::Camt053 => "FILE_FORMAT_CAMT_053",
+            Self::Camt054 => "FILE_FORMAT_CAMT_054",
+            Self::Other => "FILE_FORMAT_OTHER",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "FILE_FORMAT_UNSPECIFIED" => Some(Self::Unspecified),
+            "FILE_FORMAT_CSV" => Some(Self::Csv),
+            "FILE_FORMAT_UNIONPAY_ZIP" => Some(Self::UnionpayZip),
+            "FILE_FORMAT_UNIONPAY_ZM" => Some(Self::UnionpayZm),
+            "FILE_FORMAT_UNIONPAY_ZME" => Some(Self::UnionpayZme),
+            "FILE_FORMAT_CAMT_053" => Some(Self::Camt053),
+            "FILE_FORMAT_CAMT_054" => Some(Self::Camt054),
+            "FILE_FORMAT_OTHER" => Some(Self::Other),
+            _ => None,
+        }
+    }
+}
+/// What a file states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum FileContent {
+    /// Not given; refused on input with ENUM_UNSPECIFIED.
+    Unspecified = 0,
+    /// A channel's transactions of a clearing date.
+    Settlement = 1,
+    /// A channel's balances of restricted accounts.
+    Balances = 2,
+    /// A bank's statement.
+    Statement = 3,
+    /// A region's own book of a clearing date, as CSV: what it holds that the channel moved of its view.
+    RegionalBook = 4,
+    /// A document to attach to a break: an administrator's, at most 64 MiB.
+    Evidence = 5,
+}
+impl FileContent {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "FILE_CONTENT_UNSPECIFIED",
+            Self::Settlement => "FILE_CONTENT_SETTLEMENT",
+            Self::Balances => "FILE_CONTENT_BALANCES",
+            Self::Statement => "FILE_CONTENT_STATEMENT",
+            Self::RegionalBook => "FILE_CONTENT_REGIONAL_BOOK",
+            Self::Evidence => "FILE_CONTENT_EVIDENCE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "FILE_CONTENT_UNSPECIFIED" => Some(Self::Unspecified),
+            "FILE_CONTENT_SETTLEMENT" => Some(Self::Settlement),
+            "FILE_CONTENT_BALANCES" => Some(Self::Balances),
+            "FILE_CONTENT_STATEMENT" => Some(Self::Statement),
+            "FILE_CONTENT_REGIONAL_BOOK" => Some(Self::RegionalBook),
+            "FILE_CONTENT_EVIDENCE" => Some(Self::Evidence),
+            _ => None,
+        }
+    }
+}
+/// Where a file stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum FileState {
+    /// Not given; refused on input with ENUM_UNSPECIFIED.
+    Unspecified = 0,
+    /// Announced; bytes are missing.
+    Uploading = 1,
+    /// Whole, digest checked.
+    Received = 2,
+    /// Refused whole; kept with its digest.
+    Refused = 3,
+    /// Replaced by a corrected file; both are kept.
+    Superseded = 4,
+}
+impl FileState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "FILE_STATE_UNSPECIFIED",
+            Self::Uploading => "FILE_STATE_UPLOADING",
+            Self::Received => "FILE_STATE_RECEIVED",
+            Self::Refused => "FILE_STATE_REFUSED",
+            Self::Superseded => "FILE_STATE_SUPERSEDED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "FILE_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "FILE_STATE_UPLOADING" => Some(Self::Uploading),
+            "FILE_STATE_RECEIVED" => Some(Self::Received),
+            "FILE_STATE_REFUSED" => Some(Self::Refused),
+            "FILE_STATE_SUPERSEDED" => Some(Self::Superseded),
+            _ => None,
+        }
+    }
+}
+/// A statement of one bank account (ISO 20022 camt.053), or a notice of entries (camt.054). Never changed: a
+/// corrected file has statements of its own.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct BankStatement {
+    /// `files/{uuid}#{n}`: its file, and its position there from 0. What a BALANCE_MISMATCH is about.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// `files/{uuid}`.
+    #[prost(string, tag = "2")]
+    pub file: ::prost::alloc::string::String,
+    /// The file's state: only what is RECEIVED counts.
+    #[prost(enumeration = "FileState", tag = "3")]
+    pub file_state: i32,
+    /// `channels/{id}` that delivered it.
+    #[prost(string, tag = "4")]
+    pub channel: ::prost::alloc::string::String,
+    /// The file's clearing date, YYYY-MM-DD.
+    #[prost(string, tag = "5")]
+    pub clearing_date: ::prost::alloc::string::String,
+    /// The bank's id of it (Stmt/Id, Ntfctn/Id).
+    #[prost(string, tag = "6")]
+    pub reference: ::prost::alloc::string::String,
+    /// The account as the bank names it (Acct/Id).
+    #[prost(string, tag = "7")]
+    pub account: ::prost::alloc::string::String,
+    /// Opening booked balance (OPBD, else PRCD), fen, below zero in debit; absent in a notice.
+    #[prost(int64, optional, tag = "8")]
+    pub opening_fen: ::core::option::Option<i64>,
+    /// Its date, YYYY-MM-DD; empty in a notice.
+    #[prost(string, tag = "9")]
+    pub opening_on: ::prost::alloc::string::String,
+    /// Closing booked balance (CLBD), fen, below zero in debit; absent in a notice.
+    #[prost(int64, optional, tag = "10")]
+    pub closing_fen: ::core::option::Option<i64>,
+    /// Its date, YYYY-MM-DD; empty in a notice.
+    #[prost(string, tag = "11")]
+    pub closing_on: ::prost::alloc::string::String,
+    /// Sum of the booked credit entries, fen.
+    #[prost(int64, tag = "12")]
+    pub credit_fen: i64,
+    /// Sum of the booked debit entries, fen.
+    #[prost(int64, tag = "13")]
+    pub debit_fen: i64,
+    /// How many entries it has; one in bulk counts once.
+    #[prost(int64, tag = "14")]
+    pub entries: i64,
+    /// The transactions of the page asked for, in the file's order; none in a list of statements.
+    #[prost(message, repeated, tag = "15")]
+    pub page_entries: ::prost::alloc::vec::Vec<BankEntry>,
+    /// Token of the next page of transactions; empty after the last.
+    #[prost(string, tag = "16")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// A transaction of a statement: an entry (Ntry), or one of several in a bulk entry (TxDtls).
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BankEntry {
+    /// `files/{uuid}#{entry}`, or `files/{uuid}#{entry}.{part}`: what payouts and breaks name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Position of the entry in the file, from 1; alike in all transactions of a bulk entry.
+    #[prost(int64, tag = "2")]
+    pub entry: i64,
+    /// Position in the entry, from 1; 0 where the bank itemises nothing.
+    #[prost(int64, tag = "3")]
+    pub part: i64,
+    /// Whether money came in or went out.
+    #[prost(enumeration = "EntryDirection", tag = "4")]
+    pub direction: i32,
+    /// The transaction's amount, fen.
+    #[prost(int64, tag = "5")]
+    pub amount_fen: i64,
+    /// What the whole entry moves the account by, fen: credit above zero, debit below.
+    #[prost(int64, tag = "6")]
+    pub entry_fen: i64,
+    /// Whether it is booked.
+    #[prost(enumeration = "EntryStatus", tag = "7")]
+    pub status: i32,
+    /// It takes back an earlier entry (RvslInd).
+    #[prost(bool, tag = "8")]
+    pub reversal: bool,
+    /// Booking date, YYYY-MM-DD; the file's clearing date where the bank states none.
+    #[prost(string, tag = "9")]
+    pub booked_on: ::prost::alloc::string::String,
+    /// Value date, YYYY-MM-DD; empty where the bank states none.
+    #[prost(string, tag = "10")]
+    pub value_on: ::prost::alloc::string::String,
+    /// EndToEndId; empty where there is none.
+    #[prost(string, tag = "11")]
+    pub end_to_end_id: ::prost::alloc::string::String,
+    /// The bank's reference (AcctSvcrRef); may be empty.
+    #[prost(string, tag = "12")]
+    pub bank_reference: ::prost::alloc::string::String,
+    /// Unified social credit code of the other side; empty where the bank does not state it.
+    #[prost(string, tag = "13")]
+    pub counterparty: ::prost::alloc::string::String,
+    /// Last four characters of the other side's account; may be empty.
+    #[prost(string, tag = "14")]
+    pub counterparty_last4: ::prost::alloc::string::String,
+}
+/// Seen from the account's owner (ISO 20022 CdtDbtInd).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum EntryDirection {
+    /// Not given.
+    Unspecified = 0,
+    /// Money came in.
+    Credit = 1,
+    /// Money went out.
+    Debit = 2,
+}
+impl EntryDirection {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ENTRY_DIRECTION_UNSPECIFIED",
+            Self::Credit => "ENTRY_DIRECTION_CREDIT",
+            Self::Debit => "ENTRY_DIRECTION_DEBIT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ENTRY_DIRECTION_UNSPECIFIED" => Some(Self::Unspecified),
+            "ENTRY_DIRECTION_CREDIT" => Some(Self::Credit),
+            "ENTRY_DIRECTION_DEBIT" => Some(Self::Debit),
+            _ => None,
+        }
+    }
+}
+/// Whether the bank has booked an entry (ISO 20022 Sts).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum EntryStatus {
+    /// Not given.
+    Unspecified = 0,
+    /// Booked.
+    Booked = 1,
+    /// Announced; in no balance.
+    Pending = 2,
+    /// For information only; in no balance.
+    Information = 3,
+}
+impl EntryStatus {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ENTRY_STATUS_UNSPECIFIED",
+            Self::Booked => "ENTRY_STATUS_BOOKED",
+            Self::Pending => "ENTRY_STATUS_PENDING",
+            Self::Information => "ENTRY_STATUS_INFORMATION",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ENTRY_STATUS_UNSPECIFIED" => Some(Self::Unspecified),
+            "ENTRY_STATUS_BOOKED" => Some(Self::Booked),
+            "ENTRY_STATUS_PENDING" => Some(Self::Pending),
+            "ENTRY_STATUS_INFORMATION" => Some(Self::Information),
+            _ => None,
+        }
+    }
+}
 /// One fee of a bill, in fen. A bill has each fee type at most once.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct BillLine {
@@ -4186,239 +4588,6 @@ impl InstructionKind {
         }
     }
 }
-/// A file that was delivered for a clearing date.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct SettlementFile {
-    /// `files/{uuid}`; the uuid is the request id of BeginUpload.
-    #[prost(string, tag = "1")]
-    pub name: ::prost::alloc::string::String,
-    /// Participant that delivered it.
-    #[prost(string, tag = "2")]
-    pub sender: ::prost::alloc::string::String,
-    /// Clearing date, YYYY-MM-DD.
-    #[prost(string, tag = "3")]
-    pub clearing_date: ::prost::alloc::string::String,
-    /// Format.
-    #[prost(enumeration = "FileFormat", tag = "4")]
-    pub format: i32,
-    /// What it states.
-    #[prost(enumeration = "FileContent", tag = "5")]
-    pub content: i32,
-    /// `channels/{id}` that it is about; the sender itself, if that is a channel.
-    #[prost(string, tag = "6")]
-    pub channel: ::prost::alloc::string::String,
-    /// Merchant that it covers; empty: all.
-    #[prost(string, tag = "7")]
-    pub merchant_id: ::prost::alloc::string::String,
-    /// Original name, up to 200 characters; may be empty.
-    #[prost(string, tag = "8")]
-    pub file_name: ::prost::alloc::string::String,
-    /// Size, bytes.
-    #[prost(int64, tag = "9")]
-    pub size_bytes: i64,
-    /// SHA-256 of the bytes, 64 hex digits.
-    #[prost(string, tag = "10")]
-    pub sha256: ::prost::alloc::string::String,
-    /// State.
-    #[prost(enumeration = "FileState", tag = "11")]
-    pub state: i32,
-    /// Bytes received so far.
-    #[prost(int64, tag = "12")]
-    pub received_bytes: i64,
-    /// Rows read; 0 before it is whole.
-    #[prost(int64, tag = "13")]
-    pub rows: i64,
-    /// Rows set aside as damaged.
-    #[prost(int64, tag = "14")]
-    pub rejected_rows: i64,
-    /// The first 100 of them.
-    #[prost(message, repeated, tag = "15")]
-    pub rejections: ::prost::alloc::vec::Vec<RejectedRow>,
-    /// Why it was REFUSED, for example ARCHIVE_DAMAGED, XML_DOCUMENT_TYPE or BALANCE (docs/formats.md has
-    /// all); empty otherwise.
-    #[prost(string, tag = "16")]
-    pub refusal: ::prost::alloc::string::String,
-    /// `files/{uuid}` when SUPERSEDED.
-    #[prost(string, tag = "17")]
-    pub superseded_by: ::prost::alloc::string::String,
-    /// Version, from 1.
-    #[prost(int64, tag = "18")]
-    pub version: i64,
-    /// When this version was recorded, UTC microseconds since 1970.
-    #[prost(int64, tag = "19")]
-    pub recorded_time_us: i64,
-    /// Where or what, when REFUSED: a member, an element, a byte; may be empty.
-    #[prost(string, tag = "20")]
-    pub refusal_detail: ::prost::alloc::string::String,
-    /// The refusal in English.
-    #[prost(string, tag = "21")]
-    pub refusal_message_en: ::prost::alloc::string::String,
-    /// The refusal in Chinese.
-    #[prost(string, tag = "22")]
-    pub refusal_message_zh: ::prost::alloc::string::String,
-}
-/// A row that was set aside.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct RejectedRow {
-    /// Line, from 1; counted on through the members of a zip. Of a bank's message: the entry, from 1.
-    #[prost(int64, tag = "1")]
-    pub line: i64,
-    /// First byte of the row, from 0, as the lines are counted.
-    #[prost(int64, tag = "2")]
-    pub byte_offset: i64,
-    /// Field at fault; empty for the whole row.
-    #[prost(string, tag = "3")]
-    pub field: ::prost::alloc::string::String,
-    /// `MISSING`, `MALFORMED`, `OUT_OF_RANGE`, `CHECK_DIGIT`, `FIELD_COUNT`, `UNREADABLE`, `UNKNOWN_CODE`,
-    /// `UNKNOWN_MERCHANT` or `UNKNOWN_ORIGINAL`.
-    #[prost(string, tag = "4")]
-    pub reason: ::prost::alloc::string::String,
-    /// The reason in English.
-    #[prost(string, tag = "5")]
-    pub message_en: ::prost::alloc::string::String,
-    /// The reason in Chinese.
-    #[prost(string, tag = "6")]
-    pub message_zh: ::prost::alloc::string::String,
-}
-/// Format, by its own standard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum FileFormat {
-    /// Not given; refused on input with ENUM_UNSPECIFIED.
-    Unspecified = 0,
-    /// CSV, UTF-8, as described at the head of this file.
-    Csv = 1,
-    /// UnionPay's daily zip with its members, named `{merchant}_{YYYYMMDD}.zip`. SETTLEMENT only, as ZM and ZME.
-    UnionpayZip = 2,
-    /// UnionPay ZM, GBK, 607 bytes a row.
-    UnionpayZm = 3,
-    /// UnionPay ZME, GBK, 339 bytes a row.
-    UnionpayZme = 4,
-    /// ISO 20022 camt.053, versions 8 to 14. STATEMENT only, as camt.054.
-    Camt053 = 5,
-    /// ISO 20022 camt.054, versions 8 to 14.
-    Camt054 = 6,
-    /// Any other bytes; with FILE_CONTENT_EVIDENCE only, which nothing reads.
-    Other = 7,
-}
-impl FileFormat {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "FILE_FORMAT_UNSPECIFIED",
-            Self::Csv => "FILE_FORMAT_CSV",
-            Self::UnionpayZip => "FILE_FORMAT_UNIONPAY_ZIP",
-            Self::UnionpayZm => "FILE_FORMAT_UNIONPAY_ZM",
-            Self::UnionpayZme => "FILE_FORMAT_UNIONPAY_ZME",
-            Self::Camt053 => "FILE_FORMAT_CAMT_053",
-            Self::Camt054 => "FILE_FORMAT_CAMT_054",
-            Self::Other => "FILE_FORMAT_OTHER",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "FILE_FORMAT_UNSPECIFIED" => Some(Self::Unspecified),
-            "FILE_FORMAT_CSV" => Some(Self::Csv),
-            "FILE_FORMAT_UNIONPAY_ZIP" => Some(Self::UnionpayZip),
-            "FILE_FORMAT_UNIONPAY_ZM" => Some(Self::UnionpayZm),
-            "FILE_FORMAT_UNIONPAY_ZME" => Some(Self::UnionpayZme),
-            "FILE_FORMAT_CAMT_053" => Some(Self::Camt053),
-            "FILE_FORMAT_CAMT_054" => Some(Self::Camt054),
-            "FILE_FORMAT_OTHER" => Some(Self::Other),
-            _ => None,
-        }
-    }
-}
-/// What a file states.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum FileContent {
-    /// Not given; refused on input with ENUM_UNSPECIFIED.
-    Unspecified = 0,
-    /// A channel's transactions of a clearing date.
-    Settlement = 1,
-    /// A channel's balances of restricted accounts.
-    Balances = 2,
-    /// A bank's statement.
-    Statement = 3,
-    /// A region's own book of a clearing date, as CSV: what it holds that the channel moved of its view.
-    RegionalBook = 4,
-    /// A document to attach to a break: an administrator's, at most 64 MiB.
-    Evidence = 5,
-}
-impl FileContent {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "FILE_CONTENT_UNSPECIFIED",
-            Self::Settlement => "FILE_CONTENT_SETTLEMENT",
-            Self::Balances => "FILE_CONTENT_BALANCES",
-            Self::Statement => "FILE_CONTENT_STATEMENT",
-            Self::RegionalBook => "FILE_CONTENT_REGIONAL_BOOK",
-            Self::Evidence => "FILE_CONTENT_EVIDENCE",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "FILE_CONTENT_UNSPECIFIED" => Some(Self::Unspecified),
-            "FILE_CONTENT_SETTLEMENT" => Some(Self::Settlement),
-            "FILE_CONTENT_BALANCES" => Some(Self::Balances),
-            "FILE_CONTENT_STATEMENT" => Some(Self::Statement),
-            "FILE_CONTENT_REGIONAL_BOOK" => Some(Self::RegionalBook),
-            "FILE_CONTENT_EVIDENCE" => Some(Self::Evidence),
-            _ => None,
-        }
-    }
-}
-/// Where a file stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum FileState {
-    /// Not given; refused on input with ENUM_UNSPECIFIED.
-    Unspecified = 0,
-    /// Announced; bytes are missing.
-    Uploading = 1,
-    /// Whole, digest checked.
-    Received = 2,
-    /// Refused whole; kept with its digest.
-    Refused = 3,
-    /// Replaced by a corrected file; both are kept.
-    Superseded = 4,
-}
-impl FileState {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "FILE_STATE_UNSPECIFIED",
-            Self::Uploading => "FILE_STATE_UPLOADING",
-            Self::Received => "FILE_STATE_RECEIVED",
-            Self::Refused => "FILE_STATE_REFUSED",
-            Self::Superseded => "FILE_STATE_SUPERSEDED",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "FILE_STATE_UNSPECIFIED" => Some(Self::Unspecified),
-            "FILE_STATE_UPLOADING" => Some(Self::Uploading),
-            "FILE_STATE_RECEIVED" => Some(Self::Received),
-            "FILE_STATE_REFUSED" => Some(Self::Refused),
-            "FILE_STATE_SUPERSEDED" => Some(Self::Superseded),
-            _ => None,
-        }
-    }
-}
 /// Request for the caller's instructions.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StreamInstructionsRequest {
@@ -4556,6 +4725,47 @@ pub struct ListSettlementFilesResponse {
     /// The items, in the order of their names unless the method says otherwise.
     #[prost(message, repeated, tag = "1")]
     pub settlement_files: ::prost::alloc::vec::Vec<SettlementFile>,
+    /// Token of the next page; empty after the last.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// Request for one BankStatement with a page of its transactions.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetBankStatementRequest {
+    /// Required. `files/{uuid}#{n}`.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Filter of its transactions, see paging.proto. Fields: direction, amount_fen, status, reversal,
+    /// booked_on, value_on, end_to_end_id, bank_reference, counterparty. Default: all.
+    #[prost(string, tag = "2")]
+    pub filter: ::prost::alloc::string::String,
+    /// Most transactions wanted, 0 to 1,000; 0 means 50. FIELD_OUT_OF_RANGE beyond.
+    #[prost(int32, tag = "3")]
+    pub page_size: i32,
+    /// `next_page_token` of the page before; empty for the first. PAGE_TOKEN_MALFORMED otherwise.
+    #[prost(string, tag = "4")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// Request for a page of BankStatements.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListBankStatementsRequest {
+    /// Filter, see paging.proto. Fields: file, channel, clearing_date, account, reference, closing_on. Default:
+    /// everything the caller may see.
+    #[prost(string, tag = "1")]
+    pub filter: ::prost::alloc::string::String,
+    /// Most items wanted, 0 to 1,000; 0 means 50. FIELD_OUT_OF_RANGE beyond.
+    #[prost(int32, tag = "2")]
+    pub page_size: i32,
+    /// `next_page_token` of the page before; empty for the first. PAGE_TOKEN_MALFORMED otherwise.
+    #[prost(string, tag = "3")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// A page of BankStatements.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListBankStatementsResponse {
+    /// The items, in the order of their names unless the method says otherwise.
+    #[prost(message, repeated, tag = "1")]
+    pub statements: ::prost::alloc::vec::Vec<BankStatement>,
     /// Token of the next page; empty after the last.
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
@@ -4852,6 +5062,60 @@ pub mod channel_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// One bank statement with a page of its transactions. Who may read the file may read what it states.
+        pub async fn get_bank_statement(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetBankStatementRequest>,
+        ) -> std::result::Result<tonic::Response<super::BankStatement>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/jjj.gateway.v1.ChannelService/GetBankStatement",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("jjj.gateway.v1.ChannelService", "GetBankStatement"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Bank statements, without their transactions.
+        pub async fn list_bank_statements(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListBankStatementsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListBankStatementsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/jjj.gateway.v1.ChannelService/ListBankStatements",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "jjj.gateway.v1.ChannelService",
+                        "ListBankStatements",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -4933,6 +5197,19 @@ pub mod channel_service_server {
             request: tonic::Request<super::ListSettlementFilesRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ListSettlementFilesResponse>,
+            tonic::Status,
+        >;
+        /// One bank statement with a page of its transactions. Who may read the file may read what it states.
+        async fn get_bank_statement(
+            &self,
+            request: tonic::Request<super::GetBankStatementRequest>,
+        ) -> std::result::Result<tonic::Response<super::BankStatement>, tonic::Status>;
+        /// Bank statements, without their transactions.
+        async fn list_bank_statements(
+            &self,
+            request: tonic::Request<super::ListBankStatementsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListBankStatementsResponse>,
             tonic::Status,
         >;
     }
@@ -5328,6 +5605,98 @@ pub mod channel_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListSettlementFilesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/jjj.gateway.v1.ChannelService/GetBankStatement" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetBankStatementSvc<T: ChannelService>(pub Arc<T>);
+                    impl<
+                        T: ChannelService,
+                    > tonic::server::UnaryService<super::GetBankStatementRequest>
+                    for GetBankStatementSvc<T> {
+                        type Response = super::BankStatement;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetBankStatementRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ChannelService>::get_bank_statement(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetBankStatementSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/jjj.gateway.v1.ChannelService/ListBankStatements" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListBankStatementsSvc<T: ChannelService>(pub Arc<T>);
+                    impl<
+                        T: ChannelService,
+                    > tonic::server::UnaryService<super::ListBankStatementsRequest>
+                    for ListBankStatementsSvc<T> {
+                        type Response = super::ListBankStatementsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListBankStatementsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ChannelService>::list_bank_statements(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListBankStatementsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -27663,6 +28032,13 @@ pub struct Alert {
     /// Version, from 1.
     #[prost(int64, tag = "11")]
     pub version: i64,
+    /// Alike differences of a region's book beyond the policy's `most_book_breaks`: they have no break until a run
+    /// finds room, and are rows of the region's view all the same.
+    #[prost(int64, tag = "12")]
+    pub unopened: i64,
+    /// Sum of their amounts, fen.
+    #[prost(int64, tag = "13")]
+    pub unopened_fen: i64,
 }
 /// One field as each side has it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -32323,7 +32699,7 @@ pub struct MatchPayoutRequest {
 /// The payout after the attempt.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MatchPayoutResponse {
-    /// The payout; still unmatched when nothing fits.
+    /// The payout; still unmatched when what was found is not as paid.
     #[prost(message, optional, tag = "1")]
     pub payout: ::core::option::Option<Payout>,
     /// The gateway's receipt.
@@ -32603,7 +32979,7 @@ pub mod settlement_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// Looks again for the statements of an unmatched payout: they were made after it, or the account
-        /// was registered meanwhile. STATE_NOT_ALLOWED when it is matched.
+        /// was registered meanwhile. STATE_NOT_ALLOWED when it is matched, or nothing has changed.
         pub async fn match_payout(
             &mut self,
             request: impl tonic::IntoRequest<super::MatchPayoutRequest>,
@@ -32721,7 +33097,7 @@ pub mod settlement_service_server {
             tonic::Status,
         >;
         /// Looks again for the statements of an unmatched payout: they were made after it, or the account
-        /// was registered meanwhile. STATE_NOT_ALLOWED when it is matched.
+        /// was registered meanwhile. STATE_NOT_ALLOWED when it is matched, or nothing has changed.
         async fn match_payout(
             &self,
             request: tonic::Request<super::MatchPayoutRequest>,
