@@ -90,9 +90,32 @@ CREATE TABLE policies (
     body TEXT COLLATE "C" NOT NULL,
     set_by TEXT COLLATE "C" NOT NULL,
     reason TEXT COLLATE "C" NOT NULL,
+    agreement TEXT COLLATE "C",
     recorded_at_us BIGINT NOT NULL,
     PRIMARY KEY (kind, scope, effective_from, version)
 );
+
+-- Versions of agreements between two regions, as proposed by one and answered by the other.
+CREATE TABLE agreements (
+    agreement TEXT COLLATE "C" NOT NULL,
+    scope TEXT COLLATE "C" NOT NULL,
+    issuer TEXT COLLATE "C" NOT NULL,
+    recognizer TEXT COLLATE "C" NOT NULL,
+    record_kind TEXT COLLATE "C" NOT NULL CHECK (record_kind IN ('RATING', 'ASSESSMENT', 'DISABILITY_CERTIFICATE')),
+    effective_from TEXT COLLATE "C" NOT NULL,
+    body TEXT COLLATE "C" NOT NULL,
+    state TEXT COLLATE "C" NOT NULL CHECK (state IN ('PROPOSED', 'ACCEPTED', 'DECLINED', 'WITHDRAWN', 'ENDED', 'SUPERSEDED')),
+    proposed_by TEXT COLLATE "C" NOT NULL,
+    proposed_at_us BIGINT NOT NULL,
+    answered_by TEXT COLLATE "C",
+    reason TEXT COLLATE "C" NOT NULL,
+    policy TEXT COLLATE "C",
+    recorded_at_us BIGINT NOT NULL,
+    version BIGINT NOT NULL,
+    PRIMARY KEY (agreement)
+);
+-- Loaded and listed by scope and state, in the order of the key.
+CREATE INDEX agreements_by_scope_state ON agreements (scope, state, agreement);
 
 -- Care institutions, registered by the region of their division.
 CREATE TABLE institutions (

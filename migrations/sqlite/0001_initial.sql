@@ -83,9 +83,32 @@ CREATE TABLE policies (
     body TEXT NOT NULL,
     set_by TEXT NOT NULL,
     reason TEXT NOT NULL,
+    agreement TEXT,
     recorded_at_us INTEGER NOT NULL,
     PRIMARY KEY (kind, scope, effective_from, version)
 ) STRICT, WITHOUT ROWID;
+
+-- Versions of agreements between two regions, as proposed by one and answered by the other.
+CREATE TABLE agreements (
+    agreement TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    issuer TEXT NOT NULL,
+    recognizer TEXT NOT NULL,
+    record_kind TEXT NOT NULL CHECK (record_kind IN ('RATING', 'ASSESSMENT', 'DISABILITY_CERTIFICATE')),
+    effective_from TEXT NOT NULL,
+    body TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('PROPOSED', 'ACCEPTED', 'DECLINED', 'WITHDRAWN', 'ENDED', 'SUPERSEDED')),
+    proposed_by TEXT NOT NULL,
+    proposed_at_us INTEGER NOT NULL,
+    answered_by TEXT,
+    reason TEXT NOT NULL,
+    policy TEXT,
+    recorded_at_us INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    PRIMARY KEY (agreement)
+) STRICT, WITHOUT ROWID;
+-- Loaded and listed by scope and state, in the order of the key.
+CREATE INDEX agreements_by_scope_state ON agreements (scope, state, agreement);
 
 -- Care institutions, registered by the region of their division.
 CREATE TABLE institutions (
