@@ -328,7 +328,7 @@ async fn from_budget_to_refund(database: TestDatabase) {
         (0, vec![]),
         (45_000, vec![]),
         (50_000, vec![pb::GateCondition::Bill]),
-        (1 << 40, vec![pb::GateCondition::Bill]),
+        (1 << 30, vec![pb::GateCondition::Bill]),
     ] {
         let from_hebei = pb::CheckPaymentRequest { channel: "channels/unionpay".into(), amount_fen, ..check.clone() };
         let told: pb::CheckPaymentResponse =
