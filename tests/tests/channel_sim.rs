@@ -369,7 +369,7 @@ async fn an_unanswered_reservation_stays_reserved_and_is_asked_about(db: TestDat
     let mut stage = Stage::open(&db).await;
     stage.instruct(EACH).await;
     let options = format!("--ask {EACH} --silent 1000 --answers-at 4");
-    let silent = ended(stage.start(UNIONPAY, 0, &format!("{options} --for-s 5"))).await;
+    let silent = ended(stage.start(UNIONPAY, 0, &format!("{options} --for-s 2"))).await;
     assert_eq!(payments(&silent), [("RESERVED", 2 * EACH)].into(), "{silent:#}");
     assert_eq!(silent["unanswered"], 2 * EACH);
     stage.payments.insert("RESERVED".into(), (2 * EACH as i64, EACH as i64 * 300));
