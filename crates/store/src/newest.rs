@@ -20,8 +20,7 @@ impl Session {
         let spec = T::spec();
         let mut args = Vec::new();
         let mut conditions = filter(spec, query, &mut args);
-        let order: Vec<String> =
-            std::iter::once(column).chain(spec.key.iter().copied()).map(|c| name(c).into()).collect();
+        let order: Vec<String> = std::iter::once(column).chain(spec.key.iter().copied()).map(name).collect();
         if let Some((value, key)) = before {
             args.push(value);
             args.extend(key);

@@ -3,7 +3,7 @@
 use jjj_domain::key;
 use jjj_domain::recon::FileRow;
 use jjj_domain::row::Row;
-use jjj_domain::value::{ColumnType, Value};
+use jjj_domain::value::{Column, ColumnType, Value};
 
 use crate::Result;
 use crate::dialect::Shape;
@@ -35,11 +35,10 @@ impl Store {
     /// it again changes nothing.
     pub async fn begin_upload(&self, upload: &UploadRow, most: i64) -> Result<Begun> {
         let mut tx = self.begin_small_write().await?;
+        let sender = upload.participant.to_value();
         let begun = match tx.is_uploading(&upload.upload).await? {
             false => Begun::NotAwaited,
-            true if tx.session.int(OPEN, &key![upload.participant.clone(), upload.upload]).await? >= Some(most) => {
-                Begun::TooMany
-            }
+            true if tx.session.int(OPEN, &[sender, upload.upload.to_value()]).await? >= Some(most) => Begun::TooMany,
             true => {
                 tx.begin_upload(upload).await?;
                 Begun::UnderWay

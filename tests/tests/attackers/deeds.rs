@@ -372,12 +372,19 @@ pub async fn the_key_after_its_withdrawal(mut scene: Scene) -> Seen {
     let li = gateway.session(LI);
     let withdraw = json!({"key": key, "suspect_from_time_us": stolen_us.to_string(), "reason": "失窃"});
     done(&li, "ParticipantService/WithdrawKey", withdraw).await;
-    let signed =
-        done(&li, "ParticipantService/ListSignatures", json!({"key": key, "from_time_us": stolen_us.to_string()}))
-            .await;
-    let records: Vec<_> =
-        signed["signatures"].as_array().unwrap().iter().map(|s| s["record"].as_str().unwrap()).collect();
-    assert_eq!(records.len(), 2, "what it signed since is listed: {signed}");
+    // The list is read from the log: its leaves are numbered a moment after the calls were answered.
+    let began = std::time::Instant::now();
+    let records = loop {
+        let asked = json!({"key": key, "from_time_us": stolen_us.to_string()});
+        let signed = done(&li, "ParticipantService/ListSignatures", asked).await;
+        let of = |s: &Json| s["record"].as_str().unwrap().to_owned();
+        let records: Vec<_> = signed["signatures"].as_array().unwrap().iter().map(of).collect();
+        if records.len() == 2 {
+            break records;
+        }
+        assert!(began.elapsed().as_secs() < 10, "what it signed since is listed: {signed}");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    };
     assert_eq!(records[0], scene.rating);
     let answer = thief.call(REGISTER, world::institution(7)).await;
     let file = scene.collected_as(&gateway, BEIJING, &scene.rating);
