@@ -366,10 +366,12 @@ mod tests {
     }
 
     /// What each noun of a reading method is a row of.
-    const TABLES: [(&str, &str); 23] = [
+    const TABLES: [(&str, &str); 25] = [
         ("Account", "accounts"),
+        ("Agreement", "agreements"),
         ("Alert", "alerts"),
         ("Assessment", "records"),
+        ("BankStatement", "bank_statements"),
         ("Bill", "bills"),
         ("Break", "breaks"),
         ("Claim", "operating_subsidy_claims"),
