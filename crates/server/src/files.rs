@@ -109,7 +109,7 @@ pub async fn receive(gateway: &Gateway, row: &FileRow, offset: i64, data: &[u8])
     if end > row.size_bytes {
         return Err(guard::out_of_range("data", format!("..{} bytes announced", row.size_bytes)).into());
     }
-    let _turn = gateway.turns.take(&row.sender).await?;
+    let _turn = gateway.turns.take(&row.sender).await.ok_or(Refused::Busy)?;
     for _ in 0..ATTEMPTS {
         let Some(upload) = upload(gateway, &row.file).await? else {
             begin(gateway, row).await?;

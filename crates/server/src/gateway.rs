@@ -27,6 +27,8 @@ use crate::tls::{Acceptor, ServerFiles};
 use crate::turns::Turns;
 use crate::{cosign, loopback, origin, public, query, reconcile, rpc, sweep};
 
+/// How long a small write waits for its participant's others.
+const SMALL_WRITE_WITHIN: Duration = Duration::from_secs(10);
 /// How long each part of stopping may take.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 
@@ -50,6 +52,7 @@ pub struct Gateway {
     /// Within how many seconds whoever reads status lists sees a revocation.
     pub status_within_s: i64,
     pub status_lists: StatusLists,
+    /// Of small writes beside the engine: acknowledgements and chunks of uploads.
     pub(crate) turns: Turns,
     /// How many witnesses make a head of the log public.
     pub quorum: i64,
@@ -197,7 +200,7 @@ pub async fn run(
         stream_life: Duration::from_secs(config.limits.stream_s),
         status_within_s: config.limits.status_s as i64,
         status_lists: StatusLists::default(),
-        turns: Turns::default(),
+        turns: Turns::new(1, SMALL_WRITE_WITHIN),
         quorum: config.witnesses.quorum as i64,
         log,
         stop: stop.clone(),

@@ -22,7 +22,7 @@ const KEPT_US: i64 = UPLOAD_WITHIN_US + DAY_US;
 /// Sweeps until told to stop.
 pub(crate) async fn run(gateway: Arc<Gateway>, mut stop: Stop) {
     loop {
-        if let Err(error) = step(&gateway).await {
+        if let Some(Err(error)) = crate::stop::step("unfinished uploads", step(&gateway)).await {
             tracing::warn!(cause = crate::status::chain(&error), "uploads that nobody completes could not be swept");
         }
         tokio::select! {

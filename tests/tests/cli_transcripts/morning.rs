@@ -91,6 +91,14 @@ async fn a_morning() {
     terminal.words.splice(0..0, [(date.clone(), "2026-11-18"), (date.replace('-', ""), "20261118")]);
     terminal.words.push((format!("{}/", terminal.folder.path().display()), ""));
     terminal.words.rotate_right(1);
+    // From 23:00 the last clearing date is the calendar's today: breaks are a day younger than at other hours.
+    if Timestamp(systems.unionpay.client.now_us()).date().to_string() == date {
+        let younger = [
+            ("         0         ", "         1         "),
+            ("2026-11-18              0  ", "2026-11-18              1  "),
+        ];
+        terminal.words.extend(younger.map(|(shown, steady)| (shown.to_owned(), steady)));
+    }
     let mut morning = Document { terminal, text: include_str!("morning.head.md").trim_end().to_owned() + "\n\n" };
 
     morning.says("## The file\n\nHow do the dates stand? Nothing has arrived for yesterday, nothing was run.");

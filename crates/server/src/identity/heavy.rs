@@ -1,14 +1,12 @@
 //! Reads that go through much of the database: each participant may have a few of them under way, so
 //! that nobody's reports take all the connections for reading.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use jjj_domain::names::Participant;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Caller, Refusal};
+use crate::turns::Turns;
 
 const HEAVY: [&str; 9] = [
     "/jjj.gateway.v1.LedgerService/GetTrialBalance",
@@ -23,26 +21,18 @@ const HEAVY: [&str; 9] = [
 ];
 /// Of a participant at once; the store has eight connections for reading.
 const AT_ONCE: usize = 3;
-/// How long one waits for its turn.
-const TURN_WITHIN: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Whose turn it is.
-#[derive(Default)]
-pub(super) struct Turns(Mutex<HashMap<Participant, Arc<Semaphore>>>);
+pub(super) fn turns() -> Turns {
+    Turns::new(AT_ONCE, PATIENCE)
+}
 
-impl Turns {
-    /// The caller's turn, held for as long as the call lasts; `None` for what takes none.
-    pub async fn of(&self, caller: &Caller) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
-        if !HEAVY.contains(&caller.method.path) {
-            return Ok(None);
-        }
-        let turns = {
-            let mut all = self.0.lock().expect("no panic while held");
-            all.entry(caller.participant().clone()).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE))).clone()
-        };
-        let turn = tokio::time::timeout(TURN_WITHIN, turns.acquire_owned()).await;
-        Ok(Some(turn.map_err(|_| Refusal::ReadsBusy)?.expect("never closed")))
+/// The caller's turn, to be held for as long as the call lasts; `None` for what takes none.
+pub(super) async fn turn(turns: &Turns, caller: &Caller) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
+    if !HEAVY.contains(&caller.method.path) {
+        return Ok(None);
     }
+    turns.take(caller.participant()).await.map(Some).ok_or(Refusal::ReadsBusy)
 }
 
 #[cfg(test)]
@@ -69,22 +59,20 @@ mod tests {
 
     #[tokio::test]
     async fn a_participants_reports_leave_connections_to_others() {
-        let turns = Turns::default();
+        let turns = Turns::new(AT_ONCE, Duration::from_millis(50));
         let (beijing, hebei) = (caller("regions/110000", HEAVY[0]), caller("regions/130000", HEAVY[1]));
         let chen = caller("regions/110000/admins/chen", HEAVY[2]);
         let mut held = Vec::new();
         for who in [&beijing, &beijing, &chen] {
-            held.push(turns.of(who).await.unwrap().unwrap());
+            held.push(turn(&turns, who).await.unwrap().unwrap());
         }
-        let fourth = turns.of(&beijing);
-        tokio::pin!(fourth);
-        let at_once = Duration::from_millis(100);
-        assert!(tokio::time::timeout(at_once, &mut fourth).await.is_err(), "all of one participant's");
-        assert!(turns.of(&hebei).await.unwrap().is_some(), "another's turn");
+        let refused = turn(&turns, &beijing).await.unwrap_err();
+        assert_eq!(refused.reason(), "GATEWAY_BUSY", "all of one participant's");
+        assert!(turn(&turns, &hebei).await.unwrap().is_some(), "another's turn");
         let light = caller("regions/110000", "/jjj.gateway.v1.BillService/GetBill");
-        assert!(turns.of(&light).await.unwrap().is_none());
+        assert!(turn(&turns, &light).await.unwrap().is_none());
         held.pop();
-        assert!(fourth.await.unwrap().is_some(), "there is one again");
+        assert!(turn(&turns, &beijing).await.unwrap().is_some(), "there is one again");
     }
 
     #[test]

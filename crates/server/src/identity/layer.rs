@@ -11,9 +11,8 @@ use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
-use super::heavy::Turns;
 use super::verify::{self, Door};
-use super::{Refusal, body};
+use super::{Refusal, body, heavy};
 use crate::status;
 use crate::tls::Peer;
 
@@ -25,7 +24,7 @@ pub struct IdentifyLayer {
 
 impl IdentifyLayer {
     pub fn new(registry: Arc<crate::registry::Registry>, clock: crate::Clock, audience: String) -> Self {
-        Self { door: Arc::new(Door { registry, clock, audience, turns: Turns::default() }) }
+        Self { door: Arc::new(Door { registry, clock, audience, turns: heavy::turns() }) }
     }
 }
 
@@ -103,7 +102,7 @@ async fn admit(door: &Door, request: Request<Body>) -> Result<(Request<Body>, Op
     let reading = tokio::time::timeout(body::READ_WITHIN, body::read_message(body, &peer.unread));
     let message = reading.await.map_err(|_| Refusal::MessageLate)??;
     let caller = admitted.with(&message)?;
-    let turn = door.turns.of(&caller).await?;
+    let turn = heavy::turn(&door.turns, &caller).await?;
     parts.extensions.insert(caller);
     Ok((Request::from_parts(parts, body::framed(&message)), turn))
 }

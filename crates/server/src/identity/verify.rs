@@ -11,12 +11,12 @@ use jjj_token::request::{
 use jjj_wire::methods::{self, Method};
 use sha2::{Digest, Sha256};
 
-use super::heavy::Turns;
 use super::{Caller, Refusal, body};
 use crate::authorise::{Role, is_allowed};
 use crate::clock::Clock;
 use crate::registry::{Registry, View};
 use crate::tls::Peer;
+use crate::turns::Turns;
 
 /// What every verification needs.
 pub struct Door {

@@ -89,7 +89,9 @@ async fn a_day_is_run_resolved_signed_and_reported(database: TestDatabase) {
     let of = |class: pb::BreakClass| seen.iter().find(|b| b.break_class() == class).unwrap().clone();
     let (ledger_only, channel_only) = (of(pb::BreakClass::LedgerOnly), of(pb::BreakClass::ChannelOnly));
     assert_eq!((ledger_only.amount_fen, channel_only.amount_fen), (10_200, 7_700));
-    assert_eq!((ledger_only.elder.as_str(), ledger_only.age_days), ("elders/e1", 20));
+    // From 23:00 the clearing date is tomorrow's; ages count calendar days.
+    let age_days = world.clock.now().date().days_since(date) as i32;
+    assert_eq!((ledger_only.elder.as_str(), ledger_only.age_days), ("elders/e1", age_days));
     assert_eq!(
         breaks(&world, &guo, r#"break_class = "LEDGER_ONLY" AND state = "NEW""#).await,
         std::slice::from_ref(&ledger_only)
