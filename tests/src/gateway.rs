@@ -124,6 +124,7 @@ impl Site {
             public: port("public"),
             metrics: port("metrics"),
             sandbox: self.sandbox.clone(),
+            clients_ahead_s: 0,
         }
     }
 
@@ -165,13 +166,15 @@ pub struct Gateway {
     pub address: String,
     pub public: String,
     pub metrics: String,
+    /// How far ahead of the real clock is that of `session`'s clients, in seconds.
+    pub clients_ahead_s: i64,
 }
 
 impl Gateway {
     /// A session of one of the sandbox's identities.
     pub fn session(&self, actor: &str) -> Session {
         let identity = Identity::load(&self.sandbox.identity_dir(actor)).expect("an identity of the sandbox");
-        let client = Client::new(identity, &self.address, SERVER_NAME, &self.origin, system_now());
+        let client = Client::new(identity, &self.address, SERVER_NAME, &self.origin, system_now(self.clients_ahead_s));
         Session::new(client.expect("a client"))
     }
 
@@ -204,9 +207,10 @@ impl Drop for Gateway {
     }
 }
 
-fn system_now() -> Now {
-    Arc::new(|| {
+/// The system's clock, `ahead_s` ahead.
+pub fn system_now(ahead_s: i64) -> Now {
+    Arc::new(move || {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
-        i64::try_from(since.as_micros()).expect("before the year 294,000")
+        i64::try_from(since.as_micros()).expect("before the year 294,000") + ahead_s * 1_000_000
     })
 }
