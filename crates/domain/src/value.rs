@@ -189,7 +189,7 @@ macro_rules! text_column {
         impl<'de> serde::Deserialize<'de> for $T {
             fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
                 let text = <String as serde::Deserialize>::deserialize(d)?;
-                text.parse().map_err(|e| serde::de::Error::custom(format!("{text:?}: {e:?}")))
+                text.parse().map_err(|e| serde::de::Error::custom(format!("{text:?}: {e}")))
             }
         }
     )+};
@@ -198,10 +198,10 @@ macro_rules! text_column {
 /// Support for [`text_column!`].
 pub fn parse_text<T: FromStr>(value: Value) -> Result<T, String>
 where
-    T::Err: fmt::Debug,
+    T::Err: fmt::Display,
 {
     let text = String::from_value(value)?;
-    text.parse().map_err(|e| format!("{text:?}: {e:?}"))
+    text.parse().map_err(|e| format!("{text:?}: {e}"))
 }
 
 /// A closed set stored as upper-case text, with a `CHECK` in the schema.

@@ -181,8 +181,11 @@ impl Config {
     }
 
     fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let mut config: Self = toml::from_str(text)
-            .map_err(|e| ConfigError::Malformed { path: path.to_owned(), problem: e.to_string() })?;
+        let mut config: Self = toml::from_str(text).map_err(|e| {
+            // Never the line itself: it may hold what is secret.
+            let line = e.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
+            ConfigError::Malformed { path: path.to_owned(), problem: format!("line {line}: {}", e.message()) }
+        })?;
         config.root_paths(path.parent().unwrap_or(Path::new("")));
         config.check()?;
         Ok(config)

@@ -18,8 +18,15 @@ def play(day):
 
 def settle(day):
     day.unionpay.refused("ROLE_NOT_ALLOWED", "SettlementService/PrepareSettlement", channel=UNIONPAY, clearing_date=day.today)
+    # One is paid before it is stated: matched once it is.
+    owed = day.liu.list("LedgerService/ListAccounts", filter=f'book = "{BOOK}" AND kind = "payable"')
+    owed_fen = max(account.posted_fen for account in owed)
+    early = day.unionpay.call(PAY, **payout(day, "PAYOUT-EARLY", owed_fen)).payout
+    assert text(early, "state") == "UNMATCHED", early
     cycle = day.chen.call("SettlementService/PrepareSettlement", channel=UNIONPAY, clearing_date=day.today).cycle
     assert (cycle.clearing_date, cycle.version) == (day.today, 1), cycle
+    early = day.chen.call("SettlementService/MatchPayout", payout=early.name).payout
+    assert (text(early, "state"), text(early, "rule")) == ("MATCHED", "AMOUNT"), early
     statements = day.unionpay.list("SettlementService/ListSettlementStatements", filter='state = "OPEN"')
     payees = {s.institution: s for s in statements}
     assert payees and all(s.net_fen > 0 and s.end_to_end_id for s in statements), statements
@@ -47,7 +54,7 @@ def settle(day):
     assert text(found, "break_class") == "PAYOUT_MISMATCH" and found.amount_fen == 777, found
     day.chen.refused("STATE_NOT_ALLOWED", "SettlementService/MatchPayout", payout=stray.name)
     listed = day.unionpay.list("SettlementService/ListPayouts", filter='state = "MATCHED"')
-    assert len(listed) == len(statements), listed
+    assert len(listed) == 1 + len(statements), listed
     assert not day.unionpay.list("SettlementService/ListSettlementStatements", filter='state = "OPEN"')
     told("settled", len(statements), "statements")
 

@@ -221,7 +221,7 @@ pub fn true_line(payment: &Value) -> Line<'_> {
     let amount_fen = int(&payment["amount_fen"]);
     Line {
         kind: "PAYMENT",
-        merchant: payment["merchant_id"].as_str().unwrap_or(MERCHANT),
+        merchant: payment["merchant_id"].as_str().filter(|id| !id.is_empty()).unwrap_or(MERCHANT),
         order: payment["order_id"].as_str().unwrap_or_default(),
         at_us: int(&payment["transaction_time_us"]),
         amount_fen,

@@ -62,6 +62,13 @@ fn statement(world: &World, date: &str) -> StatementRow {
     all.into_iter().find(|s| s.clearing_date == date && s.institution.is_some()).expect("a statement")
 }
 
+/// What a channel is due as its fee.
+fn fee_statement(world: &World, date: &str) -> StatementRow {
+    let date = day(date);
+    let all = world.sim.all::<StatementRow>();
+    all.into_iter().find(|s| s.clearing_date == date && s.institution.is_none()).expect("a fee statement")
+}
+
 pub(crate) fn report(
     reference: &str,
     amount_fen: i64,
@@ -523,6 +530,10 @@ fn a_month_is_closed_by_two_and_stays_as_it_was() {
     assert_eq!(unmet(world.execute(CHEN, &propose("2026-11"))), CloseCondition::Settled.as_str());
     let stated = statement(&world, "2026-12-01");
     world.execute(UNIONPAY, &report("P1", stated.net_fen, Some(&stated), &world)).unwrap();
+    // So does what the channel is due as its fee.
+    assert_eq!(unmet(world.execute(CHEN, &propose("2026-11"))), CloseCondition::Settled.as_str());
+    let fee = fee_statement(&world, "2026-12-01");
+    world.execute(UNIONPAY, &report("P2", fee.net_fen, Some(&fee), &world)).unwrap();
     assert_eq!(
         said(world.execute("regions/130000/admins/ma", &propose("2026-11"))),
         reason(Reason::NotYourRecord, "book")
@@ -583,6 +594,8 @@ fn conditions_of_a_close() {
         settle(&mut world, day("2026-12-01")).unwrap();
         let stated = statement(&world, "2026-12-01");
         world.execute(UNIONPAY, &report("P1", stated.net_fen, Some(&stated), &world)).unwrap();
+        let fee = fee_statement(&world, "2026-12-01");
+        world.execute(UNIONPAY, &report("P2", fee.net_fen, Some(&fee), &world)).unwrap();
         spoil(&mut world);
         world.execute(CHEN, &propose("2026-11"))
     };
