@@ -214,12 +214,15 @@ async fn a_wrong_place_starts_nothing() {
         assert!(!started && said.contains(problem), "{signing}: {said}");
         assert!(!said.contains(PIN) && !said.contains("13579"), "{said}");
     }
+    // Nor does a command line repeat it.
+    let (said, shown) = tokens.jjj(&["keys", "kept", &format!("{good}&pin-value={PIN}")]);
+    assert!(!shown && said.contains("must not hold the PIN") && !said.contains(PIN), "{said}");
     // After all of that the right one starts: the token was not locked.
     configure(&site, &good);
     assert!(site.serve_with(&[], &tokens.env()).stop().success());
 }
 
-/// Made in the token by `jjj keys new`: a participant's request tokens, a witness's name, a holder's binding.
+/// Made in the token by `jjj keys new`: a participant's request tokens, a witness's verifier key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_are_made_in_a_module_and_sign_from_there() {
     let db = TestDatabase::sqlite();
@@ -239,13 +242,19 @@ async fn keys_are_made_in_a_module_and_sign_from_there() {
         let (said, good) = tokens.jjj(&[&add[..], &as_hebei].concat());
         assert!(good, "{said}");
         let (said, good) = tokens.jjj(&make);
+        assert!(!good && said.contains("File exists"), "{said}");
+        let elsewhere = site.at("elsewhere.jwk");
+        let (said, good) = tokens.jjj(&["keys", "new", &uri, "--algorithm", algorithm, "--public", &elsewhere]);
         assert!(!good && said.contains("there is such a key already"), "{said}");
+        assert!(!std::path::Path::new(&elsewhere).exists());
         let list = ["keys", "list", "--json", "--signing-key", &uri];
         let (said, good) = tokens.jjj(&[&list[..], &as_hebei].concat());
         assert!(good && said.contains(kid.trim()), "{said}");
-        // It can be used, and not taken out.
-        let (kept, good) = tokens.jjj(&["keys", "kept", &uri]);
-        assert!(good && kept.contains("MODULE") && kept.contains(algorithm), "{kept}");
+        // Where it is kept is told, and its public half, as when it was made.
+        let (kept, good) = tokens.jjj(&["keys", "kept", &uri, "--json"]);
+        let kept: Value = serde_json::from_str(&kept).unwrap_or_else(|e| panic!("{good} {e}: {kept}"));
+        assert_eq!((&kept[0]["kept"], &kept[0]["algorithm"]), (&json!("MODULE"), &json!(algorithm)));
+        assert_eq!(kept[0]["jwk"].as_str().unwrap(), std::fs::read_to_string(&public).unwrap());
     }
     assert!(gateway.stop().success());
     let sm2 = ["keys", "new", &tokens.uri("object=sm2", &pin), "--algorithm", "SM2", "--public", &site.at("sm2.jwk")];

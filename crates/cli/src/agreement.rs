@@ -49,12 +49,14 @@ enum What {
     },
     /// Decline what the other region has proposed (拒绝).
     Decline {
+        /// `agreements/…`
         name: String,
         #[arg(long)]
         reason: String,
     },
     /// Take an own proposal back before it is answered (撤回).
     Withdraw {
+        /// `agreements/…`
         name: String,
         #[arg(long)]
         reason: String,
@@ -123,9 +125,7 @@ const COLUMNS: &[&str] =
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let session = args.connect.session()?;
-    let show = |value: &Value| {
-        if args.json { output::json(value) } else { output::table(std::slice::from_ref(value), COLUMNS) }
-    };
+    let show = |value: &Value| output::show(args.json, value, COLUMNS);
     let step = async |method: &str, request: Value| -> anyhow::Result<Value> {
         Ok(session.call(&format!("AgreementService/{method}"), request).await?["agreement"].take())
     };
@@ -153,7 +153,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         What::End { between, from, reason } => show(&step("EndAgreement", between.request(&from, &reason)).await?),
         What::List { filter } => {
             let found = session.list("AgreementService/ListAgreements", &filter, "agreements").await?;
-            if args.json { output::json(&found.into()) } else { output::table(&found, COLUMNS) }
+            output::show_all(args.json, found, COLUMNS);
         }
         What::Show { name } => shown(&session, &name, args.json).await?,
     }

@@ -11,6 +11,7 @@ use jjj_token::request::{Confirmation, RequestClaims, sign_request};
 use jjj_wire::methods::{Method, method};
 use jjj_wire::pb;
 use prost::Message;
+use tokio::time::timeout;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
@@ -172,8 +173,11 @@ impl Client {
             return self.token(path, message);
         }
         let (client, message) = (self.clone(), message.clone());
-        let signed = tokio::task::spawn_blocking(move || client.token(path, &message)).await;
-        signed.unwrap_or_else(|e| Err(Status::internal(e.to_string())))
+        let signed = tokio::task::spawn_blocking(move || client.token(path, &message));
+        match timeout(jjj_custody::WITHIN, signed).await {
+            Ok(signed) => signed.unwrap_or_else(|e| Err(Status::internal(e.to_string()))),
+            Err(_) => Err(Status::unavailable(SignError::Unreachable.to_string())),
+        }
     }
 
     pub fn identity(&self) -> &Identity {

@@ -12,6 +12,8 @@ use jjj_cli::sandbox::{SERVER_NAME, Sandbox};
 use jjj_cli::session::Session;
 use jjj_custody::Place;
 
+use crate::key_place::KeyPlace;
+
 /// Connection options shared by all administrators' commands.
 #[derive(Args, Debug)]
 pub struct Connect {
@@ -25,7 +27,7 @@ pub struct Connect {
     #[arg(long, global = true, env = "JJJ_IDENTITY", value_name = "DIR")]
     identity: Option<PathBuf>,
     /// Your signing key, instead of the identity folder's: a file of mode 0600, or a `pkcs11:` URI.
-    #[arg(long = "signing-key", global = true, env = "JJJ_SIGNING_KEY", value_name = "KEY")]
+    #[arg(long = "signing-key", global = true, env = "JJJ_SIGNING_KEY", hide_env_values = true, value_name = "KEY", value_parser = KeyPlace)]
     signing_key: Option<Place>,
     /// Gateway address host:port; default from the sandbox.
     #[arg(long, global = true, env = "JJJ_GATEWAY", value_name = "HOST:PORT")]

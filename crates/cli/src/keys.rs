@@ -15,6 +15,7 @@ use jjj_token::{Jwk, VerifyingKey};
 use serde_json::{Value, json};
 
 use crate::connect::Connect;
+use crate::key_place::KeyPlace;
 use crate::output;
 
 #[derive(clap::Args)]
@@ -34,7 +35,7 @@ enum What {
     /// (PKCS#8 in PEM, mode 0600), or in a PKCS #11 module, which it never leaves. Needs no gateway.
     New {
         /// A file that does not exist, or a `pkcs11:` URI with the new key's `object`.
-        #[arg(value_name = "KEY")]
+        #[arg(value_name = "KEY", value_parser = KeyPlace)]
         place: Place,
         /// EdDSA, ES256 or, in a file, SM2. The gateway takes keys of SM2 where `keys.sm2` is configured.
         #[arg(long, default_value = "EdDSA")]
@@ -47,7 +48,7 @@ enum What {
     /// names. Each signs once, to show that it can. Needs no gateway.
     Kept {
         /// A file or a `pkcs11:` URI.
-        #[arg(value_name = "KEY", required_unless_present = "config")]
+        #[arg(value_name = "KEY", required_unless_present = "config", value_parser = KeyPlace)]
         places: Vec<Place>,
         /// A gateway's `jjj.toml`.
         #[arg(long, value_name = "FILE")]
@@ -192,7 +193,7 @@ fn kept(places: &[Place], config: Option<&Path>) -> anyhow::Result<Vec<Value>> {
         let key = jjj_custody::load(&place)?;
         let kept = if key.may_block() { "MODULE" } else { "FILE" };
         Ok(json!({"key": name, "kid": key.kid(), "algorithm": spoken(key.algorithm()), "kept": kept,
-                  "place": place.to_string()}))
+                  "place": place.to_string(), "jwk": key.public_jwk().to_json()}))
     });
     shown.collect()
 }
@@ -219,14 +220,18 @@ fn new(place: &Place, algorithm: &str, public: Option<&Path>) -> anyhow::Result<
             write(file, 0o600, &pem)?;
             let mut beside = file.as_os_str().to_owned();
             beside.push(".jwk.json");
-            (SigningKey::from_pkcs8_pem(&pem)?, Some(PathBuf::from(beside)))
+            (SigningKey::from_pkcs8_pem(&pem)?, PathBuf::from(beside))
         }
         Place::Module(uri) => {
-            anyhow::ensure!(public.is_some(), "--public FILE: where to write the public half of a key in a module");
-            (jjj_custody::generate(uri, known)?, None)
+            let public = public.context("--public FILE: where to write the public half of a key in a module")?;
+            // Before the key is made: nobody needs one whose public half cannot be written.
+            write(public, 0o644, "")?;
+            let key = jjj_custody::generate(uri, known).inspect_err(|_| drop(std::fs::remove_file(public)))?;
+            std::fs::write(public, key.public_jwk().to_json())?;
+            return Ok(key.kid().to_owned());
         }
     };
-    let public = public.map(Path::to_owned).or(beside).context("--public FILE")?;
+    let public = public.map(Path::to_owned).unwrap_or(beside);
     write(&public, 0o644, &key.public_jwk().to_json())?;
     Ok(key.kid().to_owned())
 }

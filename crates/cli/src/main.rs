@@ -7,6 +7,7 @@ mod close;
 mod connect;
 mod demo;
 mod init;
+mod key_place;
 mod keys;
 mod ledger;
 mod month;
@@ -63,7 +64,7 @@ enum Command {
     Policy(policy::Args),
     /// Agreements between two regions: propose, accept, decline, withdraw, end, list, show.
     Agreement(agreement::Args),
-    /// Keys: make, list, add, confirm, retire, withdraw; what a key has signed.
+    /// Keys: make, show where kept, list, add, confirm, retire, withdraw; what a key has signed.
     Keys(keys::Args),
     /// Everything that proves a version of a record, in one file: `jjj verify receipt` checks it offline.
     Receipt(receipt::Args),

@@ -21,6 +21,7 @@ use jjj_wire::pb;
 use serde_json::{Value, json};
 
 use crate::connect::{Connect, system_now};
+use crate::key_place::KeyPlace;
 use crate::output::{self, Lang};
 use crate::verify_receipt::moment;
 
@@ -56,7 +57,7 @@ enum What {
         #[arg(long = "show", value_name = "CLAIM")]
         shown: Vec<String>,
         /// The holder's private key, PEM, mode 0600, or a `pkcs11:` URI: binds what is shown to the verifier.
-        #[arg(long, value_name = "KEY", requires_all = ["aud", "nonce"])]
+        #[arg(long, value_name = "KEY", value_parser = KeyPlace, requires_all = ["aud", "nonce"])]
         key: Option<Place>,
         #[command(flatten)]
         challenge: Asked,

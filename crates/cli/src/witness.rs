@@ -13,6 +13,7 @@ use jjj_server::witness::{Config, serve};
 use jjj_token::SigningKey;
 use jjj_token::note::{CosignatureVerifier, NoteVerifier};
 
+use crate::key_place::KeyPlace;
 use crate::serve::signal;
 
 #[derive(clap::Args)]
@@ -55,7 +56,7 @@ struct Identity {
     #[arg(long)]
     name: String,
     /// An Ed25519 key for nothing else; `jjj keys new` makes one. A file of mode 0600, or a `pkcs11:` URI.
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", value_parser = KeyPlace)]
     key: Place,
 }
 

@@ -5,8 +5,8 @@
 //! of a file, or a `pkcs11:` URI (RFC 7512) that names token, key, module and the file of the PIN.
 //!
 //! Architecture invariants: no secret of a module is read, no PIN is logged, shown or part of an error.
-//! A module's calls are made one at a time, off the asynchronous threads ([`aside`]), and never waited for
-//! without end.
+//! A module's calls are made one at a time, off the asynchronous threads ([`aside`]), and, once its key is
+//! loaded, never waited for without end.
 
 mod error;
 mod generate;

@@ -182,9 +182,15 @@ impl Config {
 
     fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let mut config: Self = toml::from_str(text).map_err(|e| {
-            // Never the line itself: it may hold what is secret.
-            let line = e.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
-            ConfigError::Malformed { path: path.to_owned(), problem: format!("line {line}: {}", e.message()) }
+            // Never the value: it may be secret.
+            let span = e.span().unwrap_or_default();
+            let line = text[..span.start].matches('\n').count();
+            let assigned = text.lines().nth(line).and_then(|line| line.split_once('='));
+            // What is missing is missing from many lines.
+            let member = assigned.filter(|_| !text[span.clone()].contains('\n') && !span.is_empty());
+            let member = member.map_or(String::new(), |(member, _)| format!(", {}", member.trim()));
+            let problem = format!("line {}{member}: {}", line + 1, e.message());
+            ConfigError::Malformed { path: path.to_owned(), problem }
         })?;
         config.root_paths(path.parent().unwrap_or(Path::new("")));
         config.check()?;

@@ -189,7 +189,12 @@ impl Witness {
             // It tells what it knows; the next head is proven from there.
             self.known = text.trim_end().parse().map_err(|_| Failed::Status(status))?;
             return match self.known.cmp(&size) {
-                Ordering::Greater => Err(Failed::Behind { known: self.known, ours: size }),
+                Ordering::Greater => {
+                    // Another gateway on this database may have sealed and shown it more meanwhile.
+                    let newest = store.read().await?.latest_checkpoint().await?;
+                    let ours = newest.map_or(size, |head| head.tree_size.unsigned_abs());
+                    if self.known > ours { Err(Failed::Behind { known: self.known, ours }) } else { Ok(()) }
+                }
                 // Proven from there, it would have been told otherwise.
                 Ordering::Equal if from == size => Err(Failed::Status(StatusCode::UNPROCESSABLE_ENTITY)),
                 Ordering::Equal | Ordering::Less => Ok(()),

@@ -94,6 +94,9 @@ pub enum StartError {
     SigningKey { member: &'static str, kid: String },
     #[error("this log is not {origin} any more, it goes on as {by}: say so in the configuration")]
     Succeeded { origin: String, by: String },
+    /// Nothing could be compared with what witnesses know.
+    #[error("the log {origin} has no signed head: its founding was broken off, found it anew on an empty database")]
+    NoHead { origin: String },
     /// Whoever goes on from here makes a fork (docs/witnesses.md, "After a restore").
     #[error(
         "the witness {witness} knows {known} leaves of {origin}, this database has {ours}: it was restored from a backup. \

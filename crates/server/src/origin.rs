@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use jjj_domain::key;
 use jjj_domain::participant::{OpenOrigin, OriginRow};
 use jjj_domain::row::Row;
-use jjj_store::log_tables::{FrontierRow, LeafRow};
-use jjj_store::{LogState, Store, StoreError};
+use jjj_store::log_tables::LeafRow;
+use jjj_store::{Store, StoreError};
 use jjj_token::note::NoteVerifier;
 use tokio::sync::Notify;
 
@@ -54,16 +53,29 @@ pub enum OriginError {
     #[error("the log goes on as {by} already")]
     Succeeded { by: String },
     /// Somebody wrote meanwhile: the leaf is not where it says.
+    #[error("its first head was not signed, the key's module does not answer: the same command again signs it")]
+    Unsealed,
     #[error("another gateway runs on this database: stop it, and restore again")]
     Meanwhile,
 }
 
+/// Seals the new origin's first head. A gateway that starts without one would take the old origin's for its newest.
+async fn seal(store: &Store, sealer: &Sealer, tree_size: i64) -> Result<(), OriginError> {
+    sealer.seal().await?;
+    if head_size(store).await? > tree_size { Ok(()) } else { Err(OriginError::Unsealed) }
+}
+
+/// Leaves under the newest head; 0 before the first.
+async fn head_size(store: &Store) -> Result<i64, StoreError> {
+    Ok(store.read().await?.latest_checkpoint().await?.map_or(0, |head| head.tree_size))
+}
+
 /// By which origin a log of this name was followed.
-async fn successor(store: &Store, origin: &str) -> Result<Option<String>, StoreError> {
+async fn successor(store: &Store, origin: &str) -> Result<Option<OriginRow>, StoreError> {
     for values in store.read().await?.scan(OriginRow::spec(), None, MOST).await? {
         let row = OriginRow::from_values(values)?;
         if row.follows == origin {
-            return Ok(Some(row.origin));
+            return Ok(Some(row));
         }
     }
     Ok(None)
@@ -75,7 +87,11 @@ async fn successor(store: &Store, origin: &str) -> Result<Option<String>, StoreE
 pub(crate) async fn check(store: &Store, config: &Config) -> Result<(), StartError> {
     let origin = || config.origin.clone();
     if let Some(by) = successor(store, &config.origin).await? {
-        return Err(StartError::Succeeded { origin: origin(), by });
+        return Err(StartError::Succeeded { origin: origin(), by: by.origin });
+    }
+    let needed = config.witnesses.needed_at_start();
+    if needed > 0 && !config.witnesses.uncompared && head_size(store).await? == 0 {
+        return Err(StartError::NoHead { origin: origin() });
     }
     let mut peers: Vec<_> = config.witnesses.peers.iter().collect();
     let mut compared = 0;
@@ -96,7 +112,6 @@ pub(crate) async fn check(store: &Store, config: &Config) -> Result<(), StartErr
                 }
             }
         }
-        let needed = config.witnesses.needed_at_start();
         if compared >= needed {
             break;
         }
@@ -117,7 +132,7 @@ pub(crate) async fn check(store: &Store, config: &Config) -> Result<(), StartErr
 /// under it names the old origin, the leaves that there are and their root.
 ///
 /// # Errors
-/// See [`OriginError`]. But for [`OriginError::Meanwhile`], nothing was recorded.
+/// See [`OriginError`]. But for [`OriginError::Meanwhile`] and [`OriginError::Unsealed`], nothing was recorded.
 pub async fn open(config: &Config, clock: &Clock, origin: &str, reason: &str) -> Result<Opened, OriginError> {
     config.check()?;
     let keys = GatewayKeys::load(&config.keys)?;
@@ -127,8 +142,18 @@ pub async fn open(config: &Config, clock: &Clock, origin: &str, reason: &str) ->
     let signer = Signer::new(keys.clone(), Some(registry.clone()));
     let key = signer.head().ok_or(OriginError::SigningKey)?;
     let verifier = NoteVerifier::new(origin, key.verifying_key()).map_err(|e| crate::config::fault("origin", e))?;
-    if let Some(by) = successor(&store, &config.origin).await? {
-        return Err(OriginError::Succeeded { by });
+    let committed = Arc::new(Notify::new());
+    let sealer = Sealer::new(store.clone(), clock.clone(), signer, origin.to_owned(), committed.clone());
+    if let Some(row) = successor(&store, &config.origin).await? {
+        let is_sealed = head_size(&store).await? > row.tree_size;
+        if row.origin != origin || is_sealed {
+            return Err(OriginError::Succeeded { by: row.origin });
+        }
+        // Recorded before, and not signed for then.
+        sealer.number_all().await?;
+        seal(&store, &sealer, row.tree_size).await?;
+        let OriginRow { tree_size, root, witnessed_size, .. } = row;
+        return Ok(Opened { tree_size, root, witnessed_size, vkey: verifier.vkey() });
     }
     let known = cosign::compare(&store, &config.witnesses.peers.iter().collect::<Vec<_>>()).await?.into_iter().map(
         |(witness, standing)| match standing {
@@ -141,12 +166,9 @@ pub async fn open(config: &Config, clock: &Clock, origin: &str, reason: &str) ->
         },
     );
     let known = known.max().unwrap_or(0);
-    let committed = Arc::new(Notify::new());
-    let sealer = Sealer::new(store.clone(), clock.clone(), signer, origin.to_owned(), committed.clone());
     // What was committed and not numbered belongs to the old origin.
     sealer.number_all().await?;
-    let state = store.read().await?.get::<FrontierRow>(key![1i64]).await?;
-    let state = state.map(|row| LogState { tree_size: row.tree_size, frontier: row.frontier }).unwrap_or_default();
+    let state = store.read().await?.frontier().await?;
     let root = hex::encode(frontier(&state).map_err(StoreError::from)?.root());
     let tree_size = state.tree_size;
     let witnessed_size = known.max(tree_size);
@@ -178,7 +200,7 @@ pub async fn open(config: &Config, clock: &Clock, origin: &str, reason: &str) ->
     if leaf.is_none_or(|leaf| leaf.record != OriginRow::name_of(origin)) {
         return Err(OriginError::Meanwhile);
     }
-    sealer.seal().await?;
+    seal(&store, &sealer, tree_size).await?;
     store.close().await;
     Ok(Opened { tree_size, root, witnessed_size, vkey: verifier.vkey() })
 }

@@ -30,6 +30,8 @@ use crate::status::chain;
 
 /// One request, its handshake included.
 const LIFE: Duration = Duration::from_secs(30);
+/// How long its memory and its key are waited for.
+const ANSWERS_WITHIN: Duration = jjj_custody::WITHIN;
 const STATE_FILE: &str = "heads.json";
 const LOCK_FILE: &str = "lock";
 
@@ -226,8 +228,9 @@ async fn answer(request: Request<Incoming>, witness: Arc<Witness>) -> Result<Res
     let Ok(body) = String::from_utf8(body.to_bytes().to_vec()) else {
         return Ok(plain(StatusCode::BAD_REQUEST, String::new()));
     };
-    let answered = tokio::task::spawn_blocking(move || witness.add_checkpoint(&body)).await;
-    Ok(match answered.unwrap_or(Answer::Failed) {
+    let answered = tokio::task::spawn_blocking(move || witness.add_checkpoint(&body));
+    let answered = tokio::time::timeout(ANSWERS_WITHIN, answered).await;
+    Ok(match answered.map_or(Answer::Unreachable, |answered| answered.unwrap_or(Answer::Failed)) {
         Answer::Cosigned(lines) => plain(StatusCode::OK, lines),
         Answer::Refused(error) => {
             let status = StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::BAD_REQUEST);

@@ -70,7 +70,6 @@ pub enum Sequenced {
 #[derive(Clone, Debug)]
 pub struct SealState {
     pub log: LogState,
-    pub last: Option<CheckpointRow>,
     /// The database's clock.
     pub now: Timestamp,
 }
@@ -96,7 +95,8 @@ impl Store {
     }
 
     /// Adds a checkpoint when leaves were numbered since the last one. `sign` makes it, or
-    /// declines with `None`. The checkpoint, when one was added.
+    /// declines with `None`; it may take its time, for no transaction waits for it. The checkpoint, when one was
+    /// added: not, where another gateway has sealed as much meanwhile.
     pub async fn seal<F>(&self, sign: impl FnOnce(SealState) -> F + Send) -> Result<Option<CheckpointRow>>
     where
         F: Future<Output = std::result::Result<Option<CheckpointRow>, StoredFault>> + Send,
@@ -104,17 +104,20 @@ impl Store {
         if self.glance().await?.int(UNSEALED, &[]).await?.is_none() {
             return Ok(None);
         }
+        let mut session = self.read().await?;
+        let state = SealState { log: session.frontier().await?, now: session.now().await? };
+        drop(session);
+        let Some(checkpoint) = sign(state).await? else { return Ok(None) };
         let mut tx = self.begin_write().await?;
-        if !tx.fence().await? || tx.session.int(UNSEALED, &[]).await?.is_none() {
+        let is_newest = tx.fence().await? && {
+            tx.log_state().await?;
+            let newest = tx.session.latest_checkpoint().await?;
+            newest.is_none_or(|newest| newest.tree_size < checkpoint.tree_size)
+        };
+        if !is_newest {
             tx.rollback().await?;
             return Ok(None);
         }
-        let last = tx.session.latest_checkpoint().await?;
-        let state = SealState { log: tx.log_state().await?, last, now: tx.now().await? };
-        let Some(checkpoint) = sign(state).await? else {
-            tx.rollback().await?;
-            return Ok(None);
-        };
         tx.insert(std::slice::from_ref(&checkpoint), Shape::Insert).await?;
         tx.commit().await?;
         Ok(Some(checkpoint))
@@ -122,6 +125,12 @@ impl Store {
 }
 
 impl Session {
+    /// Where the tree stands.
+    pub async fn frontier(&mut self) -> Result<LogState> {
+        let frontier: Option<FrontierRow> = self.get(key![1i64]).await?;
+        Ok(frontier.map_or_else(LogState::default, |row| LogState { tree_size: row.tree_size, frontier: row.frontier }))
+    }
+
     /// First and last of the committed leaves that wait for their numbers, each by a number of their own
     /// that only grows; `None` when none waits.
     pub async fn waiting(&mut self) -> Result<Option<(i64, i64)>> {
@@ -199,9 +208,7 @@ impl WriteTx {
     }
 
     async fn log_state(&mut self) -> Result<LogState> {
-        let frontier: Option<FrontierRow> = self.session.get(key![1i64]).await?;
-        let state = frontier
-            .map_or_else(LogState::default, |row| LogState { tree_size: row.tree_size, frontier: row.frontier });
+        let state = self.session.frontier().await?;
         let numbered = self.session.int(LAST_INDEX, &[]).await?.map_or(0, |last| last + 1);
         if numbered != state.tree_size {
             return Err(StoreError::Inconsistent(StoredFault {

@@ -2,21 +2,22 @@
 
 use jjj_domain::names::{Collection, Name};
 use jjj_domain::recon::FileState;
-use jjj_domain::recon::bank::{BankEntryRow, BankStatementRow, position_of};
+use jjj_domain::recon::bank::{BankEntryRow, BankStatementRow};
 use jjj_domain::rejection::{Reason, Rejection};
 
 use crate::enums::enum_value;
 use crate::parse::or_empty;
 use crate::pb;
 
-/// File and position of a statement's name, `files/{uuid}#{n}`.
+/// File and position of a statement's name, `files/{uuid}/statements/{n}`.
 pub fn statement_name(field: &str, text: &str) -> Result<(String, i64), Rejection> {
     if text.is_empty() {
         return Err(Reason::FieldMissing.field(field));
     }
-    let malformed = || Reason::FieldMalformed.field(field).var("expected", "files/{uuid}#{n}");
-    let (file, statement, _) =
-        position_of(text).filter(|at| format!("{}#{}", at.0, at.1) == text).ok_or_else(malformed)?;
+    let malformed = || Reason::FieldMalformed.field(field).var("expected", "files/{uuid}/statements/{n}");
+    let (file, statement) = BankStatementRow::position_of(text)
+        .filter(|(file, statement)| format!("{file}/statements/{statement}") == text)
+        .ok_or_else(malformed)?;
     Name::parse_field(field, file, &[Collection::File]).map_err(|_| malformed())?;
     Ok((file.to_owned(), statement))
 }
@@ -72,10 +73,12 @@ mod tests {
     fn a_statement_is_named_by_file_and_position() {
         let file = "files/01980000-0000-7000-8000-000000000001";
         let read = |text: &str| statement_name("name", text).map_err(|refused| refused.reason);
-        assert_eq!(read(&format!("{file}#12")), Ok((file.to_owned(), 12)));
+        assert_eq!(read(&format!("{file}/statements/12")), Ok((file.to_owned(), 12)));
         assert_eq!(read(""), Err(Reason::FieldMissing));
-        let wrong = ["", "#", "#-1x", "#01", "#1.1", "#1.0", "#1#2"].map(|end| format!("{file}{end}"));
-        for text in wrong.iter().map(String::as_str).chain(["runs/1#1", "#1"]) {
+        let wrong =
+            ["", "#1", "/statements/", "/statements/-1x", "/statements/01", "/statements/1.0", "/statements/1/2"]
+                .map(|end| format!("{file}{end}"));
+        for text in wrong.iter().map(String::as_str).chain(["runs/1/statements/1", "/statements/1"]) {
             assert_eq!(read(text), Err(Reason::FieldMalformed), "{text}");
         }
     }

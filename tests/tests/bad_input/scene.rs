@@ -277,7 +277,7 @@ impl Scene {
         let chunk = json!({"file": file, "offset": "0", "data": base64(text)});
         self.stage.call(BANK, "ChannelService/UploadChunk", chunk).await;
         self.stage.call(BANK, "ChannelService/CompleteUpload", json!({"file": file})).await;
-        let read = json!({"name": format!("{file}#0")});
+        let read = json!({"name": format!("{file}/statements/0")});
         let stated = self.stage.call(BANK, "ChannelService/GetBankStatement", read).await;
         assert_eq!(stated["page_entries"][0]["amount_fen"], "20000", "{stated:#}");
         self.names.insert("bank statement", stated["name"].as_str().unwrap().to_owned());

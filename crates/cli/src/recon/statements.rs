@@ -7,7 +7,7 @@ use crate::output;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// One of them, with its transactions: `files/…#0`.
+    /// One of them, with its transactions: `files/…/statements/0`.
     name: Option<String>,
     /// Of statements, for example: `account = "11001…" AND clearing_date >= "2026-11-01"`; of one's transactions:
     /// `direction = "DEBIT"`.
@@ -32,10 +32,7 @@ const ENTRY: &[&str] =
 pub async fn run(session: &Session, args: Args, json: bool) -> Result<(), CallError> {
     let Some(name) = args.name else {
         let found = session.list("ChannelService/ListBankStatements", &args.filter, "statements").await?;
-        match json {
-            true => output::json(&found.into()),
-            false => output::table(&found, STATEMENT),
-        }
+        output::show_all(json, found, STATEMENT);
         return Ok(());
     };
     let mut statement = whole(session, &name, &args.filter).await?;

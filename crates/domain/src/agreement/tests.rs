@@ -88,7 +88,7 @@ impl World {
         self.does(actor, &command)
     }
 
-    /// First day, version and source of what is in force on a day.
+    /// First day, version, and whether anything is recognized of what is in force on a day.
     fn in_force(&self, on: &str) -> (String, i64, bool) {
         let rows: Vec<PolicyRow> = self.sim.all();
         let of_scope = rows.into_iter().filter(|r| r.scope == SCOPE && r.effective_from <= day(on));

@@ -112,9 +112,15 @@ table! {
 }
 
 impl BankStatementRow {
-    /// `{file}#{statement}`.
+    /// `{file}/statements/{n}`, the file's statements counted from 0.
     pub fn name(&self) -> String {
-        format!("{}#{}", self.file, self.statement)
+        format!("{}/statements/{}", self.file, self.statement)
+    }
+
+    /// File and position that a statement's name is of.
+    pub fn position_of(name: &str) -> Option<(&str, i64)> {
+        let (file, statement) = name.split_once("/statements/")?;
+        Some((file, statement.parse().ok()?))
     }
 }
 
@@ -128,7 +134,7 @@ impl BankEntryRow {
     }
 }
 
-/// File, entry and part that a name is of; of a statement's name its position, and 0.
+/// File, entry and part that an entry's name is of.
 pub fn position_of(name: &str) -> Option<(&str, i64, i64)> {
     let (file, position) = name.split_once('#')?;
     let (entry, part) = position.split_once('.').unwrap_or((position, "0"));

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use jjj_store::{ConflictKind, StoreError};
-use jjj_token::SignError;
 use tokio::sync::Notify;
 
 use super::batch::{Attempt, BatchError, Done, InDoubt, Kept, Writer};
@@ -193,7 +192,7 @@ fn refuse(error: &BatchError) -> Refused {
         BatchError::Store(e) => Refused::store("writing", e),
         BatchError::NotRecorded => Refused::Unavailable,
         BatchError::NoSigningKey => Refused::NoSigningKey,
-        BatchError::Effects(e) if e.is_unreachable_key() => Refused::key("writing", SignError::Unreachable),
+        BatchError::Effects(e) if e.is_unreachable_key() => Refused::KeyUnreachable,
         BatchError::Effects(_) | BatchError::Endless => Refused::internal("writing", error),
     }
 }

@@ -21,7 +21,7 @@ use jjj_domain::row::{Row, StoredFault};
 use jjj_domain::subsidy::ClaimRow;
 use jjj_domain::value::Column;
 use jjj_store::log_tables::RequestRow;
-use jjj_store::{Delivery, Op};
+use jjj_store::{Delivery, Op, Session};
 use jjj_wire::bank_statement::{bank_statement, statement_name};
 use jjj_wire::instruction::{self, Place};
 use jjj_wire::pb;
@@ -183,7 +183,7 @@ impl ChannelService for ChannelApi {
         let (rows, next_page_token) =
             page::<BankEntryRow>(&self.0, &caller, predicates, &paging, Sees::Readers, |_| true).await?;
         let page_entries = rows.iter().map(pb::BankEntry::from).collect();
-        let statement = bank_statement(&row, self.file_state(&file).await?);
+        let statement = bank_statement(&row, file_state(&mut self.0.store.read().await.map_err(failed)?, &file).await?);
         Ok(Response::new(pb::BankStatement { page_entries, next_page_token, ..statement }))
     }
 
@@ -199,9 +199,10 @@ impl ChannelService for ChannelApi {
         let (rows, next_page_token) =
             page::<BankStatementRow>(&self.0, &caller, predicates, &paging, Sees::Readers, |_| true).await?;
         let mut states: BTreeMap<&str, FileState> = BTreeMap::new();
+        let mut session = self.0.store.read().await.map_err(failed)?;
         for row in &rows {
             if !states.contains_key(row.file.as_str()) {
-                states.insert(&row.file, self.file_state(&row.file).await?);
+                states.insert(&row.file, file_state(&mut session, &row.file).await?);
             }
         }
         let statements = rows.iter().map(|row| bank_statement(row, states[row.file.as_str()])).collect();
@@ -209,15 +210,14 @@ impl ChannelService for ChannelApi {
     }
 }
 
-impl ChannelApi {
-    /// Whether what a file states counts.
-    async fn file_state(&self, file: &str) -> Result<FileState, Status> {
-        let mut session = self.0.store.read().await.map_err(failed)?;
-        let row: Option<FileRow> = session.get(key![file.to_owned()]).await.map_err(failed)?;
-        let lost = || StoredFault { table: "files", column: "file", problem: format!("lacks {file}") };
-        Ok(row.ok_or_else(lost).map_err(inconsistent)?.state)
-    }
+/// Whether what a file states counts.
+async fn file_state(session: &mut Session, file: &str) -> Result<FileState, Status> {
+    let row: Option<FileRow> = session.get(key![file.to_owned()]).await.map_err(failed)?;
+    let lost = || StoredFault { table: "files", column: "file", problem: format!("lacks {file}") };
+    Ok(row.ok_or_else(lost).map_err(inconsistent)?.state)
+}
 
+impl ChannelApi {
     /// A file that the caller has announced.
     async fn own_file(&self, caller: &Caller, name: &Name) -> Result<FileRow, Status> {
         let mut session = self.0.store.read().await.map_err(failed)?;

@@ -23,6 +23,7 @@ use tonic::{Request, Response, Status};
 use super::fields;
 use super::filter::{Field, Filter};
 use super::page::Paging;
+use super::policy::may_know;
 use super::read::{Sees, failed, inconsistent, page, refuse};
 use super::support::caller;
 use crate::cosign::with_cosignatures;
@@ -294,7 +295,7 @@ impl LedgerApi {
             ("", _) => Err(refuse(fields::malformed("leaf_hash", "32 bytes"))),
             (record, []) => {
                 let leaf = leaf_of(session, record, q.version).await?;
-                let is_public = PUBLIC.iter().any(|prefix| record.starts_with(prefix));
+                let is_public = PUBLIC.iter().any(|prefix| record.starts_with(prefix)) && may_know(caller, record);
                 if !is_public && !has_part_in(session, &leaf, caller).await? {
                     return Err(not_found("record", record));
                 }

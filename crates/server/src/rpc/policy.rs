@@ -151,6 +151,11 @@ fn may_read(caller: &Caller, kind: PolicyKind, scope: &str) -> bool {
     kind != PolicyKind::Agreement || caller.sees_all() || is_party()
 }
 
+/// Whether the caller may know of a record: of a policy that is an agreement, its two regions alone.
+pub fn may_know(caller: &Caller, record: &str) -> bool {
+    parse_name(record).map_or(true, |(kind, scope)| may_read(caller, kind, &scope))
+}
+
 fn parse_name(name: &str) -> Result<(PolicyKind, String), Rejection> {
     let expected = || fields::malformed("name", "policies/{kind}/{scope}");
     let rest = fields::required("name", name)?.strip_prefix("policies/").ok_or_else(expected)?;

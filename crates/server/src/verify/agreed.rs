@@ -112,6 +112,8 @@ pub fn check(steps: &[Step], findings: &mut Findings) {
         let is_proposed = || proposals.contains(&(row.agreement.as_str(), row.terms_sha256()));
         let problem = match row.state {
             _ if !is_signed(row, signed) => "is not what its region signed",
+            // A proposal is answered once, by whatever comes first.
+            AgreementState::Accepted if row.version != 2 => "was accepted after another answer",
             AgreementState::Accepted if !is_proposed() => "was accepted, and no region has proposed it so",
             AgreementState::Accepted | AgreementState::Ended => {
                 agreed.insert((row.agreement.as_str(), first), row);

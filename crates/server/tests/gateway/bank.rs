@@ -101,7 +101,7 @@ async fn as_stated(world: &World, file: &pb::SettlementFile, paid: &[(&str, i64)
         (&world.beijing, one.clone(), "RECORD_NOT_FOUND"),
         (
             &world.unionpay,
-            pb::GetBankStatementRequest { name: format!("{}#7", file.name), ..one.clone() },
+            pb::GetBankStatementRequest { name: format!("{}/statements/7", file.name), ..one.clone() },
             "RECORD_NOT_FOUND",
         ),
         (&world.unionpay, pb::GetBankStatementRequest { name: file.name.clone(), ..one.clone() }, "FIELD_MALFORMED"),

@@ -3165,7 +3165,7 @@ impl FileState {
 /// corrected file has statements of its own.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct BankStatement {
-    /// `files/{uuid}#{n}`: its file, and its position there from 0. What a BALANCE_MISMATCH is about.
+    /// `files/{uuid}/statements/{n}`: its file, and its position there from 0. What a BALANCE_MISMATCH is about.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
     /// `files/{uuid}`.
@@ -4732,7 +4732,7 @@ pub struct ListSettlementFilesResponse {
 /// Request for one BankStatement with a page of its transactions.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetBankStatementRequest {
-    /// Required. `files/{uuid}#{n}`.
+    /// Required. `files/{uuid}/statements/{n}`.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
     /// Filter of its transactions, see paging.proto. Fields: direction, amount_fen, status, reversal,

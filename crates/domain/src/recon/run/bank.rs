@@ -116,7 +116,7 @@ impl<'a> Desk<'a> {
                 }
             }
             let balance = Some(&row.subject).filter(|_| is_ours(row, BreakClass::BalanceMismatch));
-            if let Some((file, statement, _)) = balance.and_then(|subject| position_of(subject)) {
+            if let Some((file, statement)) = balance.and_then(|subject| BankStatementRow::position_of(subject)) {
                 files.extend(gather.ask(snapshot.get::<FileRow>(key![file.to_owned()]))?.flatten());
                 let key = key![file.to_owned(), statement];
                 statements.extend(gather.ask(snapshot.get::<BankStatementRow>(key))?.flatten());

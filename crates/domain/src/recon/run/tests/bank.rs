@@ -171,7 +171,7 @@ fn a_closing_balance_is_compared_with_the_ledger_of_its_day() {
     let corrected = delivered(&mut world, "files/s1b", monday, PLACED_FEN + 300, &[]);
     let file = corrects(&mut world, corrected, "files/s1");
     run_on(&mut world, monday, file.clone());
-    let mismatch = |file: &str, fen: i64| (BreakClass::BalanceMismatch, format!("files/{file}#0"), fen);
+    let mismatch = |file: &str, fen: i64| (BreakClass::BalanceMismatch, format!("files/{file}/statements/0"), fen);
     assert_eq!(open(&world), [mismatch("s1b", 300)]);
     let found = world.breaks().remove(0);
     let fields = &found.fields.0[0];

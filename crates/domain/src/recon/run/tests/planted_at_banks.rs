@@ -75,7 +75,7 @@ fn three_dates(seed: u64) -> Expected {
         run_on(&mut world, on, file);
     }
     if off_fen != 0 {
-        expected.insert((BreakClass::BalanceMismatch, "files/s2#0".into()));
+        expected.insert((BreakClass::BalanceMismatch, "files/s2/statements/0".into()));
     }
     let found: Vec<(BreakClass, String)> =
         open(&world).into_iter().map(|(class, subject, _)| (class, subject)).collect();
