@@ -15,7 +15,7 @@ pub enum Place {
     /// PKCS#8 in PEM, mode 0600.
     File(PathBuf),
     /// A key in a PKCS #11 module.
-    Module(Uri),
+    Module(Box<Uri>),
 }
 
 impl Place {
@@ -24,7 +24,7 @@ impl Place {
     pub fn rooted(&self, dir: &Path) -> Self {
         match self {
             Self::File(path) => Self::File(dir.join(path)),
-            Self::Module(uri) => Self::Module(uri.rooted(dir)),
+            Self::Module(uri) => Self::Module(Box::new(uri.rooted(dir))),
         }
     }
 }
@@ -33,7 +33,11 @@ impl FromStr for Place {
     type Err = UriError;
 
     fn from_str(text: &str) -> Result<Self, UriError> {
-        if text.starts_with(SCHEME) { text.parse().map(Self::Module) } else { Ok(Self::File(text.into())) }
+        if text.starts_with(SCHEME) {
+            text.parse().map(|uri| Self::Module(Box::new(uri)))
+        } else {
+            Ok(Self::File(text.into()))
+        }
     }
 }
 
