@@ -144,7 +144,7 @@ pub async fn open(config: &Config, clock: &Clock, origin: &str, reason: &str) ->
     let committed = Arc::new(Notify::new());
     let sealer = Sealer::new(store.clone(), clock.clone(), signer, origin.to_owned(), committed.clone());
     // What was committed and not numbered belongs to the old origin.
-    sealer.number_all().await?;
+    sealer.number(None).await?;
     let state = store.read().await?.get::<FrontierRow>(key![1i64]).await?;
     let state = state.map(|row| LogState { tree_size: row.tree_size, frontier: row.frontier }).unwrap_or_default();
     let root = hex::encode(frontier(&state).map_err(StoreError::from)?.root());
@@ -173,7 +173,7 @@ pub async fn open(config: &Config, clock: &Clock, origin: &str, reason: &str) ->
     drop(engine);
     workers.finish().await;
     outcome.map_err(OriginError::Refused)?;
-    sealer.number_all().await?;
+    sealer.number(None).await?;
     let leaf: Option<LeafRow> = store.read().await?.leaf_at(tree_size).await?;
     if leaf.is_none_or(|leaf| leaf.record != OriginRow::name_of(origin)) {
         return Err(OriginError::Meanwhile);
