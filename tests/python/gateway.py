@@ -34,7 +34,8 @@ class Gateway:
         """Asks it to stop, which finishes what it has accepted."""
         if self.process:
             self.process.send_signal(signal.SIGTERM)
-            assert self.process.wait(30) == 0, "the gateway did not stop cleanly"
+            # As long as it takes at most: jjj_server::gateway::STOPPED_WITHIN.
+            assert self.process.wait(85) == 0, "the gateway did not stop cleanly"
             self.process = None
 
     def now(self):

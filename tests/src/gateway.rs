@@ -189,7 +189,7 @@ impl Gateway {
         let pid = self.child.id().to_string();
         let status = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
         assert!(status.success());
-        let deadline = std::time::Instant::now() + Duration::from_secs(30);
+        let deadline = std::time::Instant::now() + jjj_server::gateway::STOPPED_WITHIN;
         loop {
             if let Some(status) = self.child.try_wait().expect("our child") {
                 return status;

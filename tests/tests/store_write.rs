@@ -30,6 +30,7 @@ both_databases!(
     uploads_take_chunks_in_order,
     the_clock_is_the_databases,
     pages_continue_after_their_last_key,
+    a_small_write_waits_for_few_others_and_not_without_end,
 );
 
 async fn opened(db: &TestDatabase) -> Store {
@@ -505,4 +506,22 @@ async fn other_urls_are_no_stores() {
     for url in ["", "mysql://localhost/x", "/tmp/jjj.db", "sqlite"] {
         assert!(matches!(Store::open(url).await, Err(StoreError::Url)), "{url}");
     }
+}
+
+/// Nobody keeps the engine's own connection from it by that.
+async fn a_small_write_waits_for_few_others_and_not_without_end(db: TestDatabase) {
+    let store = opened(&db).await;
+    let at_once = if db.is_postgres() { 2 } else { 1 };
+    let mut held = Vec::new();
+    for _ in 0..at_once {
+        held.push(store.begin_small_write().await.unwrap());
+    }
+    let refused = store.begin_small_write().await.map(drop).expect_err("no place");
+    assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
+    held.pop().unwrap().rollback().await.unwrap();
+    store.begin_small_write().await.expect("a place").rollback().await.unwrap();
+    for tx in held {
+        tx.rollback().await.unwrap();
+    }
+    store.begin_write().await.unwrap().rollback().await.unwrap();
 }

@@ -46,7 +46,7 @@ struct Cli {
 enum Command {
     /// Make a sandbox: authorities, certificates, keys, participants, config, database, policy defaults.
     Init(init::Args),
-    /// Run the gateway until a signal; finishes what it accepted.
+    /// Run the gateway until a signal; finishes what it accepted, which takes 85 seconds at most.
     Serve(serve::Args),
     /// Play one day through the gateway in a temporary sandbox, over real connections.
     Demo(demo::Args),

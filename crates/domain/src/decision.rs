@@ -74,7 +74,7 @@ pub struct Erasure {
 }
 
 /// One leaf of the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Leaf {
     pub leaf_id: String,
     /// What happened, dotted: `rating.published`.

@@ -196,6 +196,8 @@ reasons! {
     PolicyMissing "POLICY_MISSING" Precondition "no policy {kind} for {scope} is in force on {date}" "{date} 没有生效的策略 {kind}（{scope}）"
     // Files and reconciliation
     FileDigestMismatch "FILE_DIGEST_MISMATCH" Invalid "the uploaded bytes do not have the announced size and digest" "上传内容与声明的大小或摘要不符"
+    UploadLate "UPLOAD_LATE" Precondition "the upload of {name} began more than {days} days ago; it can begin anew a day later" "{name} 的上传已开始超过 {days} 天，一天后可重新开始"
+    UploadsUnderWay "UPLOADS_UNDER_WAY" Precondition "{name} has about {limit} uploads under way and may have no more; complete some first" "{name} 正在进行的上传约 {limit} 个，已达上限，请先完成"
     FileMissing "FILE_MISSING" Precondition "no settlement file of {channel} for {date} has arrived" "{channel} {date} 的对账文件尚未到达"
     FileArrived "FILE_ARRIVED" Precondition "{name} arrived while the run was prepared; start it again" "运行准备期间收到 {name}，请重新发起"
     RunInProgress "RUN_IN_PROGRESS" Precondition "{name} is not finished" "{name} 尚未完成"

@@ -68,7 +68,7 @@ pub async fn found(
     }
     let sealer =
         Sealer::new(store.clone(), clock.clone(), Signer::new(keys.clone(), None), origin.to_owned(), committed);
-    sealer.number_all().await?;
+    sealer.number(None).await?;
     sealer.seal().await?;
     Ok(())
 }

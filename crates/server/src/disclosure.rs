@@ -2,12 +2,13 @@
 //! read, and under a token that is good for this one read.
 
 use jjj_domain::decision::Command;
-use jjj_domain::names::{Actor, Participant, RequestId};
+use jjj_domain::names::RequestId;
 use jjj_domain::person::AccessRow;
 use jjj_domain::rejection::Reason;
 use sha2::{Digest, Sha256};
 
-use crate::engine::{Job, Origin};
+use crate::bootstrap::own_job;
+use crate::engine::Job;
 use crate::gateway::Gateway;
 use crate::identity::{Caller, Refusal};
 use crate::status::Refused;
@@ -15,16 +16,9 @@ use crate::status::Refused;
 /// Records a reading, as the gateway, in the reader's own lane. `TOKEN_USED` for a token under which
 /// something was read before, at whichever replica.
 pub async fn record(gateway: &Gateway, caller: &Caller, command: impl Command + 'static) -> Result<AccessRow, Refused> {
-    let job = Job {
-        actor: Actor::system(Participant::gateway()),
-        request_id: id(caller),
-        // Never the same twice: what the id was used for before is not answered again.
-        origin: Origin::Gateway { content: format!("access {}", hex::encode(crate::keys::random::<16>())) },
-        command: Box::new(command),
-        sealed_for: None,
-        alone: false,
-        completes_upload: None,
-    };
+    // Never the same twice: what the id was used for before is not answered again.
+    let content = format!("access {}", hex::encode(crate::keys::random::<16>()));
+    let job = Job { request_id: id(caller), ..own_job(&gateway.clock, &content, Box::new(command)) };
     let accepted = gateway.engine.submit_for(caller.participant(), job).await.map_err(|refused| match refused {
         Refused::Rejected(rejection) if rejection.reason == Reason::RequestIdReused => {
             Refused::AtTheDoor(Refusal::TokenUsed)

@@ -20,6 +20,7 @@ use jjj_domain::recon::refusal::{FileRefusal, RefusalReason};
 use jjj_domain::recon::run::RunFile;
 use jjj_domain::recon::upload::{LISTED_REJECTIONS, Reading, superseded_by};
 use jjj_domain::recon::{FileRow, FileState};
+use jjj_domain::rejection::{Reason, Rejection};
 use jjj_domain::row::StoredFault;
 use jjj_domain::time::{DAY_US, Date};
 use jjj_formats::{Context, Record};
@@ -41,7 +42,8 @@ pub const MAX_CHUNK_LEN: usize = 1 << 20;
 const AHEAD: usize = 2;
 /// How often a chunk is tried against rivals of the same upload.
 const ATTEMPTS: usize = 16;
-/// Uploads that a sender may have under way at once.
+/// Uploads that a sender may have under way at once: about so many, for two that begin at two replicas do not see
+/// each other.
 const OPEN_UPLOADS: i64 = 256;
 /// More files of one channel and date, or accounts of one merchant number, than there are.
 const ALL: i64 = 100_000;
@@ -82,12 +84,16 @@ pub async fn upload(gateway: &Gateway, file: &str) -> Result<Option<UploadRow>, 
     session.upload(file).await.map_err(failed)
 }
 
+const UPLOAD_WITHIN_DAYS: i64 = 7;
 /// How long an upload may take, microseconds. What is not complete then begins anew.
-pub const UPLOAD_WITHIN_US: i64 = 7 * DAY_US;
+pub const UPLOAD_WITHIN_US: i64 = UPLOAD_WITHIN_DAYS * DAY_US;
 
-/// Whether an upload has taken too long to be completed; it is swept a day later ([`crate::sweep`]).
-pub fn is_late(gateway: &Gateway, upload: &UploadRow) -> bool {
-    upload.begun_at_us < gateway.clock.now().plus_us(-UPLOAD_WITHIN_US)
+/// `UPLOAD_LATE` for an upload that has taken too long to be completed; it is swept a day later ([`crate::sweep`]).
+pub fn in_time(gateway: &Gateway, upload: &UploadRow) -> Result<(), Rejection> {
+    match upload.begun_at_us < gateway.clock.now().plus_us(-UPLOAD_WITHIN_US) {
+        true => Err(Reason::UploadLate.field("file").var("name", &upload.upload).var("days", UPLOAD_WITHIN_DAYS)),
+        false => Ok(()),
+    }
 }
 
 /// How many bytes of a file have arrived.
@@ -109,12 +115,13 @@ pub async fn receive(gateway: &Gateway, row: &FileRow, offset: i64, data: &[u8])
     if end > row.size_bytes {
         return Err(guard::out_of_range("data", format!("..{} bytes announced", row.size_bytes)).into());
     }
-    let _turn = gateway.turns.take(&row.sender).await.ok_or(Refused::Busy)?;
+    let _turn = gateway.turns.take(&row.sender).await?;
     for _ in 0..ATTEMPTS {
         let Some(upload) = upload(gateway, &row.file).await? else {
             begin(gateway, row).await?;
             continue;
         };
+        in_time(gateway, &upload)?;
         let received = upload.received_bytes;
         guard::range("offset", offset, 0, received)?;
         if end <= received {
@@ -147,8 +154,9 @@ async fn begin(gateway: &Gateway, row: &FileRow) -> Result<(), Refused> {
     let begun = gateway.store.begin_upload(&upload, OPEN_UPLOADS).await;
     match begun.map_err(|e| Refused::store("beginning an upload", &e))? {
         Begun::UnderWay => Ok(()),
-        // Completed since it was looked at: asked again, the caller hears its state. Or as many as it may have.
-        Begun::NotAwaited | Begun::TooMany => Err(Refused::Busy),
+        // Completed since it was looked at: asked again, the caller hears its state.
+        Begun::NotAwaited => Err(Refused::Busy),
+        Begun::TooMany => Err(Reason::UploadsUnderWay.var("name", &row.sender).var("limit", OPEN_UPLOADS).into()),
     }
 }
 

@@ -16,7 +16,7 @@ use tonic::transport::Server;
 
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
-use crate::engine::{Engine, Parts, Workers};
+use crate::engine::{Engine, FINISH_WITHIN, Parts, Workers};
 use crate::identity::IdentifyLayer;
 use crate::keys::{GatewayKeys, Signer};
 use crate::registry::Registry;
@@ -29,8 +29,12 @@ use crate::{cosign, loopback, origin, public, query, reconcile, rpc, sweep};
 
 /// How long a small write waits for its participant's others.
 const SMALL_WRITE_WITHIN: Duration = Duration::from_secs(10);
-/// How long each part of stopping may take.
+/// How long calls may take to be answered, and the log to be sealed, when the gateway stops.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+/// How long stopping takes at most, where the database is away; whoever manages the process gives it as long.
+pub const STOPPED_WITHIN: Duration =
+    Duration::from_secs(2 * STOP_WITHIN.as_secs() + 2 * FINISH_WITHIN.as_secs() + CLOSE_WITHIN.as_secs());
 
 /// What the services share.
 pub struct Gateway {
@@ -243,7 +247,7 @@ pub async fn run(
     let server = serve(&gateway, connections, stop.clone())?;
     let sealing = tokio::spawn(sealer.run(seal_stopped));
     let tasks = Tasks { living, server, workers, sealing, seal_stop };
-    let join = tokio::spawn(stop_in_order(shutdown, stop_sender, gateway.clone(), tasks));
+    let join = tokio::spawn(stop_in_order(shutdown, stop_sender, gateway.store.clone(), tasks));
     Ok(Handle { grpc, public, metrics, gateway, join })
 }
 
@@ -322,7 +326,7 @@ impl Tasks {
 async fn stop_in_order(
     shutdown: impl Future<Output = ()> + Send + 'static,
     stop: watch::Sender<bool>,
-    gateway: Arc<Gateway>,
+    store: Store,
     mut tasks: Tasks,
 ) -> Ended {
     let ended = tokio::select! {
@@ -343,13 +347,52 @@ async fn stop_in_order(
         let _ = tokio::time::timeout(STOP_WITHIN, tasks.sealing).await;
     }
     // Everything is durable: a connection on which the database has fallen silent is not waited for.
-    let _ = tokio::time::timeout(Duration::from_secs(5), gateway.store.close()).await;
+    let _ = tokio::time::timeout(CLOSE_WITHIN, store.close()).await;
     ended
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Tasks that end when they are told to, but for one of this name, which has ended.
+    fn tasks(ended: &str, stop: &watch::Sender<bool>) -> Tasks {
+        let told = |name: &str, stop: Stop| {
+            let (has_ended, mut stop) = (name == ended, stop);
+            async move {
+                if !has_ended {
+                    stopped(&mut stop).await;
+                }
+            }
+        };
+        let seal_stop = watch::channel(false).0;
+        let mut living = JoinSet::new();
+        living.spawn(told("living", stop.subscribe()));
+        Tasks {
+            living,
+            server: tokio::spawn(told("server", stop.subscribe())),
+            workers: Workers::idle(ended == "worker"),
+            sealing: tokio::spawn(told("sealing", seal_stop.subscribe())),
+            seal_stop,
+        }
+    }
+
+    #[tokio::test]
+    async fn without_one_of_its_tasks_a_gateway_stops() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", dir.path().join("jjj.db").display());
+        for ended in ["living", "server", "worker", "sealing"] {
+            let (store, stop) = (Store::open(&url).await.unwrap(), watch::channel(false).0);
+            let tasks = tasks(ended, &stop);
+            let told = std::future::pending();
+            let stopping = tokio::time::timeout(STOP_WITHIN, stop_in_order(told, stop, store, tasks));
+            assert_eq!(stopping.await.expect(ended), Ended::Broken, "{ended}");
+        }
+        let (store, stop) = (Store::open(&url).await.unwrap(), watch::channel(false).0);
+        let tasks = tasks("none", &stop);
+        let stopping = stop_in_order(tokio::time::sleep(Duration::from_millis(50)), stop, store, tasks);
+        assert_eq!(tokio::time::timeout(STOP_WITHIN, stopping).await.expect("an end"), Ended::Told);
+    }
 
     #[test]
     fn clocks_may_differ_by_the_leeway() {

@@ -150,7 +150,7 @@ pub async fn open(config: &Config, clock: &Clock, origin: &str, reason: &str) ->
             return Err(OriginError::Succeeded { by: row.origin });
         }
         // Recorded before, and not signed for then.
-        sealer.number_all().await?;
+        sealer.number(None).await?;
         seal(&store, &sealer, row.tree_size).await?;
         let OriginRow { tree_size, root, witnessed_size, .. } = row;
         return Ok(Opened { tree_size, root, witnessed_size, vkey: verifier.vkey() });
@@ -167,7 +167,7 @@ pub async fn open(config: &Config, clock: &Clock, origin: &str, reason: &str) ->
     );
     let known = known.max().unwrap_or(0);
     // What was committed and not numbered belongs to the old origin.
-    sealer.number_all().await?;
+    sealer.number(None).await?;
     let state = store.read().await?.frontier().await?;
     let root = hex::encode(frontier(&state).map_err(StoreError::from)?.root());
     let tree_size = state.tree_size;
@@ -195,7 +195,7 @@ pub async fn open(config: &Config, clock: &Clock, origin: &str, reason: &str) ->
     drop(engine);
     workers.finish().await;
     outcome.map_err(OriginError::Refused)?;
-    sealer.number_all().await?;
+    sealer.number(None).await?;
     let leaf: Option<LeafRow> = store.read().await?.leaf_at(tree_size).await?;
     if leaf.is_none_or(|leaf| leaf.record != OriginRow::name_of(origin)) {
         return Err(OriginError::Meanwhile);

@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use jjj_domain::participant::KeyState;
-use jjj_store::{Session, StoreError};
+use jjj_store::{Session, Store, StoreError};
 use jjj_token::merkle::{TILE_WIDTH, Tile};
 use jjj_token::status_list::STATUS_LIST_MEDIA_TYPE;
 use tokio::net::TcpListener;
@@ -52,9 +52,25 @@ const HEAD_KEPT: Duration = Duration::from_secs(1);
 /// What all readers share.
 struct Desk {
     gateway: Arc<Gateway>,
+    log: Log,
+}
+
+/// The log's heads and tiles.
+struct Log {
+    store: Store,
+    quorum: i64,
     reads: Semaphore,
+    turn_within: Duration,
+    head_kept: Duration,
     /// One reading of the head at a time: who comes meanwhile waits for its result.
-    newest: Mutex<Option<(Instant, Option<Head>)>>,
+    newest: Mutex<Option<HeadRead>>,
+}
+
+/// What came of reading the head. A fault is kept too: what waits must not try one after the other.
+struct HeadRead {
+    /// When it began; of a fault, when it ended.
+    at: Instant,
+    head: Result<Option<Head>, Refused>,
 }
 
 /// The newest public head.
@@ -66,7 +82,8 @@ struct Head {
 
 pub(crate) async fn serve(listener: TcpListener, tls: PublicTls, gateway: Arc<Gateway>, mut stop: Stop) {
     let entrance = Entrance::new(listener, CONNECTIONS);
-    let desk = Arc::new(Desk { gateway, reads: Semaphore::new(READS), newest: Mutex::new(None) });
+    let log = Log::new(gateway.store.clone(), gateway.quorum, TURN_WITHIN, HEAD_KEPT);
+    let desk = Arc::new(Desk { gateway, log });
     loop {
         let (stream, _, place) = tokio::select! {
             incoming = entrance.next() => incoming,
@@ -93,7 +110,15 @@ async fn answer(request: Request<Incoming>, desk: Arc<Desk>) -> Result<Response<
         return Ok(plain(StatusCode::METHOD_NOT_ALLOWED, Bytes::new()));
     }
     let (media_type, cache, found) = read(&desk, request.uri().path()).await;
-    Ok(match found {
+    Ok(answered(media_type, cache, found))
+}
+
+fn answered(
+    media_type: &'static str,
+    cache: &'static str,
+    found: Result<Option<Bytes>, Refused>,
+) -> Response<Full<Bytes>> {
+    match found {
         Ok(Some(bytes)) => {
             let mut response = plain(StatusCode::OK, bytes);
             let headers = response.headers_mut();
@@ -105,14 +130,14 @@ async fn answer(request: Request<Incoming>, desk: Arc<Desk>) -> Result<Response<
         }
         Ok(None) => plain(StatusCode::NOT_FOUND, Bytes::new()),
         Err(_) => plain(StatusCode::SERVICE_UNAVAILABLE, Bytes::new()),
-    })
+    }
 }
 
 /// What stands at a path: its media type, how long it may be kept, its bytes.
 async fn read(desk: &Desk, path: &str) -> (&'static str, &'static str, Result<Option<Bytes>, Refused>) {
     let gateway = &*desk.gateway;
     match path {
-        "/checkpoint" => (TEXT, NEVER, desk.head().await.map(|head| head.map(|head| head.note))),
+        "/checkpoint" => (TEXT, NEVER, desk.log.newest_head().await.map(|head| head.map(|head| head.note))),
         "/keys" => (JSON, NEVER, Ok(Some(keys(gateway)))),
         "/.well-known/jwks.json" => ("application/jwk-set+json", "max-age=60", Ok(Some(jwks(gateway)))),
         _ => match (list_of(path), tile_of(path)) {
@@ -121,7 +146,7 @@ async fn read(desk: &Desk, path: &str) -> (&'static str, &'static str, Result<Op
                 let token = list.map(|list| list.map(|list| Bytes::from(list.token.clone())));
                 (STATUS_LIST_MEDIA_TYPE, NEVER, token)
             }
-            (None, Some(tile)) => (BYTES, FOREVER, desk.tile(tile).await),
+            (None, Some(tile)) => (BYTES, FOREVER, desk.log.tile(tile).await),
             (None, None) => (TEXT, NEVER, Ok(None)),
         },
     }
@@ -133,43 +158,59 @@ fn plain(status: StatusCode, bytes: Bytes) -> Response<Full<Bytes>> {
     response
 }
 
-impl Desk {
-    /// A connection to the database, in turn.
-    async fn session(&self) -> Result<(Session, SemaphorePermit<'_>), Refused> {
-        let turn = tokio::time::timeout(TURN_WITHIN, self.reads.acquire()).await.map_err(|_| Refused::Busy)?;
-        let turn = turn.map_err(|_| Refused::Stopping)?;
-        Ok((self.gateway.store.read().await.map_err(failed)?, turn))
+impl Log {
+    fn new(store: Store, quorum: i64, turn_within: Duration, head_kept: Duration) -> Self {
+        let (reads, newest) = (Semaphore::new(READS), Mutex::new(None));
+        Self { store, quorum, reads, turn_within, head_kept, newest }
     }
 
-    /// The newest head that enough witnesses have seen, at most [`HEAD_KEPT`] old.
-    async fn head(&self) -> Result<Option<Head>, Refused> {
-        let mut newest = self.newest.lock().await;
-        if let Some((read_at, head)) = &*newest
-            && read_at.elapsed() < HEAD_KEPT
+    /// A connection to the database, in turn.
+    async fn session(&self) -> Result<(Session, SemaphorePermit<'_>), Refused> {
+        let turn = tokio::time::timeout(self.turn_within, self.reads.acquire()).await.map_err(|_| Refused::Busy)?;
+        let turn = turn.map_err(|_| Refused::Stopping)?;
+        Ok((self.store.read().await.map_err(failed)?, turn))
+    }
+
+    async fn newest_head(&self) -> Result<Option<Head>, Refused> {
+        self.head(self.head_kept).await
+    }
+
+    /// The newest head that enough witnesses have seen, read at most `kept` before it was asked for.
+    async fn head(&self, kept: Duration) -> Result<Option<Head>, Refused> {
+        let asked_at = Instant::now();
+        let newest = tokio::time::timeout(self.turn_within, self.newest.lock());
+        let mut newest = newest.await.map_err(|_| Refused::Busy)?;
+        if let Some(HeadRead { at, head }) = &*newest
+            && *at + if head.is_ok() { kept } else { self.head_kept } >= asked_at
         {
-            return Ok(head.clone());
+            return head.clone();
         }
+        let began = Instant::now();
+        let head = self.read_head().await;
+        let at = if head.is_ok() { began } else { Instant::now() };
+        *newest = Some(HeadRead { at, head: head.clone() });
+        head
+    }
+
+    async fn read_head(&self) -> Result<Option<Head>, Refused> {
         let (mut session, _turn) = self.session().await?;
-        let read_at = Instant::now();
-        let row = session.latest_public_checkpoint(self.gateway.quorum).await.map_err(failed)?;
-        let head = match row {
-            None => None,
-            Some(row) => {
-                let cosignatures = session.cosignatures(row.tree_size).await.map_err(failed)?;
-                let note = with_cosignatures(row.note, &cosignatures).into();
-                Some(Head { size: row.tree_size.unsigned_abs(), note })
-            }
-        };
-        *newest = Some((read_at, head.clone()));
-        Ok(head)
+        let row = session.latest_public_checkpoint(self.quorum).await.map_err(failed)?;
+        let Some(row) = row else { return Ok(None) };
+        let cosignatures = session.cosignatures(row.tree_size).await.map_err(failed)?;
+        let note = with_cosignatures(row.note, &cosignatures).into();
+        Ok(Some(Head { size: row.tree_size.unsigned_abs(), note }))
+    }
+
+    /// Whether a head read at most so long ago covers a tile: only what one covers is public.
+    async fn covers(&self, tile: &Tile, kept: Duration) -> Result<bool, Refused> {
+        let size = self.head(kept).await?.map_or(0, |head| head.size);
+        Ok(Tile::of_tree(tile.level, tile.index, size).is_some_and(|known| known.width >= tile.width))
     }
 
     async fn tile(&self, tile: Tile) -> Result<Option<Bytes>, Refused> {
-        // Only what a checkpoint covers is public.
-        let size = self.head().await?.map_or(0, |head| head.size);
-        match Tile::of_tree(tile.level, tile.index, size) {
-            Some(known) if known.width >= tile.width => {}
-            _ => return Ok(None),
+        // Another replica may have given out a newer head than is known here.
+        if !self.covers(&tile, self.head_kept).await? && !self.covers(&tile, Duration::ZERO).await? {
+            return Ok(None);
         }
         let from = (tile.index * u64::from(TILE_WIDTH)) as i64;
         let to = from + i64::from(tile.width);
@@ -238,7 +279,71 @@ fn tile_of(path: &str) -> Option<Tile> {
 
 #[cfg(test)]
 mod tests {
+    use jjj_domain::time::Timestamp;
+    use jjj_store::log_tables::CheckpointRow;
+
     use super::*;
+
+    const SOON: Duration = Duration::from_millis(50);
+
+    /// Whatever was read stays for the whole test.
+    async fn log() -> (tempfile::TempDir, Log) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&format!("sqlite:{}", dir.path().join("jjj.db").display())).await.unwrap();
+        store.migrate().await.unwrap();
+        (dir, Log::new(store, 0, SOON, Duration::from_secs(3_600)))
+    }
+
+    async fn seal(log: &Log, tree_size: i64) {
+        let (root, note) = (String::new(), format!("{tree_size} leaves"));
+        let row = CheckpointRow { tree_size, root, note, sealed_at_us: Timestamp(tree_size) };
+        let mut tx = log.store.begin_write().await.unwrap();
+        tx.put(&[row]).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    async fn size(log: &Log) -> Option<u64> {
+        log.newest_head().await.unwrap().map(|head| head.size)
+    }
+
+    #[tokio::test]
+    async fn a_head_is_kept_and_no_tile_is_denied_for_that() {
+        let (_dir, mut log) = log().await;
+        seal(&log, 1).await;
+        assert_eq!(size(&log).await, Some(1));
+        seal(&log, 2).await;
+        assert_eq!(size(&log).await, Some(1), "kept");
+        let tile = |width| log.tile(Tile { level: 0, index: 0, width });
+        assert!(tile(2).await.unwrap().is_some(), "of a head that another replica gave out");
+        assert!(tile(3).await.unwrap().is_none());
+        seal(&log, 3).await;
+        assert_eq!(size(&log).await, Some(2));
+        log.head_kept = Duration::ZERO;
+        assert_eq!(size(&log).await, Some(3));
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_long_for_a_reading_and_a_fault_is_not_tried_by_each() {
+        let (_dir, mut log) = log().await;
+        seal(&log, 1).await;
+        let reading = log.newest.lock().await;
+        assert!(matches!(log.newest_head().await, Err(Refused::Busy)), "another's reading hangs");
+        drop(reading);
+        let taken = log.reads.acquire_many(READS as u32).await.unwrap();
+        assert!(matches!(log.newest_head().await, Err(Refused::Busy)), "no turn");
+        drop(taken);
+        assert!(matches!(log.head(Duration::ZERO).await, Err(Refused::Busy)), "the same fault");
+        log.head_kept = Duration::ZERO;
+        assert_eq!(size(&log).await, Some(1));
+    }
+
+    #[test]
+    fn who_is_to_come_again_is_told_so() {
+        let of = |found| answered("text/plain", NEVER, found).status();
+        assert_eq!(of(Err(Refused::Busy)), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(of(Ok(None)), StatusCode::NOT_FOUND);
+        assert_eq!(of(Ok(Some(Bytes::new()))), StatusCode::OK);
+    }
 
     #[test]
     fn lists_have_one_path() {

@@ -159,8 +159,11 @@ async fn automatic(gateway: &Gateway, places: &mut Places) -> Result<(), Refused
     }
     let channels: Vec<Participant> = gateway.registry.view().channels().cloned().collect();
     for channel in channels.into_iter().map(Some).chain([None]) {
-        let place = resolve_some(gateway, &channel, places.remove(&channel)).await?;
-        places.extend(place.map(|place| (channel, place)));
+        match resolve_some(gateway, &channel, places.remove(&channel)).await {
+            Ok(place) => places.extend(place.map(|place| (channel, place))),
+            // The others' breaks do not wait for it.
+            Err(error) => tracing::warn!(?channel, ?error, "breaks could not be resolved by policy"),
+        }
     }
     Ok(())
 }
@@ -176,13 +179,15 @@ async fn resolve_some(
     let predicates = vec![("state", Op::Eq, BreakState::New.to_value()), ("channel", Op::Eq, channel.to_value())];
     let query = ListQuery { predicates, after_key: place.map(|name| key![name]), limit: PAGE, ..ListQuery::default() };
     let rows: Vec<BreakRow> = gateway.store.read().await.map_err(failed)?.list(&query).await.map_err(failed)?;
+    if rows.is_empty() {
+        return Ok(None);
+    }
     let fits = gateway.engine.read(|snapshot, _| {
         // All of them, before any misses something: one load serves all.
         let fits: Vec<_> = rows.iter().map(|row| ResolveAutomatically::fits(snapshot, row)).collect();
         fits.into_iter().collect::<Result<Vec<bool>, _>>()
     });
-    let fits = fits.await?;
-    let fitting: Vec<usize> = (0..rows.len()).filter(|n| fits[*n]).take(MOST).collect();
+    let (fitting, last) = portion(&fits.await?);
     let jobs = fitting.iter().map(|n| {
         let row = &rows[*n];
         let content = format!("resolve {} {}", row.break_name, row.version);
@@ -196,17 +201,36 @@ async fn resolve_some(
             Err(refused) => return Err(refused),
         }
     }
-    let looked_at = match fitting.last() {
-        Some(last) if fitting.len() == MOST => last + 1,
-        _ => rows.len(),
+    Ok(last.map(|last| rows[last].break_name.clone()))
+}
+
+/// Which breaks of a page are resolved in this step, by which of them fit, and the last of those looked at; `None`
+/// where that is a channel's last break.
+fn portion(fits: &[bool]) -> (Vec<usize>, Option<usize>) {
+    let fitting: Vec<usize> = (0..fits.len()).filter(|n| fits[*n]).take(MOST).collect();
+    let last = match fitting.last() {
+        Some(last) if fitting.len() == MOST => *last,
+        _ => fits.len().saturating_sub(1),
     };
-    let is_all = looked_at == rows.len() && (rows.len() as i64) < PAGE;
-    Ok(rows.get(looked_at.wrapping_sub(1)).filter(|_| !is_all).map(|row| row.break_name.clone()))
+    let is_all = last + 1 >= fits.len() && (fits.len() as i64) < PAGE;
+    (fitting, (!is_all).then_some(last))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_step_resolves_so_many_breaks_and_the_next_goes_on_behind_them() {
+        let full = PAGE as usize;
+        assert_eq!(portion(&[]), (vec![], None));
+        assert_eq!(portion(&[false, true, false]), (vec![1], None), "a channel's last ones");
+        assert_eq!(portion(&vec![false; full]), (vec![], Some(full - 1)), "a page of those that do not fit");
+        let (fitting, last) = portion(&vec![true; full]);
+        assert_eq!((fitting.len(), last), (MOST, Some(MOST - 1)));
+        assert_eq!(portion(&[true; MOST]).1, None);
+        assert_eq!(portion(&[true; MOST + 1]).1, Some(MOST - 1));
+    }
 
     #[test]
     fn a_run_has_one_id_wherever_it_is_found_due() {

@@ -174,13 +174,17 @@ async fn all<T: Row>(session: &mut Session, digest: &mut DefaultHasher) -> jjj_s
     }
 }
 
+/// A view, and when it was last found to be what the database has.
+struct Seen {
+    view: Arc<View>,
+    at: Instant,
+}
+
 /// The current view, and who waits for the next.
 pub struct Registry {
     store: Store,
     clock: Clock,
-    view: ArcSwap<View>,
-    /// When the view was last found to be what the database has.
-    seen: ArcSwap<Instant>,
+    current: ArcSwap<Seen>,
     changed: watch::Sender<u64>,
     /// One reading at a time, or an older one could replace a newer.
     reading: Mutex<()>,
@@ -188,27 +192,26 @@ pub struct Registry {
 
 impl Registry {
     pub async fn load(store: &Store, clock: &Clock) -> jjj_store::Result<Arc<Self>> {
-        let seen = Instant::now();
-        let mut view = View::read(store, clock.now()).await?;
-        view.version = 1;
+        let at = Instant::now();
+        let view = Arc::new(View { version: 1, ..View::read(store, clock.now()).await? });
         let (changed, _) = watch::channel(1);
         Ok(Arc::new(Self {
             store: store.clone(),
             clock: clock.clone(),
-            view: ArcSwap::from_pointee(view),
-            seen: ArcSwap::from_pointee(seen),
+            current: ArcSwap::from_pointee(Seen { view, at }),
             changed,
             reading: Mutex::new(()),
         }))
     }
 
     pub fn view(&self) -> Arc<View> {
-        self.view.load_full()
+        self.current.load().view.clone()
     }
 
     /// The view while it may be believed: what admits callers, and lets the gateway's own keys sign.
     pub fn believed(&self) -> Option<Arc<View>> {
-        (self.seen.load().elapsed() < BELIEVED_FOR).then(|| self.view())
+        let seen = self.current.load();
+        (seen.at.elapsed() < BELIEVED_FOR).then(|| seen.view.clone())
     }
 
     /// Wakes on every change.
@@ -225,20 +228,24 @@ impl Registry {
     pub async fn refresh(&self) -> jjj_store::Result<()> {
         let _one = self.reading.lock().await;
         // A database that hangs must not keep every later change waiting behind this reading.
-        let seen = Instant::now();
+        let at = Instant::now();
         let read = tokio::time::timeout(READ_WITHIN, View::read(&self.store, self.clock.now())).await;
-        let mut view = read.map_err(|_| StoreError::timed_out())??;
+        let read = read.map_err(|_| StoreError::timed_out())??;
         let old = self.view();
-        if view.digest == old.digest {
-            self.seen.store(Arc::new(seen));
-            return Ok(());
+        let (version, changed) = (old.version + 1, read.digest != old.digest);
+        let view = if changed { Arc::new(View { version, ..read }) } else { old };
+        self.current.store(Arc::new(Seen { view, at }));
+        if changed {
+            self.changed.send_replace(version);
         }
-        view.version = old.version + 1;
-        let version = view.version;
-        self.view.store(Arc::new(view));
-        self.seen.store(Arc::new(seen));
-        self.changed.send_replace(version);
         Ok(())
+    }
+
+    /// As if the view could not be read again for too long.
+    #[cfg(test)]
+    pub(crate) fn lose_sight(&self) {
+        let at = Instant::now().checked_sub(BELIEVED_FOR).expect("the machine has run for so long");
+        self.current.store(Arc::new(Seen { view: self.view(), at }));
     }
 
     /// Polls until shutdown.
@@ -269,7 +276,7 @@ mod tests {
         store.migrate().await.unwrap();
         let registry = Registry::load(&store, &Clock::default()).await.unwrap();
         assert!(registry.believed().is_some());
-        registry.seen.store(Arc::new(Instant::now().checked_sub(BELIEVED_FOR).unwrap()));
+        registry.lose_sight();
         assert!(registry.believed().is_none());
         registry.refresh().await.unwrap();
         assert!(registry.believed().is_some(), "read again, though nothing changed");

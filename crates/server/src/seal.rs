@@ -76,13 +76,8 @@ impl Sealer {
                 () = tokio::time::sleep_until(next_seal) => {}
                 () = stopped(&mut stop) => stopping = true,
             }
-            let numbered = async {
-                match stopping {
-                    true => self.number_all().await,
-                    false => self.number_until(next_seal).await,
-                }
-            };
-            self.logged("numbering", step("numbering", numbered).await);
+            let until = (!stopping).then_some(next_seal);
+            self.logged("numbering", step("numbering", self.number(until)).await);
             if stopping || tokio::time::Instant::now() >= next_seal {
                 self.logged("sealing", step("sealing", self.seal()).await);
                 next_seal = tokio::time::Instant::now() + SEAL;
@@ -98,17 +93,11 @@ impl Sealer {
         }
     }
 
-    /// Numbers everything that waits.
-    pub async fn number_all(&self) -> Result<(), StoreError> {
-        while self.number_some().await? {}
-        Ok(())
-    }
-
-    /// The same until this moment, as long as leaves come faster than they are numbered: what is numbered is to
-    /// be sealed, and the rest comes right after it.
-    pub async fn number_until(&self, until: tokio::time::Instant) -> Result<(), StoreError> {
+    /// Numbers everything that waits. Where leaves come faster than they are numbered, until this moment: what is
+    /// numbered is to be sealed, and the rest comes right after it.
+    pub async fn number(&self, until: Option<tokio::time::Instant>) -> Result<(), StoreError> {
         while self.number_some().await? {
-            if tokio::time::Instant::now() >= until {
+            if until.is_some_and(|until| tokio::time::Instant::now() >= until) {
                 self.committed.notify_one();
                 return Ok(());
             }

@@ -45,6 +45,12 @@ impl From<Rejection> for Refused {
     }
 }
 
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self::AtTheDoor(refusal)
+    }
+}
+
 impl Refused {
     /// Logs a store's failure, once, and keeps its cause from the caller.
     pub fn store(what: &'static str, error: &StoreError) -> Self {
@@ -158,7 +164,8 @@ pub fn rejected(rejection: &Rejection) -> Status {
 
 /// A refusal before any rule was asked: who calls, and may this role.
 pub fn refused(refusal: &Refusal) -> Status {
-    worded(refusal.code(), refusal.reason(), &refusal.message_en(), refusal.message_zh(), Vec::new())
+    let details = refusal.passes().then(retry).into_iter().collect();
+    worded(refusal.code(), refusal.reason(), &refusal.message_en(), refusal.message_zh(), details)
 }
 
 fn worded(code: Code, reason: &str, en: &str, zh: &str, details: Vec<ErrorDetail>) -> Status {

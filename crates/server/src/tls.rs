@@ -10,7 +10,7 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use jjj_domain::names::Participant;
@@ -38,6 +38,8 @@ use crate::stop::{Stop, stopped};
 
 /// A client that does not finish its handshake in this time is dropped.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
+/// How often a certificate's files are looked at.
+const LOOK: Duration = Duration::from_secs(5);
 /// Handshaken connections that wait for the server to take them.
 const ACCEPTED: usize = 64;
 
@@ -170,25 +172,34 @@ fn mutual(identity: &Identity, view: &View, clock: &Clock) -> Result<Arc<ServerC
 /// TLS without client certificates, for what anybody may read.
 pub(crate) struct PublicTls {
     current: ArcSwap<ServerConfig>,
-    files: Mutex<ServerFiles>,
+    /// The files, and when they were last looked at.
+    files: Mutex<(ServerFiles, Instant)>,
 }
 
 impl PublicTls {
     pub fn new(files: &TlsListener) -> Result<Self, ConfigError> {
         let mut files = ServerFiles::new("public", files);
         let current = ArcSwap::new(public(files.read()?)?);
-        Ok(Self { current, files: Mutex::new(files) })
+        Ok(Self { current, files: Mutex::new((files, Instant::now())) })
     }
 
-    /// The configuration for the next connection: the files are looked at each time, which costs
-    /// nothing beside a handshake. On a fault the old one stays.
+    /// The configuration for the next connection. The files are looked at now and then: damaged ones would be read for
+    /// each connection. On a fault the old one stays.
     pub fn config(&self) -> Arc<ServerConfig> {
-        let mut files = self.files.lock().expect("no panic while held");
-        if files.changed() {
-            match files.read().and_then(public) {
-                Ok(config) => self.current.store(config),
-                Err(error) => {
-                    tracing::error!(cause = crate::status::chain(&error), "TLS keeps its old configuration");
+        self.config_at(Instant::now())
+    }
+
+    fn config_at(&self, now: Instant) -> Arc<ServerConfig> {
+        let mut held = self.files.lock().expect("no panic while held");
+        let (files, looked_at) = &mut *held;
+        if now.duration_since(*looked_at) >= LOOK {
+            *looked_at = now;
+            if files.changed() {
+                match files.read().and_then(public) {
+                    Ok(config) => self.current.store(config),
+                    Err(error) => {
+                        tracing::error!(cause = crate::status::chain(&error), "TLS keeps its old configuration");
+                    }
                 }
             }
         }
@@ -271,7 +282,7 @@ impl Acceptor {
         loop {
             tokio::select! {
                 changed = changes.changed() => if changed.is_err() { return },
-                () = tokio::time::sleep(Duration::from_secs(5)) => if !self.certificate_changed() { continue },
+                () = tokio::time::sleep(LOOK) => if !self.certificate_changed() { continue },
                 () = stopped(&mut stop) => return,
             }
             self.reload_or_log();
@@ -343,14 +354,18 @@ mod tests {
         let listen = "127.0.0.1:0".parse().unwrap();
         let files = TlsListener { listen, certificate: certificate.clone(), key: key.clone() };
         let tls = PublicTls::new(&files).unwrap();
-        let first = tls.config();
-        assert!(Arc::ptr_eq(&first, &tls.config()), "unchanged files are not read again");
+        let began = Instant::now();
+        let config = |looks: u32| tls.config_at(began + looks * LOOK);
+        let first = config(1);
+        assert!(Arc::ptr_eq(&first, &config(2)), "unchanged files are not read again");
         renew(2);
-        let second = tls.config();
+        assert!(Arc::ptr_eq(&first, &config(2)), "nor looked at for each connection");
+        let second = config(3);
         assert!(!Arc::ptr_eq(&first, &second), "the renewed certificate is shown");
         put(&certificate, "no certificate", 3);
-        assert!(Arc::ptr_eq(&second, &tls.config()), "the last good one stays");
+        assert!(Arc::ptr_eq(&second, &config(4)), "the last good one stays");
         renew(4);
-        assert!(!Arc::ptr_eq(&second, &tls.config()));
+        assert!(Arc::ptr_eq(&second, &config(4)));
+        assert!(!Arc::ptr_eq(&second, &config(5)));
     }
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 use jjj_domain::names::Participant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::status::Refused;
+
 /// Whose turn it is. Holds as many participants as have ever asked.
 pub(crate) struct Turns {
     at_once: usize,
@@ -21,14 +23,15 @@ impl Turns {
         Self { at_once, patience, of: Mutex::default() }
     }
 
-    /// Waits for the participant's turn, first come, first served; it ends with the permit. `None` when that takes too
-    /// long.
-    pub async fn take(&self, participant: &Participant) -> Option<OwnedSemaphorePermit> {
+    /// Waits for the participant's turn, first come, first served; it ends with the permit. [`Refused::Busy`] when that
+    /// takes too long.
+    pub async fn take(&self, participant: &Participant) -> Result<OwnedSemaphorePermit, Refused> {
         let own = {
             let mut of = self.of.lock().expect("no panic while held");
             of.entry(participant.clone()).or_insert_with(|| Arc::new(Semaphore::new(self.at_once))).clone()
         };
-        Some(tokio::time::timeout(self.patience, own.acquire_owned()).await.ok()?.expect("never closed"))
+        let turn = tokio::time::timeout(self.patience, own.acquire_owned()).await.map_err(|_| Refused::Busy)?;
+        Ok(turn.expect("never closed"))
     }
 }
 
@@ -44,9 +47,10 @@ mod tests {
         for _ in 0..3 {
             held.push(turns.take(&beijing).await.unwrap());
         }
-        assert!(turns.take(&beijing).await.is_none(), "all of one participant's are taken");
-        assert!(turns.take(&hebei).await.is_some(), "another's turn");
+        let refused = turns.take(&beijing).await.unwrap_err();
+        assert!(matches!(refused, Refused::Busy), "all of one participant's are taken: {refused:?}");
+        assert!(turns.take(&hebei).await.is_ok(), "another's turn");
         held.pop();
-        assert!(turns.take(&beijing).await.is_some(), "there is one again");
+        assert!(turns.take(&beijing).await.is_ok(), "there is one again");
     }
 }

@@ -231,6 +231,13 @@ impl Session {
         }
     }
 
+    /// The sizes of the heads beyond one, in order.
+    pub async fn checkpoint_sizes(&mut self, after: i64, limit: i64) -> Result<Vec<i64>> {
+        let rows = self.fetch(SIZES.into(), Args::Values(&key![after, limit]), &[ColumnType::Int]).await?;
+        let size = |row: Vec<Value>| if let [Value::Int(size)] = row[..] { Some(size) } else { None };
+        Ok(rows.into_iter().filter_map(size).collect())
+    }
+
     /// The cosignatures of a head, by witness.
     pub async fn cosignatures(&mut self, tree_size: i64) -> Result<Vec<CosignatureRow>> {
         let predicates = vec![("tree_size", Op::Eq, Value::Int(tree_size))];
@@ -246,6 +253,7 @@ impl Session {
 
 /// More than a note has lines for.
 const MAX_WITNESSES: i64 = 64;
+const SIZES: &str = "SELECT tree_size FROM checkpoints WHERE tree_size > $1 ORDER BY tree_size LIMIT $2";
 const COSIGNED: &str = "SELECT tree_size FROM cosignatures GROUP BY tree_size HAVING COUNT(*) >= $1 \
      ORDER BY tree_size DESC LIMIT 1";
 const KEEP_COSIGNATURE: &str = "INSERT INTO cosignatures (tree_size, witness, line, cosigned_at_us) \

@@ -18,7 +18,7 @@ use crate::error::StoreError;
 /// A statement that is not answered in this time never will be: the server, or the way to it, is gone
 /// without a word. Longer than the largest statement of a reconciliation run takes.
 pub(crate) const STATEMENT_WITHIN: Duration = Duration::from_secs(120);
-/// What ends a transaction, or shows that a connection is still good, is answered in this time or never.
+/// What begins or ends a transaction, or shows that a connection is still good, is answered in this time or never.
 const ROUND_TRIP_WITHIN: Duration = Duration::from_secs(5);
 
 /// Waits for the driver, but not for ever. Giving up before the commit is a rollback.
@@ -136,12 +136,21 @@ impl Session {
 
     /// Begins a transaction with this statement.
     pub(crate) async fn begin(mut self, sql: &'static str) -> Result<Self> {
-        let away = self.patience();
         match &mut self.inner {
-            Inner::Sqlite(held) => within(away, held.begin(sql)).await?,
-            Inner::Postgres(held) => within(away, held.begin(sql)).await?,
+            // It waits for the one writer.
+            Inner::Sqlite(held) => held.begin(sql).await?,
+            Inner::Postgres(held) => within(Some(ROUND_TRIP_WITHIN), held.begin(sql)).await?,
         }
         Ok(self)
+    }
+
+    /// Begins a transaction that reads and sees one moment throughout.
+    pub(crate) async fn begin_reading(self) -> Result<Self> {
+        let sql = match self.dialect() {
+            Dialect::Sqlite => "BEGIN",
+            Dialect::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        };
+        self.begin(sql).await
     }
 
     pub fn dialect(&self) -> Dialect {

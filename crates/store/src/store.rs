@@ -4,6 +4,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use tokio::sync::Semaphore;
@@ -24,6 +25,8 @@ const WRITERS: u32 = 10 + SMALL_WRITES as u32;
 const SMALL_WRITES: usize = 2;
 /// How long a connection is waited for.
 const ACQUIRE_WITHIN: Duration = Duration::from_secs(10);
+/// A connection that lay idle and is not heard of in this time is given up for another, while its caller still waits.
+const HEARD_WITHIN: Duration = Duration::from_secs(2);
 /// The oldest PostgreSQL we run on.
 const OLDEST_POSTGRES: i64 = 150_000;
 
@@ -137,23 +140,17 @@ impl Store {
 
     /// A connection for reading that sees one moment throughout: reports, verification.
     pub async fn read_at_once(&self) -> Result<Session> {
-        let begin = match self.pools {
-            Pools::Sqlite { .. } => "BEGIN",
-            Pools::Postgres { .. } => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-        };
-        self.read().await?.begin(begin).await
+        self.read().await?.begin_reading().await
     }
 
     /// As [`Store::read_at_once`], on the one connection that is kept apart for what must not wait behind
     /// other readers: who is registered, above all.
     pub async fn read_apart(&self) -> Result<Session> {
-        match &self.pools {
-            Pools::Sqlite { apart, .. } => Session::sqlite(apart.acquire().await?).begin("BEGIN").await,
-            Pools::Postgres { apart, .. } => {
-                let session = Session::postgres(apart.acquire().await?);
-                session.begin("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
-            }
-        }
+        let session = match &self.pools {
+            Pools::Sqlite { apart, .. } => Session::sqlite(apart.acquire().await?),
+            Pools::Postgres { apart, .. } => Session::postgres(apart.acquire().await?),
+        };
+        session.begin_reading().await
     }
 
     /// A cheap look at what waits to be written on: the writers' plans on PostgreSQL, a
@@ -204,7 +201,16 @@ async fn open_postgres(url: &str) -> Result<Pools> {
     let options = PgConnectOptions::from_str(url)?.application_name("jjj").statement_cache_capacity(STATEMENTS);
     let write = options.clone().options(POSTGRES_WRITE_SETTINGS);
     let read = options.options(POSTGRES_READ_SETTINGS);
-    let pool = PgPoolOptions::new().acquire_timeout(ACQUIRE_WITHIN);
+    // The pool's own test has no limit but the caller's.
+    let pool = PgPoolOptions::new().acquire_timeout(ACQUIRE_WITHIN).test_before_acquire(false).before_acquire(
+        |connection, _| {
+            Box::pin(async {
+                let heard = tokio::time::timeout(HEARD_WITHIN, connection.ping()).await;
+                heard.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))?;
+                Ok(true)
+            })
+        },
+    );
     let writers = pool.clone().max_connections(WRITERS).connect_with(write).await?;
     let readers = pool.clone().max_connections(READERS).connect_lazy_with(read.clone());
     let apart = pool.max_connections(1).connect_lazy_with(read);

@@ -388,9 +388,10 @@ fn rests_on(
             return Ok(links);
         };
         let kid = decode_unverified_issuer(&leaf.evidence(said)?.token)?.kid;
-        let mut registering = keys.iter().filter(|found| found.index < leaf.index && found.registers(&kid).is_some());
-        let by = registering.next().ok_or_else(|| OfflineError::KeyUnknown { kid: kid.clone() })?;
-        if by.registers(&kid).is_none_or(|row| !may_register(&by.author, &row.holder)) {
+        let mut before = keys.iter().filter(|found| found.index < leaf.index);
+        let registered = before.find_map(|found| Some((found, found.registers(&kid)?)));
+        let (by, row) = registered.ok_or_else(|| OfflineError::KeyUnknown { kid: kid.clone() })?;
+        if !may_register(&by.author, &row.holder) {
             return Err(OfflineError::RegisteredByAnother { kid, by: by.author.clone() });
         }
         let suspect = leaf.check_signature(said, &kid, keys, gateway)?;

@@ -94,9 +94,6 @@ pub struct Expected<'a> {
     pub path: &'a str,
     /// SHA-256 of the client certificate of this connection.
     pub certificate_sha256: &'a Hash,
-    /// The root over the items that were received. `Some` on every mutation and every read of personal
-    /// data: the token must bind exactly this. `None` on other calls: a `root` in the token is then not looked at.
-    pub root: Option<&'a Hash>,
     /// The gateway's time, seconds since 1970.
     pub now_s: i64,
 }
@@ -190,7 +187,7 @@ pub fn decode_unverified_issuer(token: &str) -> Result<UnverifiedIssuer, Request
     Ok(UnverifiedIssuer { iss: claims.iss, kid: unverified.kid })
 }
 
-/// Verifies a token against the call it came with. `jti` is the caller's to remember.
+/// Verifies a token against the call it came with. `jti` is the caller's to remember; the content is for [`check_root`].
 ///
 /// # Errors
 /// See [`RequestTokenError`]. The signature comes before anything that the claims say, and the
@@ -214,9 +211,6 @@ pub fn verify_request(
     }
     if claims.cnf.certificate_sha256 != *expected.certificate_sha256 {
         return Err(RequestTokenError::CertificateNotBound);
-    }
-    if let Some(root) = expected.root {
-        check_root(&claims, root)?;
     }
     Ok(claims)
 }
@@ -263,7 +257,8 @@ fn check_time(claims: &RequestClaims, now_s: i64) -> Result<(), RequestTokenErro
     Ok(())
 }
 
-/// Whether a verified token binds this content: for whoever verifies the token before the content is there.
+/// Whether a verified token binds this content, as on every mutation and every read of personal data it must. On other
+/// calls a `root` is not looked at.
 ///
 /// # Errors
 /// [`RequestTokenError::ContentNotBound`], [`RequestTokenError::ContentMismatch`].

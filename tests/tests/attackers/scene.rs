@@ -299,7 +299,7 @@ impl Scene {
         drop(engine);
         workers.finish().await;
         let sealer = Sealer::new(store.clone(), clock, Signer::new(keys, None), config.origin, committed);
-        sealer.number_all().await.unwrap();
+        sealer.number(None).await.unwrap();
         sealer.seal().await.unwrap();
         store.close().await;
     }

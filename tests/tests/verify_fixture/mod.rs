@@ -218,7 +218,7 @@ impl Fixture {
     }
 
     pub async fn number(&self) {
-        self.sealer().number_all().await.unwrap();
+        self.sealer().number(None).await.unwrap();
     }
 
     pub async fn seal(&self) {

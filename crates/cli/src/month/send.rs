@@ -168,6 +168,8 @@ mod tests {
             (status(Code::Unavailable, Some("GATEWAY_STOPPING"), Some(700)), Some(700), false),
             (Status::unavailable("connection refused"), Some(0), false),
             (Status::unknown("the connection was reset"), Some(0), false),
+            (status(Code::ResourceExhausted, Some("CONNECTION_BUSY"), Some(500)), Some(500), false),
+            (status(Code::DeadlineExceeded, Some("MESSAGE_LATE"), Some(500)), Some(500), false),
             (status(Code::ResourceExhausted, Some("MESSAGE_TOO_LARGE"), None), None, true),
             (status(Code::FailedPrecondition, Some("NO_RATE"), None), None, true),
             (status(Code::AlreadyExists, Some("ALREADY_GRANTED"), None), None, true),

@@ -202,7 +202,6 @@ pub(super) fn retired(key: &KeyRow, call: &Call, reason: &str) -> KeyRow {
     }
 }
 
-/// The leaf of a key's version: `{holder}/keys/{kid}`.
 /// Whether an author may vouch for a key or an authority of this organisation: as one of it, or as an
 /// administrator of the gateway, who confirmed it out of band. Who verifies the log asks this again.
 pub fn may_register(author: &Actor, organisation: &Participant) -> bool {
@@ -217,6 +216,7 @@ impl KeyRow {
     }
 }
 
+/// The leaf of a key's version: `{holder}/keys/{kid}`.
 fn leaf<'a>(decision: &'a mut Decision, kind: &'static str, row: &KeyRow) -> &'a mut Leaf {
     let leaf = decision.leaf(kind, row.name(), row.version);
     // That a holder's last key stays rests on the others: rivals meet at the participant.

@@ -43,7 +43,7 @@ const LANES: i64 = 64;
 /// Commands that stand alone, waiting or under way on PostgreSQL. Each may hold whole files.
 const ALONE_ITEMS: usize = 64;
 /// [`Workers::finish`]
-const FINISH_WITHIN: Duration = Duration::from_secs(20);
+pub(crate) const FINISH_WITHIN: Duration = Duration::from_secs(20);
 /// How far a client's clock may run ahead.
 const MAX_AHEAD_US: i64 = 5 * 60 * 1_000_000;
 
@@ -66,17 +66,30 @@ pub struct Workers {
 impl Workers {
     /// Takes nothing more in, and returns when everything taken in is answered: what has not been begun after
     /// a while, as where the database is away, with [`Refused::Stopping`]. What is under way then has as long again.
-    pub async fn finish(mut self) {
+    pub async fn finish(self) {
+        self.finish_within(FINISH_WITHIN).await;
+    }
+
+    pub(crate) async fn finish_within(mut self, within: Duration) {
         self.queues.iter().for_each(|queue| queue.close());
-        if tokio::time::timeout(FINISH_WITHIN, self.all_ended()).await.is_err() {
+        if tokio::time::timeout(within, self.all_ended()).await.is_err() {
             tracing::warn!("what waits for the write path is told that the gateway stops");
             self.queues.iter().for_each(|queue| queue.refuse());
-            let _ = tokio::time::timeout(FINISH_WITHIN, self.all_ended()).await;
+            let _ = tokio::time::timeout(within, self.all_ended()).await;
         }
     }
 
     async fn all_ended(&mut self) {
         while self.tasks.join_next().await.is_some() {}
+    }
+
+    /// One that answers nobody, and ends when nothing more is taken in, or at once.
+    #[cfg(test)]
+    pub(crate) fn idle(at_once: bool) -> Self {
+        let queue = Arc::new(Queue::new(8));
+        let (mut tasks, of_task) = (JoinSet::new(), queue.clone());
+        tasks.spawn(async move { while !at_once && of_task.take(1).await.is_some() {} });
+        Self { tasks, queues: [queue.clone(), queue] }
     }
 
     /// Returns when a worker has ended, which none does before [`Self::finish`].
@@ -180,5 +193,35 @@ impl Engine {
             Ok(answered) => answered.await.unwrap_or_else(|_| refuse(Refused::Internal)),
             Err(refused) => refuse(refused),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jjj_domain::decision::{Call, Command, Decision};
+    use jjj_domain::snapshot::{Snapshot, Stop};
+
+    use super::*;
+    use crate::bootstrap::own_job;
+
+    struct Nothing;
+
+    impl Command for Nothing {
+        fn decide(&self, _: &Snapshot, call: &Call) -> Result<Decision, Stop> {
+            Ok(Decision::new(call))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_hangs_is_not_waited_for_without_end() {
+        const WITHIN: Duration = Duration::from_millis(100);
+        let mut workers = Workers::idle(true);
+        workers.tasks.spawn(std::future::pending());
+        let job = own_job(&Clock::default(), "", Box::new(Nothing));
+        let answered = workers.queues[0].push(&Participant::gateway(), vec![job]).unwrap();
+        let began = std::time::Instant::now();
+        tokio::time::timeout(FINISH_WITHIN, workers.finish_within(WITHIN)).await.expect("an end");
+        assert!(began.elapsed() >= 2 * WITHIN, "what is under way has as long again");
+        assert!(matches!(answered.await.unwrap()[..], [Err(Refused::Stopping)]));
     }
 }

@@ -33,7 +33,11 @@ pub(super) fn check_plain(headers: &http::HeaderMap) -> Result<(), Refusal> {
 /// Reads the body of a call that carries exactly one message. What is read and not whole yet counts
 /// against the connection's `unread`; beyond, the call is refused rather than kept waiting: what waits
 /// would take the room of what is under way.
-pub(super) async fn read_message(mut body: Body, unread: &Semaphore) -> Result<Bytes, Refusal> {
+pub(super) async fn read_message(body: Body, unread: &Semaphore, within: Duration) -> Result<Bytes, Refusal> {
+    tokio::time::timeout(within, read(body, unread)).await.map_err(|_| Refusal::MessageLate)?
+}
+
+async fn read(mut body: Body, unread: &Semaphore) -> Result<Bytes, Refusal> {
     let mut frame = BytesMut::new();
     let mut held = unread.try_acquire_many(0).map_err(|_| Refusal::ConnectionBusy)?;
     while let Some(part) = body.frame().await {
@@ -83,4 +87,28 @@ pub(super) fn items(method: &Method, message: &Bytes) -> Result<(Hash, Vec<Item>
         Item { leaf_hash: leaf_hash(&bytes), bytes, path }
     });
     Ok((root, items.collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{StreamExt, stream};
+    use http_body_util::StreamBody;
+    use hyper::body::Frame;
+    use tonic_types::StatusExt;
+
+    use super::*;
+    use crate::status;
+
+    #[tokio::test]
+    async fn a_message_that_does_not_end_is_refused_and_may_be_sent_again() {
+        let unread = Semaphore::new(UNREAD_LEN);
+        let begun = stream::iter([Ok::<_, tonic::Status>(Frame::data(Bytes::from_static(b"\0\0\0\0\x05ab")))]);
+        let body = Body::new(StreamBody::new(begun.chain(stream::pending())));
+        let refusal = read_message(body, &unread, Duration::from_millis(50)).await.unwrap_err();
+        assert_eq!(refusal, Refusal::MessageLate);
+        assert_eq!(unread.available_permits(), UNREAD_LEN, "its room is free again");
+        let status = status::refused(&refusal);
+        assert_eq!(status.code(), tonic::Code::DeadlineExceeded);
+        assert!(status.get_details_retry_info().is_some());
+    }
 }

@@ -13,7 +13,7 @@ use tower::{Layer, Service};
 
 use super::verify::{self, Door};
 use super::{Refusal, body, heavy};
-use crate::status;
+use crate::status::{self, Refused};
 use crate::tls::Peer;
 
 /// Puts [`Identify`] before services.
@@ -66,9 +66,11 @@ where
         Box::pin(async move {
             match admit(&door, request).await {
                 Ok((request, _turn)) => inner.call(request).await.map(malformed_is_said),
-                Err(refusal) => {
-                    tracing::debug!(reason = refusal.reason(), "refused");
-                    Ok(status::refused(&refusal).into_http())
+                Err(refused) => {
+                    if let Refused::AtTheDoor(refusal) = &refused {
+                        tracing::debug!(reason = refusal.reason(), "refused");
+                    }
+                    Ok(Status::from(refused).into_http())
                 }
             }
         })
@@ -87,7 +89,7 @@ fn malformed_is_said(response: Response<Body>) -> Response<Body> {
 }
 
 /// The call as its service gets it, and what it holds while it lasts.
-async fn admit(door: &Door, request: Request<Body>) -> Result<(Request<Body>, Option<OwnedSemaphorePermit>), Refusal> {
+async fn admit(door: &Door, request: Request<Body>) -> Result<(Request<Body>, Option<OwnedSemaphorePermit>), Refused> {
     let (mut parts, body) = request.into_parts();
     let peer = parts.extensions.get::<Arc<Peer>>().ok_or(Refusal::CertificateNotInDate)?.clone();
     door.check_certificate(&peer)?;
@@ -99,8 +101,7 @@ async fn admit(door: &Door, request: Request<Body>) -> Result<(Request<Body>, Op
     body::check_plain(&parts.headers)?;
     let admitted = door.verify(&peer, method, verify::bearer(&parts.headers)?)?;
     // Nobody's message is taken in before it is known whose it is.
-    let reading = tokio::time::timeout(body::READ_WITHIN, body::read_message(body, &peer.unread));
-    let message = reading.await.map_err(|_| Refusal::MessageLate)??;
+    let message = body::read_message(body, &peer.unread, body::READ_WITHIN).await?;
     let caller = admitted.with(&message)?;
     let turn = heavy::turn(&door.turns, &caller).await?;
     parts.extensions.insert(caller);

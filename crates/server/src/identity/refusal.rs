@@ -12,8 +12,6 @@ pub enum Refusal {
     TokenMissing,
     Token(RequestTokenError),
     TokenUsed,
-    RegistryUnread,
-    ReadsBusy,
     KeyUnknown,
     KeyNotInForce,
     ParticipantUnknown,
@@ -43,11 +41,15 @@ impl Refusal {
             | Self::ParticipantUnknown => Code::Unauthenticated,
             Self::ParticipantSuspended | Self::AdministratorNotActive | Self::RoleNotAllowed => Code::PermissionDenied,
             Self::Compressed => Code::Unimplemented,
-            Self::MessageTooLarge | Self::ConnectionBusy | Self::ReadsBusy => Code::ResourceExhausted,
+            Self::MessageTooLarge | Self::ConnectionBusy => Code::ResourceExhausted,
             Self::MessageLate => Code::DeadlineExceeded,
-            Self::RegistryUnread => Code::Unavailable,
             Self::MessageMalformed | Self::BatchMalformed | Self::BatchSize => Code::InvalidArgument,
         }
+    }
+
+    /// Whether it is about the moment: the same call may be sent again.
+    pub fn passes(&self) -> bool {
+        matches!(self, Self::MessageLate | Self::ConnectionBusy)
     }
 
     pub fn reason(&self) -> &'static str {
@@ -58,8 +60,6 @@ impl Refusal {
             Self::TokenMissing => "TOKEN_MISSING",
             Self::Token(error) => error.reason(),
             Self::TokenUsed => "TOKEN_USED",
-            Self::RegistryUnread => "GATEWAY_UNAVAILABLE",
-            Self::ReadsBusy => "GATEWAY_BUSY",
             Self::KeyUnknown => "KEY_UNKNOWN",
             Self::KeyNotInForce => "KEY_NOT_IN_FORCE",
             Self::ParticipantUnknown => "PARTICIPANT_UNKNOWN",
@@ -86,8 +86,6 @@ impl Refusal {
             Self::TokenUsed => {
                 "personal data was read under this token before: each such read takes a token of its own".into()
             }
-            Self::RegistryUnread => "the gateway cannot read who is registered; send the same request again".into(),
-            Self::ReadsBusy => "too many reports and long lists of yours are being read; ask again later".into(),
             Self::KeyUnknown => "the token names a key that is not registered".into(),
             Self::KeyNotInForce => "the token's key is retired or withdrawn".into(),
             Self::ParticipantUnknown => "the key's holder is not a participant".into(),
@@ -97,7 +95,7 @@ impl Refusal {
             Self::Compressed => "compressed requests are refused: the signature covers the plain bytes".into(),
             Self::MessageTooLarge => format!("the message is larger than {} bytes", super::MAX_MESSAGE_LEN),
             Self::MessageMalformed => "the request is not exactly one message of the method's type".into(),
-            Self::MessageLate => "the message did not arrive in time".into(),
+            Self::MessageLate => "the message did not arrive in time; send it again".into(),
             Self::ConnectionBusy => "this connection has too many bytes of messages under way; send it again".into(),
             Self::BatchMalformed => "the message is not a BatchMutateRequest".into(),
             Self::BatchSize => format!("a batch holds 1 to {} items", super::MAX_ITEMS),
@@ -112,8 +110,6 @@ impl Refusal {
             Self::TokenMissing => "缺少请求令牌（authorization: Bearer）",
             Self::Token(error) => token_zh(error),
             Self::TokenUsed => "此令牌已用于读取个人信息：每次读取须用新令牌",
-            Self::RegistryUnread => "网关暂时无法读取登记信息，请以同一请求编号重试",
-            Self::ReadsBusy => "贵方正在读取的报表和长列表过多，请稍后重试",
             Self::KeyUnknown => "令牌所用密钥未登记",
             Self::KeyNotInForce => "令牌所用密钥已停用或撤回",
             Self::ParticipantUnknown => "密钥持有者不是参与方",
@@ -123,7 +119,7 @@ impl Refusal {
             Self::Compressed => "不接受压缩请求：签名针对原始字节",
             Self::MessageTooLarge => "消息过大",
             Self::MessageMalformed => "请求应恰为一条该方法的消息",
-            Self::MessageLate => "消息未及时送达",
+            Self::MessageLate => "消息未及时送达，请重新发送",
             Self::ConnectionBusy => "本连接上正在传送的消息过多，请稍后重试",
             Self::BatchMalformed => "消息不是批量请求",
             Self::BatchSize => "批量请求应含 1 至 1000 项",

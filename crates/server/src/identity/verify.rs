@@ -15,6 +15,7 @@ use super::{Caller, Refusal, body};
 use crate::authorise::{Role, is_allowed};
 use crate::clock::Clock;
 use crate::registry::{Registry, View};
+use crate::status::Refused;
 use crate::tls::Peer;
 use crate::turns::Turns;
 
@@ -78,8 +79,12 @@ impl Door {
 
     /// Verifies everything about a call but its content, which is not read before. Takes a signature
     /// verification's time, on the caller's thread, and holds no lock.
-    pub(super) fn verify(&self, peer: &Peer, method: &'static Method, token: &str) -> Result<Admitted, Refusal> {
-        let view = self.registry.believed().ok_or(Refusal::RegistryUnread)?;
+    pub(super) fn verify(&self, peer: &Peer, method: &'static Method, token: &str) -> Result<Admitted, Refused> {
+        let view = self.registry.believed().ok_or(Refused::Unavailable)?;
+        Ok(self.verify_in(&view, peer, method, token)?)
+    }
+
+    fn verify_in(&self, view: &View, peer: &Peer, method: &'static Method, token: &str) -> Result<Admitted, Refusal> {
         let unverified = decode_unverified_issuer(token)?;
         let key = view.key(&unverified.kid).ok_or(Refusal::KeyUnknown)?;
         if key.state != KeyState::Active {
@@ -91,7 +96,6 @@ impl Door {
             audience: &self.audience,
             path: method.path,
             certificate_sha256: &peer.certificate_sha256,
-            root: None,
             now_s: self.clock.now_s(),
         };
         let claims = verify_request(token, &key.key, &expected)?;
@@ -102,7 +106,7 @@ impl Door {
         if !view.chains_to(peer, actor.participant(), self.clock.unix_time()) {
             return Err(Refusal::CertificateOfAnother);
         }
-        let role = self.role(&view, &actor)?;
+        let role = self.role(view, &actor)?;
         if !is_allowed(role, method.path) {
             return Err(Refusal::RoleNotAllowed);
         }
@@ -125,4 +129,37 @@ impl Door {
 /// The method a path names, where it is one of ours.
 pub(super) fn method(path: &str) -> Result<&'static Method, Refusal> {
     methods::method(path).ok_or(Refusal::MethodUnknown)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use jjj_store::Store;
+    use tokio::sync::Semaphore;
+    use tonic::{Code, Status};
+    use tonic_types::StatusExt;
+
+    use super::*;
+    use crate::identity::heavy;
+
+    #[tokio::test]
+    async fn while_nobody_knows_who_is_registered_nobody_is_judged() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&format!("sqlite:{}", dir.path().join("jjj.db").display())).await.unwrap();
+        store.migrate().await.unwrap();
+        let registry = Registry::load(&store, &Clock::default()).await.unwrap();
+        let (clock, audience) = (Clock::default(), "gateway.test".to_owned());
+        let door = Door { registry: registry.clone(), clock, audience, turns: heavy::turns() };
+        let (chain, unread) = (Vec::new(), Semaphore::new(0));
+        let peer = Peer { chain, certificate_sha256: [0; 32], in_date: (0, 0), chained_to: Mutex::default(), unread };
+        let method = &methods::METHODS[0];
+        let refused = |door: &Door| door.verify(&peer, method, "no token").err().unwrap();
+        assert!(matches!(refused(&door), Refused::AtTheDoor(Refusal::Token(_))));
+        registry.lose_sight();
+        let status = Status::from(refused(&door));
+        assert_eq!(status.code(), Code::Unavailable);
+        assert_eq!(status.get_details_error_info().unwrap().reason, "GATEWAY_UNAVAILABLE");
+        assert!(status.get_details_retry_info().is_some());
+    }
 }

@@ -238,10 +238,10 @@ impl ChannelApi {
             return Ok(unread(name));
         }
         let wrapped_key = match files::upload(&self.0, &row.file).await? {
-            Some(upload) if files::is_late(&self.0, &upload) => {
-                return Err(refuse(Reason::FileDigestMismatch.field("file")));
+            Some(upload) => {
+                files::in_time(&self.0, &upload).map_err(refuse)?;
+                upload.wrapped_key
             }
-            Some(upload) => upload.wrapped_key,
             // Not a byte has come: right for an empty file.
             None => files::new_key(&self.0, &row.file)?,
         };

@@ -170,7 +170,7 @@ fn resume(paging: &Paging<'_>) -> Result<Place, Rejection> {
         Ok(Place { after: Option::from_value(after)?, cut: account.map(|account| (account, lines)) })
     };
     let place: Result<Place, String> = read(next(), next(), next());
-    place.map_err(|_| Rejection::from(Reason::PageTokenMalformed).field("page_token"))
+    place.map_err(|_| Paging::malformed())
 }
 
 async fn accounts(gateway: &Gateway, terms: &Terms, after: Option<String>) -> Result<Vec<AccountRow>, Status> {

@@ -16,7 +16,6 @@ use super::read::{failed, refuse};
 use super::support::caller;
 use crate::gateway::Gateway;
 use crate::identity::Caller;
-use crate::status::Refused;
 use crate::streams::{Subscription, deliver};
 
 pub struct EventApi(pub Arc<Gateway>);
@@ -73,7 +72,7 @@ pub(super) async fn acknowledge(gateway: &Gateway, caller: &Caller, topic: Topic
     let participant = caller.participant();
     let size = gateway.store.read().await.map_err(failed)?.tree_size().await.map_err(failed)?;
     guard::range("cursor", cursor, 1, size).map_err(refuse)?;
-    let _turn = gateway.turns.take(participant).await.ok_or(Refused::Busy)?;
+    let _turn = gateway.turns.take(participant).await?;
     let mut tx = gateway.store.begin_small_write().await.map_err(failed)?;
     tx.acknowledge(participant, topic, cursor - 1, gateway.clock.now()).await.map_err(failed)?;
     let now = tx.session().cursor(participant, topic).await.map_err(failed)?;

@@ -371,7 +371,7 @@ fn after_entry(paging: &Paging<'_>) -> Result<Option<(i64, i64)>, Rejection> {
     }
     match paging.decode(&[ColumnType::Int, ColumnType::Int])?[..] {
         [Value::Int(leaf_index), Value::Int(line)] => Ok(Some((leaf_index, line))),
-        _ => Err(Reason::PageTokenMalformed.field("page_token")),
+        _ => Err(Paging::malformed()),
     }
 }
 

@@ -2,6 +2,8 @@
 //! and filter; it says after which key the next page begins. It is not signed: whoever makes one up
 //! reads no more than the list would give, so what it says is checked like any other field.
 
+use std::ops::RangeInclusive;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jjj_domain::rejection::{Reason, Rejection};
@@ -46,19 +48,36 @@ impl<'a> Paging<'a> {
             .iter()
             .map(|name| spec.columns[spec.column(name).expect("a spec names its own columns")].ty)
             .collect();
-        self.decode(&types).map(Some)
+        let values = self.decode(&types)?;
+        // No key has a NULL, and nothing is after one.
+        if values.contains(&Value::Null) { Err(Self::malformed()) } else { Ok(Some(values)) }
+    }
+
+    /// The one number that a token holds, of this range; `None` for the first page.
+    pub fn number(&self, range: RangeInclusive<i64>) -> Result<Option<i64>, Rejection> {
+        if self.token.is_empty() {
+            return Ok(None);
+        }
+        match self.decode(&[ColumnType::Int])?[..] {
+            [Value::Int(number)] if range.contains(&number) => Ok(Some(number)),
+            _ => Err(Self::malformed()),
+        }
     }
 
     /// The values that a token holds, given their types.
     pub fn decode(&self, types: &[ColumnType]) -> Result<Vec<Value>, Rejection> {
-        let malformed = || Rejection::from(Reason::PageTokenMalformed).field("page_token");
-        let bytes = URL_SAFE_NO_PAD.decode(self.token).map_err(|_| malformed())?;
-        let (binding, json) = bytes.split_first_chunk::<8>().ok_or_else(malformed)?;
-        let values: Vec<serde_json::Value> = serde_json::from_slice(json).map_err(|_| malformed())?;
+        let bytes = URL_SAFE_NO_PAD.decode(self.token).map_err(|_| Self::malformed())?;
+        let (binding, json) = bytes.split_first_chunk::<8>().ok_or_else(Self::malformed)?;
+        let values: Vec<serde_json::Value> = serde_json::from_slice(json).map_err(|_| Self::malformed())?;
         if *binding != self.binding || values.len() != types.len() {
-            return Err(malformed());
+            return Err(Self::malformed());
         }
-        values.iter().zip(types).map(|(json, ty)| Value::from_json(json, *ty).map_err(|_| malformed())).collect()
+        values.iter().zip(types).map(|(json, ty)| Value::from_json(json, *ty).map_err(|_| Self::malformed())).collect()
+    }
+
+    /// The refusal of a token.
+    pub fn malformed() -> Rejection {
+        Reason::PageTokenMalformed.field("page_token")
     }
 
     /// The token of the page after these key values.
@@ -87,5 +106,28 @@ mod tests {
         assert!(Paging::new("/a", "f", 1, &token[1..]).unwrap().decode(&types).is_err());
         assert!(Paging::new("/a", "f", 1, &token).unwrap().decode(&types[..1]).is_err());
         assert!(Paging::new("/a", "f", 1_001, "").is_err());
+    }
+
+    #[test]
+    fn a_token_of_one_number_holds_one_in_range() {
+        let first = Paging::new("/a", "", 0, "").unwrap();
+        assert_eq!(first.number(1..=9).unwrap(), None);
+        let number = |values: &[Value]| Paging::new("/a", "", 0, &first.encode(values)).unwrap().number(1..=9);
+        assert_eq!([1, 9].map(|n| number(&[Value::Int(n)]).unwrap()), [Some(1), Some(9)]);
+        for bad in [&[Value::Int(0)][..], &[Value::Int(10)], &[Value::Null], &[Value::Int(1), Value::Int(1)], &[]] {
+            assert_eq!(number(bad).unwrap_err(), Paging::malformed(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn no_page_begins_after_a_key_that_cannot_be() {
+        let spec = <jjj_domain::recon::UnitRow as jjj_domain::row::Row>::spec();
+        let after = |run: Value, position: Value| {
+            let token = Paging::new("/a", "", 0, "").unwrap().encode(&[run, position]);
+            Paging::new("/a", "", 0, &token).unwrap().after(spec)
+        };
+        let run = || Value::Text("runs/1".into());
+        assert_eq!(after(run(), Value::Int(7)).unwrap(), Some(vec![run(), Value::Int(7)]));
+        assert_eq!(after(run(), Value::Null).unwrap_err(), Paging::malformed());
     }
 }

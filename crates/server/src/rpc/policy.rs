@@ -6,7 +6,7 @@ use jjj_domain::agreement::parse_scope;
 use jjj_domain::policy::{PolicyKind, PolicyRow, SetPolicy, policy_name};
 use jjj_domain::rejection::{Reason, Rejection};
 use jjj_domain::row::{Row, StoredFault};
-use jjj_domain::value::{Column, ColumnType, Value};
+use jjj_domain::value::{Column, Value};
 use jjj_store::{ListQuery, Op, Predicate};
 use jjj_wire::pb;
 use jjj_wire::pb::policy_service_server::PolicyService;
@@ -79,13 +79,7 @@ impl PolicyService for PolicyApi {
         if !may_read(&caller, kind, &scope) {
             return Err(refuse(Reason::RecordNotFound.field("name").var("name", &q.name)));
         }
-        let before = match paging.token {
-            "" => i64::MAX,
-            _ => match paging.decode(&[ColumnType::Int]).map_err(refuse)?[..] {
-                [Value::Int(version)] if version > 1 => version,
-                _ => return Err(refuse(Reason::PageTokenMalformed.field("page_token"))),
-            },
-        };
+        let before = paging.number(2..=i64::MAX).map_err(refuse)?.unwrap_or(i64::MAX);
         let mut predicates = of(kind, &scope);
         predicates.push(("version", Op::Lt, Value::Int(before)));
         let query = ListQuery { predicates, limit: paging.size + 1, ..ListQuery::default() };

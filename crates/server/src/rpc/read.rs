@@ -3,7 +3,7 @@
 
 use jjj_domain::rejection::{Reason, Rejection};
 use jjj_domain::row::{Row, StoredFault, TableSpec};
-use jjj_domain::value::{ColumnType, Value};
+use jjj_domain::value::Value;
 use jjj_store::{Condition, ListQuery, Predicate, StoreError};
 use tonic::Status;
 
@@ -123,14 +123,7 @@ pub async fn versions(
     newest: i64,
     paging: &Paging<'_>,
 ) -> Result<(Vec<LeafView>, String), Status> {
-    let upto = if paging.token.is_empty() {
-        newest
-    } else {
-        match paging.decode(&[ColumnType::Int]).map_err(refuse)?[..] {
-            [Value::Int(upto)] if (1..=newest).contains(&upto) => upto,
-            _ => return Err(refuse(Reason::PageTokenMalformed.field("page_token"))),
-        }
-    };
+    let upto = paging.number(1..=newest).map_err(refuse)?.unwrap_or(newest);
     let from = (upto - paging.size + 1).max(1);
     let mut session = gateway.store.read().await.map_err(failed)?;
     let leaves = session.versions(record, from, upto - from + 1).await.map_err(failed)?;

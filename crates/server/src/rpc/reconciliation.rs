@@ -103,7 +103,7 @@ impl ReconciliationService for ReconciliationApi {
             "" => None,
             _ => match &paging.decode(&[ColumnType::Int, ColumnType::Text]).map_err(refuse)?[..] {
                 [at @ Value::Int(_), run @ Value::Text(_)] => Some((at.clone(), vec![run.clone()])),
-                _ => return Err(refuse(Reason::PageTokenMalformed.field("page_token"))),
+                _ => return Err(refuse(Paging::malformed())),
             },
         };
         let query = ListQuery { predicates, limit: paging.size + 1, ..ListQuery::default() };

@@ -5,7 +5,7 @@ use jjj_domain::key;
 use jjj_domain::names::{Actor, Participant};
 use jjj_domain::participant::KeyRow;
 use jjj_domain::rejection::Reason;
-use jjj_domain::value::{ColumnType, Value};
+use jjj_domain::value::Value;
 use jjj_store::SignedLeaf;
 use jjj_wire::participant::key_name;
 use jjj_wire::pb;
@@ -20,6 +20,8 @@ use crate::receipt;
 
 /// The log is searched by author and time; a statement goes through at most so many leaves.
 const WINDOW: i64 = 10_000;
+/// … and gives so many of them at a time, whosever key signed them.
+const CHUNK: i64 = 1_000;
 /// And all statements for one page through so many.
 const MAX_SEARCHED: i64 = 50_000;
 
@@ -32,7 +34,7 @@ pub(super) async fn page_of(
     guard::range("from_time_us", q.from_time_us, 0, i64::MAX).map_err(refuse)?;
     let bound = format!("{} {}", q.key, q.from_time_us);
     let paging = Paging::new(caller.method.path, &bound, q.page_size, &q.page_token).map_err(refuse)?;
-    let mut after = after_leaf(&paging)?;
+    let mut after = paging.number(0..=i64::MAX).map_err(refuse)?.unwrap_or(-1);
     let mut session = gateway.store.read().await.map_err(failed)?;
     let row: Option<KeyRow> = session.get(key![key.clone()]).await.map_err(failed)?;
     if row.is_none_or(|row| row.holder != holder) {
@@ -48,28 +50,23 @@ pub(super) async fn page_of(
     let most = after.saturating_add(MAX_SEARCHED).min(last);
     let mut signatures = Vec::new();
     while (signatures.len() as i64) < paging.size && after < most {
-        let limit = paging.size - signatures.len() as i64;
         let through = (after + WINDOW).min(most);
-        let found = session.signed_leaves(after, through, q.from_time_us, author.as_deref(), limit);
+        let found = session.signed_leaves(after, through, q.from_time_us, author.as_deref(), CHUNK);
         let found = found.await.map_err(failed)?;
-        after = match found.last() {
-            Some(leaf) if found.len() as i64 == limit => leaf.leaf_index,
-            _ => through,
-        };
-        signatures.extend(found.into_iter().filter(|leaf| is_by(kind, leaf, &key)).map(|leaf| render(kind, leaf)));
+        let is_all = (found.len() as i64) < CHUNK;
+        let mut found = found.into_iter();
+        while (signatures.len() as i64) < paging.size
+            && let Some(leaf) = found.next()
+        {
+            after = leaf.leaf_index;
+            signatures.extend(is_by(kind, &leaf, &key).then(|| render(kind, leaf)));
+        }
+        if is_all && found.len() == 0 {
+            after = through;
+        }
     }
     let next_page_token = if after < last { paging.encode(&[Value::Int(after)]) } else { String::new() };
     Ok(pb::ListSignaturesResponse { signatures, next_page_token })
-}
-
-fn after_leaf(paging: &Paging<'_>) -> Result<i64, Status> {
-    if paging.token.is_empty() {
-        return Ok(-1);
-    }
-    match paging.decode(&[ColumnType::Int]).map_err(refuse)?[..] {
-        [Value::Int(after)] if after >= 0 => Ok(after),
-        _ => Err(refuse(Reason::PageTokenMalformed.field("page_token"))),
-    }
 }
 
 fn is_by(kind: pb::SignatureKind, leaf: &SignedLeaf, key: &str) -> bool {

@@ -119,6 +119,9 @@ impl Tree {
     }
 }
 
+/// Sizes of heads read at once.
+const SIZES: i64 = 10_000;
+
 /// The sizes of the stored heads, to which the tree is built. The heads themselves are read again, page by
 /// page, when they are checked.
 pub struct Checkpoints {
@@ -127,14 +130,13 @@ pub struct Checkpoints {
 
 impl Checkpoints {
     pub async fn load(session: &mut Session) -> Result<Self, StoreError> {
-        let mut sizes = Vec::new();
-        let mut scan = Scan::of(CheckpointRow::spec());
-        while let Some(page) = scan.page(session).await? {
-            for values in page {
-                sizes.push(CheckpointRow::from_values(values)?.tree_size.max(0).unsigned_abs());
-            }
+        let (mut sizes, mut last) = (Vec::new(), i64::MIN);
+        loop {
+            let page = session.checkpoint_sizes(last, SIZES).await?;
+            let Some(newest) = page.last() else { return Ok(Self { sizes }) };
+            last = *newest;
+            sizes.extend(page.into_iter().map(|size| size.max(0).unsigned_abs()));
         }
-        Ok(Self { sizes })
     }
 
     pub fn len(&self) -> u64 {

@@ -45,12 +45,12 @@ async fn a_backlog_is_sealed_while_it_is_numbered(database: TestDatabase) {
 
     let committed = Arc::new(Notify::new());
     let sealer = Sealer::new(store.clone(), clock, signer, ORIGIN.into(), committed.clone());
-    sealer.number_until(Instant::now()).await.unwrap();
+    sealer.number(Some(Instant::now())).await.unwrap();
     assert_eq!(size().await, before + PAGE, "the moment has come after the first page");
     tokio::time::timeout(std::time::Duration::from_secs(1), committed.notified()).await.expect("a call for the rest");
     sealer.seal().await.unwrap();
     let sealed = store.read().await.unwrap().latest_checkpoint().await.unwrap().unwrap();
     assert_eq!(sealed.tree_size, before + PAGE);
-    sealer.number_until(Instant::now() + std::time::Duration::from_secs(3_600)).await.unwrap();
+    sealer.number(Some(Instant::now() + std::time::Duration::from_secs(3_600))).await.unwrap();
     assert_eq!(size().await, before + 2 * PAGE + 1);
 }

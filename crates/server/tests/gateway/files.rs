@@ -1,5 +1,6 @@
 //! Uploading settlement files: in pieces, twice, damaged, by the wrong hands.
 
+use jjj_store::log_tables::UploadRow;
 use jjj_tests::both_databases;
 use jjj_tests::postgres::TestDatabase;
 use jjj_wire::pb;
@@ -15,6 +16,7 @@ both_databases!(
     a_damaged_file_is_kept_and_refused,
     uploads_are_refused,
     an_upload_that_nobody_completes_is_forgotten,
+    a_sender_has_so_many_uploads_under_way,
 );
 
 const GET: &str = "/jjj.gateway.v1.ChannelService/GetSettlementFile";
@@ -181,17 +183,52 @@ async fn an_upload_that_nobody_completes_is_forgotten(database: TestDatabase) {
     let day_us = 86_400_000_000;
     world.clock.advance_us(7 * day_us + 1);
     assert_eq!(jjj_server::sweep::step(&world.gateway()).await.unwrap(), 0);
-    let request = pb::CompleteUploadRequest { request_id: id(&world), file: left.clone() }.encode_to_vec();
-    let refused = world.unionpay.call(COMPLETE, &request, world.now_s()).await.unwrap_err();
-    assert_eq!(reason(&refused), "FILE_DIGEST_MISMATCH", "too late");
+    assert_eq!(reason(&complete(&world, &left).await.unwrap_err()), "UPLOAD_LATE");
+    let chunk = pb::UploadChunkRequest { file: left.clone(), offset: 0, data: bytes.clone().into() }.encode_to_vec();
+    let refused = world.unionpay.call(CHUNK, &chunk, world.now_s()).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "UPLOAD_LATE"));
     assert_eq!(chunks(&left).await, 1);
     world.clock.advance_us(day_us);
     assert_eq!(jjj_server::sweep::step(&world.gateway()).await.unwrap(), 1);
     assert_eq!((chunks(&left).await, chunks(&kept.name).await), (0, 1));
     // It begins anew.
-    let chunk = pb::UploadChunkRequest { file: left.clone(), offset: 0, data: bytes.clone().into() }.encode_to_vec();
     let answer = world.unionpay.call(CHUNK, &chunk, world.now_s()).await.unwrap();
     assert_eq!(pb::UploadChunkResponse::decode(answer).unwrap().received_bytes, bytes.len() as i64);
     world.stop().await;
     world.verify().await;
+}
+
+async fn a_sender_has_so_many_uploads_under_way(database: TestDatabase) {
+    const MOST: usize = 256;
+    let mut world = World::start(database).await;
+    let date = past_date(&world);
+    let bytes = file(date, &orders(&["ORDER0001"]));
+    let others: Vec<UploadRow> = (0..MOST)
+        .map(|n| UploadRow {
+            upload: format!("files/{n}"),
+            participant: "channels/unionpay".parse().unwrap(),
+            declared_bytes: 1,
+            declared_digest: String::new(),
+            wrapped_key: String::new(),
+            received_bytes: 0,
+            next_chunk: 0,
+            begun_at_us: world.clock.now(),
+        })
+        .collect();
+    let mut tx = world.gateway().store.begin_write().await.unwrap();
+    tx.put(&others).await.unwrap();
+    tx.commit().await.unwrap();
+
+    let wanted = begin(&world, date, &bytes);
+    world.unionpay.call(BEGIN, &wanted.encode_to_vec(), world.now_s()).await.unwrap();
+    let name = format!("files/{}", wanted.request_id);
+    let chunk = pb::UploadChunkRequest { file: name.clone(), offset: 0, data: bytes.into() }.encode_to_vec();
+    let refused = world.unionpay.call(CHUNK, &chunk, world.now_s()).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "UPLOADS_UNDER_WAY"));
+    let mut tx = world.gateway().store.begin_write().await.unwrap();
+    tx.finish_upload(&others[0].upload).await.unwrap();
+    tx.commit().await.unwrap();
+    world.unionpay.call(CHUNK, &chunk, world.now_s()).await.unwrap();
+    complete(&world, &name).await.unwrap();
+    world.stop().await;
 }

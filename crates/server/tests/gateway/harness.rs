@@ -98,7 +98,7 @@ pub struct World {
     pub unionpay: Client,
     pub hebei_admin: Client,
     pub gateway_admin: Client,
-    database: TestDatabase,
+    pub database: TestDatabase,
     config: Config,
     _dir: tempfile::TempDir,
 }

@@ -1,17 +1,21 @@
 //! Page tokens that clients made up: refused, whatever they say.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jjj_domain::participant::AddKey;
 use jjj_tests::both_databases;
 use jjj_tests::postgres::TestDatabase;
+use jjj_token::{Algorithm, SigningKey};
 use jjj_wire::pb;
 use sha2::{Digest, Sha256};
 
-use crate::harness::World;
+use crate::harness::{World, new_key};
 use crate::rating::{PUBLISH, request};
 use crate::talk::method;
 
-both_databases!(a_page_token_that_was_made_up_is_refused,);
+both_databases!(a_page_token_that_was_made_up_is_refused, signatures_of_one_of_two_keys_are_paged,);
 
 const VERSIONS: &str = method!("RatingService/ListRatingVersions");
 
@@ -37,10 +41,53 @@ async fn a_page_token_that_was_made_up_is_refused(database: TestDatabase) {
         assert_eq!(refused, "PAGE_TOKEN_MALFORMED page_token", "{values}");
     }
 
+    let ratings = method!("RatingService/ListRatings");
+    let page_token = token(ratings, "", "[null]");
+    let request = pb::ListRatingsRequest { page_token, ..Default::default() };
+    assert_eq!(world.refusal(&world.hebei, ratings, &request).await, "PAGE_TOKEN_MALFORMED page_token");
+
     let key = format!("regions/130000/keys/{}", world.hebei.key.kid());
     let signatures = method!("ParticipantService/ListSignatures");
     let token = token(signatures, &format!("{key} 0"), r#"["-9223372036854775808"]"#);
     let request = pb::ListSignaturesRequest { key, page_token: token, ..Default::default() };
     let refused = world.refusal(&world.hebei, signatures, &request).await;
     assert_eq!(refused, "PAGE_TOKEN_MALFORMED page_token");
+}
+
+/// The log is searched by author; what another key of the same author signed is passed over.
+async fn signatures_of_one_of_two_keys_are_paged(database: TestDatabase) {
+    const SIGNATURES: &str = method!("ParticipantService/ListSignatures");
+    let world = World::start(database).await;
+    let new = Arc::new(SigningKey::from_pkcs8_pem(&SigningKey::generate_pkcs8_pem(Algorithm::Es256).unwrap()).unwrap());
+    let owner = "regions/130000".parse().unwrap();
+    world.decide("regions/130000", AddKey { owner, key: new_key(&new), confirmations: Vec::new() }).await;
+    let renewed = world.connect("regions/130000", &world.hebei_ca, new.clone());
+    let mut signed = Vec::new();
+    for by in [&world.hebei, &renewed, &renewed, &world.hebei, &renewed, &world.hebei, &world.hebei] {
+        let published: pb::PublishRatingResponse = world.ask(by, PUBLISH, &request(&world)).await;
+        signed.push((by.key.kid().to_owned(), published.rating.unwrap().name));
+    }
+    // On PostgreSQL a leaf is numbered a moment after it is durable.
+    let leaves = world.leaves().await;
+    while world.gateway().store.read().await.unwrap().tree_size().await.unwrap() < leaves {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    for kid in [new.kid(), world.hebei.key.kid()] {
+        let key = format!("regions/130000/keys/{kid}");
+        for page_size in [1, 2, 100] {
+            let mut found = Vec::new();
+            let mut asked = pb::ListSignaturesRequest { key: key.clone(), page_size, ..Default::default() };
+            loop {
+                let page: pb::ListSignaturesResponse = world.ask(&world.hebei, SIGNATURES, &asked).await;
+                assert!(page.signatures.len() <= page_size as usize);
+                found.extend(page.signatures.into_iter().map(|signature| signature.record));
+                asked.page_token = page.next_page_token;
+                if asked.page_token.is_empty() {
+                    break;
+                }
+            }
+            let own: Vec<_> = signed.iter().filter(|(by, _)| by == kid).map(|(_, record)| record.clone()).collect();
+            assert_eq!(found, own, "{page_size} at a time");
+        }
+    }
 }

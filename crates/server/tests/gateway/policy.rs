@@ -62,5 +62,13 @@ async fn policy_is_set_by_whom_it_belongs_to_and_read_by_all(database: TestDatab
     let versions: Vec<i64> =
         pb::ListPolicyVersionsResponse::decode(page).unwrap().policies.iter().map(|p| p.version).collect();
     assert_eq!(versions, [2, 1]);
+    let mut one = pb::ListPolicyVersionsRequest { name: read.name, page_size: 1, ..Default::default() };
+    for version in [2, 1] {
+        let page = world.beijing.call(VERSIONS, &one.encode_to_vec(), world.now_s()).await.unwrap();
+        let page = pb::ListPolicyVersionsResponse::decode(page).unwrap();
+        assert_eq!(page.policies.iter().map(|p| p.version).collect::<Vec<_>>(), [version], "newest first");
+        one.page_token = page.next_page_token;
+    }
+    assert!(one.page_token.is_empty());
     world.stop().await;
 }

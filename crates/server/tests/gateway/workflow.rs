@@ -3,17 +3,27 @@
 
 use std::time::Duration;
 
+use jjj_domain::key;
+use jjj_domain::names::Participant;
+use jjj_domain::participant::ParticipantRow;
 use jjj_domain::policy::{PolicyKind, SetPolicy, defaults};
+use jjj_domain::recon::BreakRow;
 use jjj_domain::time::Date;
 use jjj_tests::both_databases;
 use jjj_tests::postgres::TestDatabase;
+use jjj_tests::raw::Raw;
 use jjj_wire::pb;
 use sha2::{Digest, Sha256};
 
 use crate::harness::{Client, World, ask, reason};
 use crate::scene::{BEGIN, CHUNK, COMPLETE, Payments, begin, decide, file, hebei_admin, id, orders, past_date, upload};
 
-both_databases!(a_break_is_worked_on, two_gateways_run_what_is_scheduled_once, what_the_policy_names_resolves_itself,);
+both_databases!(
+    a_break_is_worked_on,
+    two_gateways_run_what_is_scheduled_once,
+    what_the_policy_names_resolves_itself,
+    one_channels_fault_keeps_no_others_breaks,
+);
 
 macro_rules! service {
     ($method:literal) => {
@@ -224,22 +234,55 @@ async fn two_gateways_run_what_is_scheduled_once(database: TestDatabase) {
     world.verify().await;
 }
 
-async fn what_the_policy_names_resolves_itself(database: TestDatabase) {
-    let mut world = World::start(database).await;
-    let date = past_date(&world);
-    policy(&world, PolicyKind::Breaks, "unionpay", date, |body| {
+async fn releasing_small_ones(world: &World, date: Date) {
+    policy(world, PolicyKind::Breaks, "unionpay", date, |body| {
         body["automatic"] = serde_json::json!([
             {"name": "small_release", "class": "LEDGER_ONLY", "resolution": "RELEASE", "most_fen": 20_000},
         ]);
     })
     .await;
-    let item = a_break(&world, date).await;
-    let get = pb::GetBreakRequest { name: item.name.clone() };
-    let resolved = until(async || {
-        let found: pb::Break = ask(&world, &world.hebei, service!("GetBreak"), &get).await.unwrap();
+}
+
+async fn resolved(world: &World, name: &str) -> pb::Break {
+    let get = pb::GetBreakRequest { name: name.to_owned() };
+    until(async || {
+        let found: pb::Break = ask(world, &world.hebei, service!("GetBreak"), &get).await.unwrap();
         (found.state() == pb::BreakState::Resolved).then_some(found)
-    });
-    let resolved = resolved.await;
+    })
+    .await
+}
+
+/// Others have a break that cannot be read any more.
+async fn one_channels_fault_keeps_no_others_breaks(database: TestDatabase) {
+    let mut world = World::start(database).await;
+    let date = past_date(&world);
+    let item = a_break(&world, date).await;
+    let mut tx = world.gateway().store.begin_write().await.unwrap();
+    let of_unionpay: Option<BreakRow> = tx.session().get(key![item.name.clone()]).await.unwrap();
+    let unionpay: Option<ParticipantRow> = tx.session().get(key!["channels/unionpay".to_owned()]).await.unwrap();
+    let (of_unionpay, unionpay) = (of_unionpay.unwrap(), unionpay.unwrap());
+    // They are gone through in any order.
+    for n in 0..8 {
+        let channel: Participant = format!("channels/bank{n}").parse().unwrap();
+        tx.put(&[ParticipantRow { participant: channel.clone(), ..unionpay.clone() }]).await.unwrap();
+        let (break_name, channel) = (format!("breaks/faulty{n}"), Some(channel));
+        tx.put(&[BreakRow { break_name, channel, ..of_unionpay.clone() }]).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let mut raw = Raw::open(&world.database).await;
+    raw.run("UPDATE breaks SET fields = 'none' WHERE break_name LIKE 'breaks/faulty%'").await;
+    world.gateway().registry.refresh().await.unwrap();
+    releasing_small_ones(&world, date).await;
+    assert_eq!(resolved(&world, &item.name).await.decided_by, "gateway");
+    world.stop().await;
+}
+
+async fn what_the_policy_names_resolves_itself(database: TestDatabase) {
+    let mut world = World::start(database).await;
+    let date = past_date(&world);
+    releasing_small_ones(&world, date).await;
+    let item = a_break(&world, date).await;
+    let resolved = resolved(&world, &item.name).await;
     assert_eq!((resolved.decided_by.as_str(), resolved.step()), ("gateway", pb::BreakStep::Automatic));
     assert_eq!(resolved.policy, format!("policies/breaks/unionpay/{date}/1#small_release"));
     assert_eq!(resolved.entries.len(), 1);

@@ -1,7 +1,7 @@
 use jjj_token::merkle::items_root;
 use jjj_token::request::{
-    Confirmation, Expected, RequestClaims, RequestTokenError, decode_unverified_issuer, sign_request, verify_evidence,
-    verify_request,
+    Confirmation, Expected, RequestClaims, RequestTokenError, check_root, decode_unverified_issuer, sign_request,
+    verify_evidence, verify_request,
 };
 use jjj_token::{Hash, SigningKey, thumbprint};
 
@@ -38,10 +38,11 @@ pub fn verify(token: &str, key: &SigningKey, now_s: i64) -> Result<RequestClaims
         audience: "jjj-gateway.example",
         path: PATH,
         certificate_sha256: &certificate(),
-        root: Some(&root()),
         now_s,
     };
-    verify_request(token, key.verifying_key(), &expected)
+    let claims = verify_request(token, key.verifying_key(), &expected)?;
+    check_root(&claims, &root())?;
+    Ok(claims)
 }
 
 #[test]
@@ -136,7 +137,6 @@ fn reads_need_no_root() {
             audience: &claims.aud,
             path: PATH,
             certificate_sha256: &certificate(),
-            root: None,
             now_s: NOW_S,
         };
         let verified = verify_request(&token, key.verifying_key(), &expected);

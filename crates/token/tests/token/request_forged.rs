@@ -292,7 +292,6 @@ proptest! {
             audience: "jjj-gateway.example",
             path: PATH,
             certificate_sha256: &certificate(),
-            root: None,
             now_s: NOW_S,
         };
         let token = forge(&key, &header, &claims);

@@ -4954,7 +4954,8 @@ pub mod channel_service_client {
         }
         /// Sends bytes of an announced file, in order. Bound to the file by its digest, so it carries no
         /// request id; a chunk that was received already is ignored. What is not complete seven days after its
-        /// first chunk begins anew. GATEWAY_BUSY while the sender has 256 others under way.
+        /// first chunk is UPLOAD_LATE, and begins anew a day later. UPLOADS_UNDER_WAY while the sender has about 256
+        /// others.
         pub async fn upload_chunk(
             &mut self,
             request: impl tonic::IntoRequest<super::UploadChunkRequest>,
@@ -4981,7 +4982,8 @@ pub mod channel_service_client {
         }
         /// States that the file is whole; it is checked against size and digest and read. The same file
         /// twice changes nothing; another file for the same content and date supersedes the earlier. A file
-        /// that cannot be read becomes REFUSED and says why. FILE_DIGEST_MISMATCH, STATE_NOT_ALLOWED.
+        /// that cannot be read becomes REFUSED and says why. FILE_DIGEST_MISMATCH, STATE_NOT_ALLOWED,
+        /// UPLOAD_LATE.
         pub async fn complete_upload(
             &mut self,
             request: impl tonic::IntoRequest<super::CompleteUploadRequest>,
@@ -5168,7 +5170,8 @@ pub mod channel_service_server {
         >;
         /// Sends bytes of an announced file, in order. Bound to the file by its digest, so it carries no
         /// request id; a chunk that was received already is ignored. What is not complete seven days after its
-        /// first chunk begins anew. GATEWAY_BUSY while the sender has 256 others under way.
+        /// first chunk is UPLOAD_LATE, and begins anew a day later. UPLOADS_UNDER_WAY while the sender has about 256
+        /// others.
         async fn upload_chunk(
             &self,
             request: tonic::Request<super::UploadChunkRequest>,
@@ -5178,7 +5181,8 @@ pub mod channel_service_server {
         >;
         /// States that the file is whole; it is checked against size and digest and read. The same file
         /// twice changes nothing; another file for the same content and date supersedes the earlier. A file
-        /// that cannot be read becomes REFUSED and says why. FILE_DIGEST_MISMATCH, STATE_NOT_ALLOWED.
+        /// that cannot be read becomes REFUSED and says why. FILE_DIGEST_MISMATCH, STATE_NOT_ALLOWED,
+        /// UPLOAD_LATE.
         async fn complete_upload(
             &self,
             request: tonic::Request<super::CompleteUploadRequest>,
