@@ -7,7 +7,7 @@ use super::breaks::alert_name;
 use super::rows::{AlertRow, AlertState, BreakClass, BreakRow};
 use crate::decision::Call;
 use crate::key;
-use crate::names::Participant;
+use crate::names::{Participant, ParticipantKind};
 use crate::snapshot::{Snapshot, Stop};
 use crate::time::Date;
 
@@ -15,9 +15,10 @@ use crate::time::Date;
 pub type Unopened = BTreeMap<(BreakClass, String), (i64, i64)>;
 
 impl AlertRow {
-    /// Whether it is about a region's book, whose causes begin with the region.
-    pub fn is_of_book(&self) -> bool {
-        self.cause.starts_with("regions/")
+    /// The region about whose own book it is, with which its cause begins: it concerns nobody else.
+    pub fn book_region(&self) -> Option<Participant> {
+        let first = self.cause.split(' ').next()?.parse::<Participant>().ok()?;
+        (first.kind() == ParticipantKind::Region).then_some(first)
     }
 }
 
