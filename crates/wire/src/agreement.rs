@@ -84,6 +84,11 @@ impl TryFrom<&pb::EndAgreementRequest> for EndAgreement {
     }
 }
 
+/// As [`agreement`], without the terms but with their digest.
+pub fn listed(row: &AgreementRow) -> pb::Agreement {
+    pb::Agreement { body: String::new(), ..agreement(row) }
+}
+
 /// An agreement as it stands.
 pub fn agreement(row: &AgreementRow) -> pb::Agreement {
     pb::Agreement {

@@ -45,6 +45,7 @@ def play(day):
     day.hebei.call("AgreementService/WithdrawAgreement", agreement=withdrawn.name, reason="撤回")
     listed = day.beijing.list("AgreementService/ListAgreements", filter=f'scope = "{SCOPE}"')
     assert sorted(text(a, "state") for a in listed) == ["ACCEPTED", "DECLINED", "SUPERSEDED", "WITHDRAWN"], listed
+    assert not any(a.body for a in listed) and all(a.terms_sha256 for a in listed), listed
     versions = day.hebei.list("AgreementService/ListAgreementVersions", name=accepted.name)
     assert [text(v, "state") for v in versions] == ["ACCEPTED", "PROPOSED"], versions
 

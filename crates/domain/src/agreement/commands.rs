@@ -141,8 +141,8 @@ pub struct EndAgreement {
     pub issuer: Participant,
     pub recognizer: Participant,
     pub record_kind: RecordKind,
-    /// First day on which nothing is recognized any more; at the earliest after the notice that the version in
-    /// force on it names.
+    /// First day on which nothing is recognized any more; at the earliest after the notice that each version names
+    /// that is in force on it or ended before its own first day.
     pub effective_from: Date,
     /// Up to 1,000 characters.
     pub reason: String,
@@ -159,10 +159,14 @@ impl Command for EndAgreement {
         for day in days {
             recognizing.extend(in_force(snapshot, &scope, day)?.map(|terms| (day, terms)));
         }
-        let Some((begins, terms)) = recognizing.first() else {
+        let Some((begins, _)) = recognizing.first() else {
             return Err(guard::wrong_state(AgreementState::Ended, "in force", "effective_from", &scope).into());
         };
-        guard::not_before("effective_from", self.effective_from, call.now.date().plus_days(terms.notice_days))?;
+        // Each at its own notice, of which a version that is yet to begin wants all before its first day.
+        let notices = recognizing.iter().map(|(day, terms)| (day, call.now.date().plus_days(terms.notice_days)));
+        if let Some(earliest) = notices.filter(|(day, noticed)| noticed > *day).map(|(_, noticed)| noticed).max() {
+            guard::not_before("effective_from", self.effective_from, earliest)?;
+        }
         let first = next_version(snapshot, &scope)?;
         let row = AgreementRow {
             agreement: Name::created(Collection::Agreement, call.request_id).to_string(),

@@ -403,6 +403,25 @@ fn either_ends_it_alone_at_its_notice_and_what_was_agreed_for_later() {
 }
 
 #[test]
+fn a_later_version_is_ended_with_its_own_notice() {
+    let mut world = World::new();
+    for (from, days) in [("2026-06-01", 0), ("2026-06-20", 30), ("2026-08-29", 90), ("2026-10-01", 90)] {
+        let mut body = terms();
+        body["notice_days"] = json!(days);
+        let name = world.proposed(BEIJING, &propose(from, &body));
+        world.accept(HEBEI, &name).unwrap();
+    }
+    // Thirty days before 20 June have begun, and ninety before 29 August; not ninety before 1 October.
+    for too_soon in ["2026-06-10", "2026-07-01", "2026-08-29"] {
+        let refused = world.does(BEIJING, &end(too_soon)).unwrap_err();
+        assert_eq!((refused.reason, refused.field.as_deref()), (Reason::DateOrder, Some("effective_from")));
+        assert!(refused.message_en().contains("2026-08-30"), "{refused}");
+    }
+    world.does(BEIJING, &end("2026-08-30")).unwrap();
+    assert!(world.in_force("2026-08-29").2 && !world.in_force("2026-10-01").2);
+}
+
+#[test]
 fn what_never_was_cannot_be_ended() {
     let mut world = World::new();
     let never = EndAgreement { issuer: "regions/140000".parse().unwrap(), ..end("2026-07-01") };

@@ -9,7 +9,7 @@ use crate::ledger::{Account, AccountKind, AccountRow, Book, GeneralLedgerRow};
 use crate::names::Participant;
 use crate::policy::{self, AccountingPolicy, ChannelPolicy, PolicyKind, PolicyRow};
 use crate::recon::run::Gather;
-use crate::recon::{AlertRow, AlertState, BreakClass, BreakRow, BreakState, RunRow, RunState, ViewRow, ViewState};
+use crate::recon::{AlertRow, AlertState, BreakRow, BreakState, RunRow, RunState, ViewRow, ViewState};
 use crate::rejection::Reason;
 use crate::settlement::{CycleRow, StatementRow, StatementState};
 use crate::snapshot::{Snapshot, Stop};
@@ -27,7 +27,7 @@ text_enum! {
         DaysRun = "DAYS_RUN",
         /// No view of these runs is disputed.
         NotDisputed = "NOT_DISPUTED",
-        /// No break of the month is open above the policy's amount, nor more in a region's book than has breaks.
+        /// No break of the month is open above the policy's amount, nor any of the book's that a region's book has no room for.
         NoOpenBreak = "NO_OPEN_BREAK",
         /// All that files stated is in statements, and those of cycles that began by then are settled or carried.
         Settled = "SETTLED",
@@ -154,12 +154,10 @@ impl Check<'_> {
                 && row.amount_fen > self.policy.most_open_break_fen
                 && is_ours(row)
         };
-        // What a region's book has beyond its breaks; of a row that it alone has, nobody else's month knows.
-        let own = self.book.region().as_str();
+        // What would be such a break, if a region's book had not so many.
         let is_beyond = |alert: &&std::sync::Arc<AlertRow>| {
             alert.clearing_date <= self.month.last_day()
-                && alert.unopened_fen > self.policy.most_open_break_fen
-                && (alert.class != BreakClass::RegionOnly || alert.cause.split(' ').next() == Some(own))
+                && alert.most_unopened_of(self.book) > self.policy.most_open_break_fen
         };
         let beyond = alerts.iter().find(is_beyond).map(|alert| &alert.alert);
         match open.iter().find(keeps_open).map(|row| &row.break_name).or(beyond) {

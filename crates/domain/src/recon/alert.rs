@@ -7,17 +7,47 @@ use super::breaks::alert_name;
 use super::rows::{AlertRow, AlertState, BreakClass, BreakRow};
 use crate::decision::Call;
 use crate::key;
-use crate::names::Participant;
+use crate::ledger::Book;
+use crate::names::{Participant, ParticipantKind};
 use crate::snapshot::{Snapshot, Stop};
 use crate::time::Date;
+use crate::value::Json;
 
-/// Differences of a region's book that have no break of their own, by class and cause: how many, and their amounts.
-pub type Unopened = BTreeMap<(BreakClass, String), (i64, i64)>;
+/// Differences of a region's book that have no break of their own, by class and cause.
+pub type Unopened = BTreeMap<(BreakClass, String), Beyond>;
+
+/// So many alike differences have no break.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Beyond {
+    pub count: i64,
+    /// Sum of their amounts.
+    pub amount_fen: i64,
+    /// As [`AlertRow::most_unopened_fen`].
+    pub most_fen: BTreeMap<String, i64>,
+}
+
+impl Beyond {
+    /// One more, of what `book` pays, or of what a region alone has.
+    pub fn add(&mut self, book: Option<&Book>, region: &Participant, amount_fen: i64) {
+        self.count += 1;
+        self.amount_fen += amount_fen;
+        let of = book.map_or_else(|| region.code().to_owned(), Book::to_string);
+        let most = self.most_fen.entry(of).or_default();
+        *most = amount_fen.max(*most);
+    }
+}
 
 impl AlertRow {
-    /// Whether it is about a region's book, whose causes begin with the region.
-    pub fn is_of_book(&self) -> bool {
-        self.cause.starts_with("regions/")
+    /// The largest difference without a break that keeps the month of this book open, in fen; 0 without any.
+    pub fn most_unopened_of(&self, book: &Book) -> i64 {
+        let of = |key: &str| self.most_unopened_fen.0.get(key).copied().unwrap_or_default();
+        of(&book.to_string()).max(of(book.region().code()))
+    }
+
+    /// The region about whose own book it is, with which its cause begins: it concerns nobody else.
+    pub fn book_region(&self) -> Option<Participant> {
+        let first = self.cause.split(' ').next()?.parse::<Participant>().ok()?;
+        (first.kind() == ParticipantKind::Region).then_some(first)
     }
 }
 
@@ -47,9 +77,9 @@ pub fn after<'a>(
     for row in breaks.filter(|b| b.is_open()) {
         alike.entry(&row.alert).or_default().push(row);
     }
-    let mut further: BTreeMap<String, (BreakClass, &String, (i64, i64))> = BTreeMap::new();
+    let mut further: BTreeMap<String, (BreakClass, &String, &Beyond)> = BTreeMap::new();
     for ((class, cause), sums) in unopened {
-        further.insert(alert_name(Some(channel), date, *class, cause), (*class, cause, *sums));
+        further.insert(alert_name(Some(channel), date, *class, cause), (*class, cause, sums));
     }
     let many = alike.iter().filter(|(_, members)| members.len() as i64 >= alert_from).map(|(alert, _)| *alert);
     let floods: BTreeSet<&str> = many.chain(further.keys().map(String::as_str)).collect();
@@ -71,11 +101,15 @@ pub fn after<'a>(
             (None, None, Some((class, cause, _))) => (date, *class, *cause),
             (None, None, None) => continue,
         };
-        let (unopened, unopened_fen) = match known.filter(|known| known.clearing_date != date) {
-            Some(known) => (known.unopened, known.unopened_fen),
-            None => further.map_or((0, 0), |(_, _, sums)| *sums),
+        let beyond = match known.filter(|known| known.clearing_date != date) {
+            Some(known) => Beyond {
+                count: known.unopened,
+                amount_fen: known.unopened_fen,
+                most_fen: known.most_unopened_fen.0.clone(),
+            },
+            None => further.map_or_else(Beyond::default, |(_, _, sums)| (*sums).clone()),
         };
-        let is_over = members.is_empty() && unopened == 0;
+        let is_over = members.is_empty() && beyond.count == 0;
         let row = AlertRow {
             alert: name.to_owned(),
             channel: channel.clone(),
@@ -85,8 +119,9 @@ pub fn after<'a>(
             state: if is_over { AlertState::Over } else { AlertState::Open },
             members: members.len() as i64,
             amount_fen: members.iter().map(|b| b.amount_fen).sum(),
-            unopened,
-            unopened_fen,
+            unopened: beyond.count,
+            unopened_fen: beyond.amount_fen,
+            most_unopened_fen: Json(beyond.most_fen),
             seen_by: known.map_or_else(String::new, |known| known.seen_by.clone()),
             opened_at_us: known.map_or(call.now, |known| known.opened_at_us),
             recorded_at_us: known.map_or(call.now, |known| known.recorded_at_us),

@@ -1,5 +1,7 @@
 //! The tables of reconciliation.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::file::LineFault;
@@ -529,6 +531,9 @@ table! {
         pub unopened: i64,
         /// Sum of their amounts.
         pub unopened_fen: i64,
+        /// The largest of these amounts by the book that pays (`110000/care_subsidy`), of what the region alone has by
+        /// the region (`130000`).
+        pub most_unopened_fen: Json<BTreeMap<String, i64>>,
         /// The run that counted them last.
         pub seen_by: String,
         pub opened_at_us: Timestamp,

@@ -128,23 +128,31 @@ fn excludes(snapshot: &Snapshot, terms: &Agreement, record: &RecordRow) -> Resul
     }))
 }
 
-/// Whether the region has set aside, or has yet to review, what this issuer last had it recognize of the
-/// subject, by the same line of records: then another record does not come past it by itself. What the issuer has
-/// taken away since says nothing.
+/// Whether the region has set aside, or has yet to review, a record of this issuer's line about the subject: then
+/// another does not come past it by itself, unless one between the two, by their first days, was recognized. One
+/// that begins only after the new record says nothing for it, and what the issuer has taken away says nothing.
 fn has_set_aside(snapshot: &Snapshot, record: &RecordRow, recognizer: &Participant) -> Result<bool, Stop> {
-    let mut last: Option<Arc<RecognitionRow>> = None;
+    use RecognitionState::{Declined, Pending, Recognized, Revoked, Superseded, Suspended};
+    // Of each the latest first day.
+    let (mut set_aside, mut recognized): (Option<Date>, Option<Date>) = (None, None);
     for subject in subjects(snapshot, record.kind, &record.subject)? {
         let known = snapshot.list::<RecognitionRow>(&["subject", "recognizer"], key![subject, recognizer.clone()])?;
-        let of_line = known.into_iter().filter(|other| {
+        let of_line = known.iter().filter(|other| {
             let same_line = other.kind == record.kind
                 && other.issuer == record.issuer
                 && (other.scheme == record.scheme || !record.kind.keeps_schemes_apart());
-            same_line && other.record != record.record && other.state != RecognitionState::Revoked
+            same_line && other.record != record.record
         });
-        last = of_line.chain(last).max_by(|a, b| (a.valid_from, &a.record).cmp(&(b.valid_from, &b.record)));
+        for other in of_line {
+            let day = Some(other.valid_from);
+            match other.state {
+                Declined | Suspended | Pending => set_aside = set_aside.max(day),
+                Recognized | Superseded if other.valid_from <= record.valid_from => recognized = recognized.max(day),
+                Recognized | Superseded | Revoked => {}
+            }
+        }
     }
-    use RecognitionState::{Declined, Pending, Suspended};
-    Ok(last.is_some_and(|last| matches!(last.state, Declined | Suspended | Pending)))
+    Ok(set_aside.is_some() && set_aside >= recognized)
 }
 
 /// `recognitions/{record uuid}-{region code}`.

@@ -621,19 +621,22 @@ fn conditions_of_a_close() {
         world.sim.given(&row);
     };
     assert_eq!(unmet(closing(&broken)), CloseCondition::NoOpenBreak.as_str());
-    let flooded = |cause: &'static str| {
-        closing(&move |world| {
+    // What a region's book has no break for, its largest by who is concerned.
+    let flooded = |most: &[(&str, i64)], limit_fen: i64| {
+        closing(&|world| {
+            world.set(PolicyKind::Accounting, "default", |body| body["most_open_break_fen"] = limit_fen.into());
             world.sim.given(&AlertRow {
                 alert: "alerts/1".into(),
                 channel: who(UNIONPAY),
                 clearing_date: day("2026-11-30"),
-                class: BreakClass::RegionOnly,
-                cause: cause.into(),
+                class: BreakClass::RegionMissing,
+                cause: HEBEI.into(),
                 state: AlertState::Open,
                 members: 0,
                 amount_fen: 0,
-                unopened: 1,
-                unopened_fen: 5,
+                unopened: 10,
+                unopened_fen: 50,
+                most_unopened_fen: Json(most.iter().map(|(of, fen)| ((*of).to_owned(), *fen)).collect()),
                 seen_by: String::new(),
                 opened_at_us: world.now,
                 recorded_at_us: world.now,
@@ -641,8 +644,13 @@ fn conditions_of_a_close() {
             });
         })
     };
-    assert_eq!(unmet(flooded(BEIJING)), CloseCondition::NoOpenBreak.as_str());
-    assert!(flooded(HEBEI).is_ok(), "a row that Hebei alone has");
+    for most in [&[("110000/care_subsidy", 5)], &[("110000", 5)]] {
+        assert_eq!(unmet(flooded(most, 0)), CloseCondition::NoOpenBreak.as_str(), "{most:?}");
+        assert_eq!(unmet(flooded(most, 4)), CloseCondition::NoOpenBreak.as_str(), "{most:?}");
+        assert!(flooded(most, 5).is_ok(), "{most:?}: the limit is of one break, not of the sum");
+    }
+    let others = &[("110000/other", 5), ("120000/care_subsidy", 5), ("130000", 5)];
+    assert!(flooded(others, 0).is_ok(), "what others pay, and a row that Hebei alone has");
     let before = |world: &mut World| {
         let mut row = world.sim.all::<GeneralLedgerRow>().remove(0);
         row.booking_month = "2026-10".parse().unwrap();

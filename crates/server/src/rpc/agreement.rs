@@ -8,7 +8,7 @@ use jjj_domain::agreement::{
 use jjj_domain::key;
 use jjj_domain::names::{Collection, Name};
 use jjj_domain::row::{Row, StoredFault};
-use jjj_wire::agreement::agreement;
+use jjj_wire::agreement::{agreement, listed};
 use jjj_wire::pb;
 use jjj_wire::pb::agreement_service_server::AgreementService;
 use tonic::{Request, Response, Status};
@@ -23,6 +23,9 @@ use crate::gateway::Gateway;
 use crate::identity::Caller;
 
 pub struct AgreementApi(pub Arc<Gateway>);
+
+/// The digest is made of the terms: of so many at once they are read, 256 KiB each at most.
+const MOST_LISTED: i64 = 100;
 
 const FILTER: &[Field] = &[
     ("scope", Some("scope")),
@@ -93,10 +96,11 @@ impl AgreementService for AgreementApi {
         let q = request.get_ref();
         let predicates = Filter::parse(&q.filter, FILTER).and_then(|filter| filter.predicates(AgreementRow::spec()));
         let predicates = predicates.map_err(refuse)?;
-        let paging = Paging::new(caller.method.path, &q.filter, q.page_size, &q.page_token).map_err(refuse)?;
+        let mut paging = Paging::new(caller.method.path, &q.filter, q.page_size, &q.page_token).map_err(refuse)?;
+        paging.size = paging.size.min(MOST_LISTED);
         let keep = |_: &AgreementRow| true;
         let (rows, next_page_token) = page(&self.0, &caller, predicates, &paging, Sees::Readers, keep).await?;
-        let agreements = rows.iter().map(agreement).collect();
+        let agreements = rows.iter().map(listed).collect();
         Ok(Response::new(pb::ListAgreementsResponse { agreements, next_page_token }))
     }
 

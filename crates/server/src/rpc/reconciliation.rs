@@ -149,7 +149,7 @@ impl ReconciliationService for ReconciliationApi {
         predicates.extend(own_channel(&caller));
         let paging = Paging::new(caller.method.path, &q.filter, q.page_size, &q.page_token).map_err(refuse)?;
         let (rows, next_page_token) = page::<AlertRow>(&self.0, &caller, predicates, &paging, Sees::Everyone, |row| {
-            !(is_channels(&caller) && row.is_of_book())
+            caller.sees_all() || row.book_region().is_none_or(|region| region == *caller.participant())
         })
         .await?;
         Ok(Response::new(pb::ListAlertsResponse { alerts: rows.iter().map(wire::alert).collect(), next_page_token }))

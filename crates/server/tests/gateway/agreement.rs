@@ -281,6 +281,7 @@ async fn nobody_unconcerned_reads_an_agreement(database: TestDatabase) {
     let proposed = propose(&world, &world.hebei, 3, &[4]).await;
     accept(&world, &world.beijing, &proposed).await.unwrap();
     let get = pb::GetAgreementRequest { name: proposed.name.clone() };
+    let versions = pb::ListAgreementVersionsRequest { name: proposed.name.clone(), ..Default::default() };
     let list = pb::ListAgreementsRequest { filter: format!("scope = \"{SCOPE}\""), ..Default::default() };
     let policy = pb::GetPolicyRequest { name: format!("policies/agreement/{SCOPE}"), as_of: String::new() };
     let policies =
@@ -291,9 +292,13 @@ async fn nobody_unconcerned_reads_an_agreement(database: TestDatabase) {
     const POLICIES: &str = "/jjj.gateway.v1.PolicyService/ListPolicies";
     const EVIDENCE: &str = "/jjj.gateway.v1.LedgerService/GetEvidence";
     for client in [&world.hebei, &world.beijing, &world.hebei_admin, &world.gateway_admin] {
-        ask::<pb::Agreement>(&world, client, service!("GetAgreement"), &get).await.unwrap();
+        let whole: pb::Agreement = ask(&world, client, service!("GetAgreement"), &get).await.unwrap();
+        assert_eq!((&whole.body, &whole.terms_sha256), (&proposed.body, &proposed.terms_sha256));
         let listed: pb::ListAgreementsResponse = ask(&world, client, service!("ListAgreements"), &list).await.unwrap();
-        assert_eq!(listed.agreements.len(), 1);
+        assert_eq!(listed.agreements, [pb::Agreement { body: String::new(), ..whole }], "without the terms");
+        let kept: pb::ListAgreementVersionsResponse =
+            ask(&world, client, service!("ListAgreementVersions"), &versions).await.unwrap();
+        assert!(kept.agreements.len() == 2 && kept.agreements.iter().all(|version| version.body == proposed.body));
         ask::<pb::Policy>(&world, client, POLICY, &policy).await.unwrap();
         // Of three regions' eighteen, a region is party to twelve.
         let listed: pb::ListPoliciesResponse = ask(&world, client, POLICIES, &policies).await.unwrap();

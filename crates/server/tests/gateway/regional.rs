@@ -11,6 +11,7 @@ use prost::Message;
 use tonic::Status;
 
 use crate::harness::{Client, World, ask, reason};
+use crate::ledger::events;
 use crate::scene::{
     BEGIN, CHUNK, COMPLETE, Payments, begin, decide, file, hebei_admin, id, orders, past_date, unionpay_admin, upload,
 };
@@ -226,6 +227,7 @@ async fn a_flood_of_one_book_is_capped(database: TestDatabase) {
     };
     let told = alerts().await;
     its_channel_has_its_own_reports(&world, &ran).await;
+    it_is_told_to_its_region_alone(&world, &told).await;
     let fen = |orders: &[(String, i64)]| orders.iter().map(|(_, fen)| fen).sum::<i64>();
     assert_eq!((told.break_class(), told.members, told.unopened), (pb::BreakClass::RegionMissing, 2, 3));
     assert_eq!(told.amount_fen + told.unopened_fen, fen(&paid));
@@ -240,6 +242,24 @@ async fn a_flood_of_one_book_is_capped(database: TestDatabase) {
     assert_eq!((told.state(), told.members, told.unopened), (pb::AlertState::Over, 0, 0));
     world.stop().await;
     world.verify().await;
+}
+
+/// Neither the channel nor the region that pays hears how Hebei keeps its book.
+async fn it_is_told_to_its_region_alone(world: &World, alert: &pb::Alert) {
+    let listed = async |client: &Client| {
+        let request = pb::ListAlertsRequest::default();
+        ask::<pb::ListAlertsResponse>(world, client, service!("ListAlerts"), &request).await.unwrap().alerts
+    };
+    assert_eq!(listed(&world.gateway_admin).await, std::slice::from_ref(alert));
+    assert_eq!(listed(&world.hebei).await, std::slice::from_ref(alert));
+    assert!(listed(&world.beijing).await.is_empty());
+    // Numbered within some 20 ms.
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    for (client, told) in [(&world.hebei, 1), (&world.beijing, 0), (&world.unionpay, 0)] {
+        let events = events(world, client, 0).await.unwrap();
+        assert_eq!(events.iter().filter(|event| event.record == alert.name).count(), told, "{}", client.actor);
+        assert!(!events.is_empty(), "{} is told something", client.actor);
+    }
 }
 
 /// UnionPay's people get the run and their statements, without what is wrong in a region's book; another channel's

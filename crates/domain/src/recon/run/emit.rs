@@ -40,7 +40,8 @@ pub fn decision(run: &StartRun, day: &Day, mut found: Assembled, call: &Call) ->
     bookings(&name, &mut found, &mut decision);
     breaks(&found, &mut decision);
     for alert in &found.alerts {
-        decision.leaf("alert.counted", &alert.alert, alert.version).put(alert).tell(&alert.channel);
+        let concerned = alert.book_region().unwrap_or_else(|| alert.channel.clone());
+        decision.leaf("alert.counted", &alert.alert, alert.version).put(alert).tell(&concerned);
     }
     for payout in &found.payouts {
         let kind = match payout.proof {

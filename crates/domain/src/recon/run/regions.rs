@@ -120,6 +120,7 @@ impl Judge<'_> {
     ) -> Vec<BreakChange> {
         let mut changes = Vec::new();
         let at_fault = |line: &LegLine| line.break_name.clone().filter(|_| line.difference.is_some());
+        let place_of = |line: &LegLine| places.get(&(line.compared.kind, line.compared.order_id.as_str())).copied();
         let is_open = |name: &String| self.day.breaks.get(name).is_some_and(|b| b.is_open());
         let names: BTreeSet<String> = leg.lines.iter().filter_map(at_fault).collect();
         let open = names.iter().filter(|name| is_open(name)).count() as i64;
@@ -129,16 +130,16 @@ impl Judge<'_> {
             let (Some(name), Some(class)) = (at_fault(line), line.difference) else { continue };
             let is_known = is_open(&name) || seen.contains(&name);
             if !is_known && room <= 0 {
-                let (count, fen) = unopened.entry((class, self.cause(line))).or_default();
-                (*count, *fen) = (*count + 1, *fen + line.compared.amount_fen());
+                let book = place_of(line).map(|place| &place.book);
+                let beyond = unopened.entry((class, self.cause(line))).or_default();
+                beyond.add(book, self.region, line.compared.amount_fen());
                 line.break_name = None;
                 continue;
             }
             room -= i64::from(!is_known);
             // Two units of one order have one break, the first one's.
             if seen.insert(name.clone()) {
-                let place = places.get(&(line.compared.kind, line.compared.order_id.as_str())).copied();
-                changes.extend(self.change(name, line, place));
+                changes.extend(self.change(name, line, place_of(line)));
             }
         }
         let run = self.run.run_name(self.day);

@@ -123,6 +123,25 @@ fn an_issuer_does_not_come_past_what_a_region_set_aside() {
 }
 
 #[test]
+fn a_renewal_from_a_far_day_opens_no_way_past_what_was_set_aside() {
+    use RecognitionState::{Pending, Recognized};
+    let mut world = World::on(TODAY);
+    let first = world.publish(HEBEI, &rating("2025-01-02")).unwrap();
+    let renewal = world.publish(HEBEI, &rating("2026-01-02")).unwrap();
+    assert_eq!(world.recognition_state(&renewal, BEIJING), Some(Recognized));
+    world.decide(BEIJING, &first, Verdict::Suspend).unwrap();
+    let short = |from: &str, until: &str| PublishRecord { valid_until: day(until), ..rating(from) };
+    let between = world.publish(HEBEI, &short("2025-05-01", "2025-12-31")).unwrap();
+    assert_eq!(world.recognition_state(&between, BEIJING), Some(Pending));
+    assert_eq!(world.recognition_state(&between, TIANJIN), Some(Recognized));
+    // Nor does one from before what is set aside.
+    world.decide(BEIJING, &renewal, Verdict::Decline).unwrap();
+    world.decide(BEIJING, &between, Verdict::Accept).unwrap();
+    let another = world.publish(HEBEI, &short("2025-05-15", "2025-12-31")).unwrap();
+    assert_eq!(world.recognition_state(&another, BEIJING), Some(Pending));
+}
+
+#[test]
 fn a_later_version_of_the_agreement_counts_from_the_records_next_change() {
     use RecognitionState::{Recognized, Revoked};
     let version = |world: &World, name: &Name| world.recognition(name, BEIJING).unwrap().agreement;

@@ -282,6 +282,7 @@ fn a_flood_of_one_book_opens_no_more_breaks_than_the_policy_allows() {
     let told = alert(&world);
     assert_eq!((told.class, told.cause.as_str()), (BreakClass::RegionMissing, HEBEI));
     assert_eq!((told.members, told.amount_fen, told.unopened, told.unopened_fen), (3, 3_000, 2, 2_000));
+    assert_eq!(told.most_unopened_fen.0, BTreeMap::from([("110000/care_subsidy".to_owned(), 1_000)]));
     let named = world.sim.all::<UnitRow>().into_iter().filter(|unit| unit.break_name.is_some()).count();
     assert_eq!(named, 3, "no row names a break that is not there");
     // The view says all, and its root is that of any other computation.
@@ -311,6 +312,39 @@ fn a_flood_of_one_book_opens_no_more_breaks_than_the_policy_allows() {
     let told = alert(&world);
     assert_eq!((told.state, told.members, told.unopened, told.unopened_fen), (AlertState::Over, 0, 0, 0));
     assert!(world.book_breaks().is_empty());
+}
+
+#[test]
+fn what_has_no_break_is_known_by_who_pays() {
+    let mut world = World::new();
+    world.breaks_policy(|body| (body["most_book_breaks"], body["alert_from"]) = (1.into(), 20.into()));
+    for (order, amount_fen) in [("ORDER000", 1), ("ORDER001", 600), ("ORDER002", 1_000)] {
+        world.matched(order, amount_fen);
+    }
+    let tianjins = PaymentRow { region: region("120000"), ..world.matched("ORDER003", 7_000) };
+    world.sim.given(&tianjins);
+    world.hebei_has(Vec::clear);
+    world.run();
+    let [told] = &world.sim.all::<AlertRow>()[..] else { panic!("one") };
+    assert_eq!((told.unopened, told.unopened_fen, told.book_region()), (3, 8_600, Some(region("130000"))));
+    let most = [("110000/care_subsidy", 1_000), ("120000/care_subsidy", 7_000)];
+    assert_eq!(told.most_unopened_fen.0, BTreeMap::from(most.map(|(book, fen)| (book.to_owned(), fen))));
+
+    // Of what it alone has: the region.
+    let mut world = World::new();
+    world.breaks_policy(|body| (body["most_book_breaks"], body["alert_from"]) = (1.into(), 20.into()));
+    world.matched("ORDER000", 1);
+    world.hebei_has(|lines| {
+        let alone = |n: i64| SettlementLine { line: n, order_id: format!("ALONE00{n}"), ..lines[0].clone() };
+        let alone: Vec<_> = [8, 9].map(alone).into();
+        lines.extend(alone);
+    });
+    world.run();
+    let [told] = &world.sim.all::<AlertRow>()[..] else { panic!("one") };
+    assert_eq!(
+        (told.class, &told.most_unopened_fen.0),
+        (BreakClass::RegionOnly, &BTreeMap::from([("130000".to_owned(), 1)]))
+    );
 }
 
 #[test]
