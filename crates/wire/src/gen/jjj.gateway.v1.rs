@@ -345,7 +345,7 @@ pub struct Agreement {
     /// First day in force, YYYY-MM-DD (Asia/Shanghai).
     #[prost(string, tag = "5")]
     pub effective_from: ::prost::alloc::string::String,
-    /// Canonical JSON (RFC 8785) of the terms: the body of the policy kind `agreement`.
+    /// Canonical JSON (RFC 8785) of the terms: the body of the policy kind `agreement`. Empty in ListAgreements.
     #[prost(string, tag = "6")]
     pub body: ::prost::alloc::string::String,
     /// SHA-256 in lower-case hex over `issuer`, `recognizer`, `record_kind` without its prefix, `effective_from` and
@@ -603,7 +603,7 @@ pub struct EndAgreementRequest {
     #[prost(enumeration = "RecordKind", tag = "4")]
     pub record_kind: i32,
     /// Required. First day on which nothing is recognized any more, YYYY-MM-DD: today and the `notice_days` of the terms
-    /// that it ends, or later.
+    /// in force on it, or later. A version agreed for a later day is ended with as much notice before its first day.
     #[prost(string, tag = "5")]
     pub effective_from: ::prost::alloc::string::String,
     /// Required. Up to 1,000 characters.
@@ -634,7 +634,8 @@ pub struct ListAgreementsRequest {
     /// Default: everything the caller may see.
     #[prost(string, tag = "1")]
     pub filter: ::prost::alloc::string::String,
-    /// Most items wanted, 0 to 1,000; 0 means 50. FIELD_OUT_OF_RANGE beyond.
+    /// Most items wanted, 0 to 1,000; 0 means 50. FIELD_OUT_OF_RANGE beyond. A page
+    /// has at most 100.
     #[prost(int32, tag = "2")]
     pub page_size: i32,
     /// `next_page_token` of the page before; empty for the first. PAGE_TOKEN_MALFORMED otherwise.
@@ -889,8 +890,8 @@ pub mod agreement_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// Ends what is in force from a day on, and what is agreed for later days: versions that recognize nothing.
-        /// Either region may, alone, at the notice that the terms name; what was recognized before stands.
-        /// DATE_ORDER (within the notice), STATE_NOT_ALLOWED (nothing is recognized from that day on).
+        /// Either region may, alone, at the notice that the terms of each name; what was recognized before stands.
+        /// DATE_ORDER (within the notice of one: not before the day named), STATE_NOT_ALLOWED (nothing is recognized from that day on).
         pub async fn end_agreement(
             &mut self,
             request: impl tonic::IntoRequest<super::EndAgreementRequest>,
@@ -941,7 +942,7 @@ pub mod agreement_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Agreements, current versions.
+        /// Agreements, current versions, without their terms: `body` is empty, `terms_sha256` is theirs.
         pub async fn list_agreements(
             &mut self,
             request: impl tonic::IntoRequest<super::ListAgreementsRequest>,
@@ -1050,8 +1051,8 @@ pub mod agreement_service_server {
             tonic::Status,
         >;
         /// Ends what is in force from a day on, and what is agreed for later days: versions that recognize nothing.
-        /// Either region may, alone, at the notice that the terms name; what was recognized before stands.
-        /// DATE_ORDER (within the notice), STATE_NOT_ALLOWED (nothing is recognized from that day on).
+        /// Either region may, alone, at the notice that the terms of each name; what was recognized before stands.
+        /// DATE_ORDER (within the notice of one: not before the day named), STATE_NOT_ALLOWED (nothing is recognized from that day on).
         async fn end_agreement(
             &self,
             request: tonic::Request<super::EndAgreementRequest>,
@@ -1064,7 +1065,7 @@ pub mod agreement_service_server {
             &self,
             request: tonic::Request<super::GetAgreementRequest>,
         ) -> std::result::Result<tonic::Response<super::Agreement>, tonic::Status>;
-        /// Agreements, current versions.
+        /// Agreements, current versions, without their terms: `body` is empty, `terms_sha256` is theirs.
         async fn list_agreements(
             &self,
             request: tonic::Request<super::ListAgreementsRequest>,
@@ -29655,7 +29656,7 @@ pub mod reconciliation_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Systemic alerts.
+        /// Systemic alerts. Those about a region's own book are listed to that region and to the gateway's administrators.
         pub async fn list_alerts(
             &mut self,
             request: impl tonic::IntoRequest<super::ListAlertsRequest>,
@@ -30077,7 +30078,7 @@ pub mod reconciliation_service_server {
             tonic::Response<super::ListBreakVersionsResponse>,
             tonic::Status,
         >;
-        /// Systemic alerts.
+        /// Systemic alerts. Those about a region's own book are listed to that region and to the gateway's administrators.
         async fn list_alerts(
             &self,
             request: tonic::Request<super::ListAlertsRequest>,
