@@ -929,6 +929,7 @@ CREATE TABLE alerts (
     amount_fen BIGINT NOT NULL,
     unopened BIGINT NOT NULL,
     unopened_fen BIGINT NOT NULL,
+    most_unopened_fen TEXT COLLATE "C" NOT NULL,
     seen_by TEXT COLLATE "C" NOT NULL,
     opened_at_us BIGINT NOT NULL,
     recorded_at_us BIGINT NOT NULL,

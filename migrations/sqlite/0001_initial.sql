@@ -936,6 +936,7 @@ CREATE TABLE alerts (
     amount_fen INTEGER NOT NULL,
     unopened INTEGER NOT NULL,
     unopened_fen INTEGER NOT NULL,
+    most_unopened_fen TEXT NOT NULL,
     seen_by TEXT NOT NULL,
     opened_at_us INTEGER NOT NULL,
     recorded_at_us INTEGER NOT NULL,

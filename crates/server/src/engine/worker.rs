@@ -59,11 +59,10 @@ impl Worker {
     async fn process(&self, jobs: &[&Job], kept: &mut Kept) -> Vec<Outcome> {
         let mut outcomes: Vec<Option<Outcome>> = jobs.iter().map(|_| None).collect();
         let mut rest = Vec::from([Range { start: 0, end: jobs.len() }]);
-        let (mut is_blocked, mut has_waited) = (false, false);
+        let mut is_blocked = false;
         while let Some(range) = rest.pop() {
-            // Whose row it is that somebody keeps is found without waiting for it at every step; and of those whose
-            // rows are kept, the first alone waits for all.
-            let lock_within = (is_blocked && range.len() > 1 || has_waited).then_some(PROBE_WITHIN);
+            // Whose row it is that somebody keeps is found without waiting for it at every step.
+            let lock_within = (is_blocked && range.len() > 1).then_some(PROBE_WITHIN);
             match self.see_through(&jobs[range.clone()], kept, lock_within).await {
                 Ok(done) => {
                     self.announce(&done).await;
@@ -78,7 +77,6 @@ impl Worker {
                     rest.push(range.start..middle);
                 }
                 Err(error) => {
-                    has_waited |= is_lock_timeout(&error);
                     let refused = refuse(&error);
                     for slot in &mut outcomes[range] {
                         *slot = Some(Err(refused.clone()));

@@ -324,7 +324,9 @@ fn what_has_no_break_is_known_by_who_pays() {
     let tianjins = PaymentRow { region: region("120000"), ..world.matched("ORDER003", 7_000) };
     world.sim.given(&tianjins);
     world.hebei_has(Vec::clear);
-    world.run();
+    // Its entries stay Beijing's, so the identities of this run do not hold.
+    let start = world.start(vec![world.file("files/f1")]);
+    world.execute("gateway/admins/runner", &start).unwrap();
     let [told] = &world.sim.all::<AlertRow>()[..] else { panic!("one") };
     assert_eq!((told.unopened, told.unopened_fen, told.book_region()), (3, 8_600, Some(region("130000"))));
     let most = [("110000/care_subsidy", 1_000), ("120000/care_subsidy", 7_000)];
