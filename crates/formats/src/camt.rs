@@ -769,8 +769,11 @@ fn parse_fen(text: &str) -> Option<i64> {
     let (whole, part) = text.split_once('.').unwrap_or((text, ""));
     let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
     let fits = (1..=16).contains(&whole.len()) && part.len() <= 17 && digits(whole) && digits(part);
+    if !fits {
+        return None;
+    }
     let (cents, rest) = part.split_at(part.len().min(2));
-    if !fits || rest.bytes().any(|b| b != b'0') {
+    if rest.bytes().any(|b| b != b'0') {
         return None;
     }
     let fen = whole.parse::<i64>().ok()?.checked_mul(100)? + format!("{cents:0<2}").parse::<i64>().ok()?;

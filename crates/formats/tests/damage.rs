@@ -181,7 +181,7 @@ fn statement(change: impl Fn(String) -> String) -> Read_ {
 fn a_damaged_entry_is_set_aside_and_still_counts_in_the_balance() {
     use FaultReason::{Malformed, Missing, OutOfRange};
     type Change = (&'static str, &'static str);
-    let table: [(Change, &str, FaultReason); 9] = [
+    let table: [(Change, &str, FaultReason); 10] = [
         (("<BookgDt><Dt>2026-11-18", "<BookgDt><Dt>2026-13-18"), "Ntry/BookgDt", Malformed),
         (("<ValDt><Dt>2026-11-18</Dt></ValDt>", "<ValDt></ValDt>"), "Ntry/ValDt", Malformed),
         (
@@ -193,6 +193,8 @@ fn a_damaged_entry_is_set_aside_and_still_counts_in_the_balance() {
         (("\">500.05</Amt>", "\">500.04</Amt>"), "Ntry/NtryDtls", OutOfRange),
         (("<Amt Ccy=\"CNY\">500.05</Amt>", ""), "Ntry/NtryDtls/TxDtls/Amt", Missing),
         (("\">500.05</Amt>", "\">500.055</Amt>"), "Ntry/NtryDtls/TxDtls/Amt", Malformed),
+        // A byte order mark where decimals are: found by fuzzing.
+        (("\">500.05</Amt>", "\">500.0\u{feff}5</Amt>"), "Ntry/NtryDtls/TxDtls/Amt", Malformed),
         (
             ("20261118CLAIM001", "2026111800000000000000000000CLAIM001"),
             "Ntry/NtryDtls/TxDtls/Refs/EndToEndId",

@@ -233,7 +233,8 @@ impl Session {
 
     /// The sizes of the heads beyond one, in order.
     pub async fn checkpoint_sizes(&mut self, after: i64, limit: i64) -> Result<Vec<i64>> {
-        let rows = self.fetch(SIZES.into(), Args::Values(&key![after, limit]), &[ColumnType::Int]).await?;
+        let rows =
+            self.fetch(SIZES.into(), Args::Values(&[Value::Int(after), Value::Int(limit)]), &[ColumnType::Int]).await?;
         let size = |row: Vec<Value>| if let [Value::Int(size)] = row[..] { Some(size) } else { None };
         Ok(rows.into_iter().filter_map(size).collect())
     }
