@@ -135,7 +135,8 @@ fn file(world: &World, date: Date, more_fen: i64) -> ParsedFile {
     let mut lines: Vec<SettlementLine> = paid
         .enumerate()
         .map(|(n, p)| SettlementLine {
-            fee_fen: fee_of(p.amount_fen) + if n == 0 { more_fen } else { 0 },
+            // No parser lets a fee below zero through.
+            fee_fen: (fee_of(p.amount_fen) + if n == 0 { more_fen } else { 0 }).max(0),
             ..line_of(p)
         })
         .collect();
