@@ -4,7 +4,7 @@ use crate::Options;
 use crate::check::{Books, listed};
 use crate::database::{Kind, bytes};
 use crate::floor::{Dump, Rows};
-use crate::load::in_batches;
+use crate::load::{Dates, in_batches};
 use crate::machine::Ticks;
 use crate::report::{Measurement, Report};
 use crate::site::{INSTITUTIONS, Site, Statements};
@@ -22,7 +22,7 @@ pub async fn measure(options: &Options, kind: Kind, report: &mut Report) -> anyh
     let gateway = site.serve()?;
     let clients = gateway.channels(options.connections)?;
     let pay =
-        async |payments| in_batches(&clients, &site.bills, payments, options.items, options.batches_in_flight).await;
+        async |payments| in_batches(&clients, &site.bills, payments, options.items, options.batches_in_flight, Dates::One).await;
     let mut acknowledged = pay(options.items * 4).await?.paid.len();
     for run in 0..options.runs {
         let books = Books::read(&gateway.systems()?).await?;
@@ -57,7 +57,7 @@ pub async fn measure(options: &Options, kind: Kind, report: &mut Report) -> anyh
         site.verify()?;
         let gateway = site.serve_with("warn,sqlx::query=debug")?;
         let clients = gateway.channels(options.connections)?;
-        let load = in_batches(&clients, &site.bills, 5_000, options.items, options.batches_in_flight).await?;
+        let load = in_batches(&clients, &site.bills, 5_000, options.items, options.batches_in_flight, Dates::One).await?;
         gateway.stop()?;
         to.add("statements per payment", Statements::of(&site.log_path())?.all as f64 / load.paid.len() as f64);
     }

@@ -25,7 +25,7 @@ pub async fn measure(options: &Options, kind: Kind, to: usize, report: &mut Repo
     let mut filled = 0;
     while filled < to {
         let step = (to - filled).min(100_000);
-        let load = in_batches(&clients_of(&gateway)?, &site.bills, step, 1_000, 4).await?;
+        let load = in_batches(&clients_of(&gateway)?, &site.bills, step, 1_000, 4, Dates::One).await?;
         filled += load.paid.len();
         let gib = bytes(&site.url).await? as f64 / f64::from(1 << 30);
         eprintln!("{filled} of {to} payments, {:.0} per second, {gib:.2} GiB", load.per_second());
@@ -60,7 +60,7 @@ async fn rates(options: &Options, site: &Site, gateway: &crate::site::Gateway) -
         let books = Books::read(&gateway.systems()?).await?;
         let mut single = singly(&clients, &site.bills, options.payments, options.in_flight[0], Dates::One).await?;
         let in_flight = options.batches_in_flight;
-        let batch = in_batches(&clients, &site.bills, options.payments, options.items, in_flight).await?;
+        let batch = in_batches(&clients, &site.bills, options.payments, options.items, in_flight, Dates::One).await?;
         rates.push((single.per_second() * 2.0, batch.per_second()));
         single.paid.extend(batch.paid);
         site.check(gateway, &books, &single.paid).await?;

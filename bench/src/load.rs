@@ -65,14 +65,19 @@ pub enum Dates {
     One,
     /// On the three days that the gateway takes, in turn.
     Spread,
+    /// On the day before that.
+    Yesterday,
 }
 
 impl Dates {
-    fn of(self, n: usize) -> String {
-        let day = match self {
+    /// The `n`-th confirmation's date; empty: the gateway's own.
+    pub fn of(self, n: usize) -> String {
+        let days = match self {
             Self::One => return String::new(),
-            Self::Spread => crate::site::now_us() + (n as i64 % 3 - 1) * 86_400_000_000,
+            Self::Spread => n as i64 % 3 - 1,
+            Self::Yesterday => -1,
         };
+        let day = crate::site::now_us() + days * 86_400_000_000;
         jjj_domain::time::Timestamp(day).clearing_date().to_string()
     }
 }
@@ -203,6 +208,7 @@ pub async fn in_batches(
     payments: usize,
     items: usize,
     in_flight: usize,
+    dates: Dates,
 ) -> anyhow::Result<Load> {
     let next = Arc::new(AtomicUsize::new(0));
     let mut tasks = JoinSet::new();
@@ -216,7 +222,7 @@ pub async fn in_batches(
                 if first >= payments {
                     return Ok::<_, anyhow::Error>(done);
                 }
-                pay_batch(&client, &bills, first..payments.min(first + items), &mut done).await?;
+                pay_batch(&client, &bills, first..payments.min(first + items), dates, &mut done).await?;
             }
         });
     }
@@ -227,11 +233,12 @@ async fn pay_batch(
     client: &Client,
     bills: &Bills,
     numbers: std::ops::Range<usize>,
+    dates: Dates,
     done: &mut Load,
 ) -> anyhow::Result<()> {
-    let (names, asks): (Vec<_>, Vec<_>) = numbers.map(|n| authorise(client, bills.of(n))).unzip();
+    let (names, asks): (Vec<_>, Vec<_>) = numbers.clone().map(|n| authorise(client, bills.of(n))).unzip();
     let authorised = call_batch(client, BATCH_AUTHORIZE, asks, done).await?;
-    let confirms = names.iter().map(|name| confirm(client, name, String::new())).collect();
+    let confirms = names.iter().zip(numbers).map(|(name, n)| confirm(client, name, dates.of(n))).collect();
     let confirmed = call_batch(client, BATCH_CONFIRM, confirms, done).await?;
     let answers = authorised.into_iter().zip(confirmed);
     done.paid.extend(names.into_iter().zip(answers).map(|(payment, (authorised, confirmed))| Acknowledged {

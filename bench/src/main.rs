@@ -21,6 +21,7 @@ mod recon;
 mod replicas;
 mod report;
 mod revocation;
+mod run_day;
 mod shared;
 mod single;
 mod site;
@@ -116,6 +117,15 @@ enum Command {
         #[arg(long, default_value = "python3")]
         python: PathBuf,
     },
+    /// A day's run on a database that the gateway filled, beside DuckDB joining its export with the same file.
+    RunDay {
+        /// Payments of the day.
+        #[arg(long, default_value_t = 1_000_000)]
+        rows: usize,
+        /// A Python with the module duckdb.
+        #[arg(long, default_value = "python3")]
+        python: PathBuf,
+    },
     /// Signing and verifying alone.
     Crypto,
     /// A recognition token verified offline, beside jsonwebtoken's own verification of it.
@@ -126,7 +136,7 @@ enum Command {
         #[arg(long, default_value_t = 200)]
         count: usize,
     },
-    /// Everything but `grown`, `month`, `recon`, `recognition` and `revocation`.
+    /// Everything but `grown`, `month`, `recon`, `run-day`, `recognition` and `revocation`.
     All,
     /// The echo's server, run by `single`.
     #[command(hide = true)]
@@ -156,6 +166,11 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::EchoServer { sandbox } => return echo::serve(&sandbox).await,
         Command::Crypto => crypto::measure(&options, &mut report)?,
         Command::Recon { rows, python } => recon::measure(&options, rows, &python, &mut report)?,
+        Command::RunDay { rows, python } => {
+            for kind in &options.db {
+                run_day::measure(&options, *kind, rows, &python, &mut report).await?;
+            }
+        }
         Command::Recognition => recognition::measure(&options, &mut report)?,
         Command::Revocation { count } => {
             for kind in &options.db {

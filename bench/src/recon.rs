@@ -72,11 +72,9 @@ pub fn measure(options: &Options, rows: u64, python: &Path, report: &mut Report)
             }
         }
         if duckdb {
-            let mut command = Command::new(python);
-            command.args(["-c", DUCKDB]).arg(&day.ledger).arg(&day.file);
-            match watched(command, Ends::WhenTold) {
-                Ok((output, peak_mib)) => {
-                    measurement.add("DuckDB, the statement alone, s", String::from_utf8_lossy(&output).trim().parse()?);
+            match duckdb_join(python, &day.ledger, &day.file) {
+                Ok((seconds, peak_mib)) => {
+                    measurement.add("DuckDB, the statement alone, s", seconds);
                     measurement.add("… its peak memory MiB, Python included", peak_mib);
                 }
                 Err(error) => {
@@ -90,15 +88,23 @@ pub fn measure(options: &Options, rows: u64, python: &Path, report: &mut Report)
     Ok(())
 }
 
+/// The seconds that DuckDB's statement takes, and the peak memory MiB of its process.
+pub fn duckdb_join(python: &Path, ledger: &Path, file: &Path) -> anyhow::Result<(f64, f64)> {
+    let mut command = Command::new(python);
+    command.args(["-c", DUCKDB]).arg(ledger).arg(file);
+    let (output, peak_mib) = watched(command, Ends::WhenTold)?;
+    Ok((String::from_utf8_lossy(&output).trim().parse()?, peak_mib))
+}
+
 #[derive(PartialEq, Eq)]
-enum Ends {
+pub enum Ends {
     ByItself,
     /// After its one line, when its input ends: so its peak can be read.
     WhenTold,
 }
 
-/// What a process prints, and its peak resident memory.
-fn watched(mut command: Command, ends: Ends) -> anyhow::Result<(Vec<u8>, f64)> {
+/// What a process prints, and its peak resident memory, MiB.
+pub fn watched(mut command: Command, ends: Ends) -> anyhow::Result<(Vec<u8>, f64)> {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("starting a process")?;
     let mut stdout = child.stdout.take().context("its output")?;
     let status = PathBuf::from(format!("/proc/{}/status", child.id()));

@@ -60,12 +60,16 @@ impl Site {
         Ok(Self { jjj, folder, sandbox, place, url, bills: Arc::default() })
     }
 
-    /// The month's end, as one of the sandbox's participants, in JSON.
-    pub fn month(&self, gateway: &Gateway, actor: &str) -> Command {
+    /// A command of `jjj`'s, as one of the sandbox's participants.
+    pub fn command(&self, gateway: &Gateway, actor: &str) -> Command {
         let mut command = Command::new(&self.jjj);
-        command.args(["month", "--json", "--as", actor, "--gateway", &gateway.address]);
-        command.env("JJJ_SANDBOX", self.sandbox.dir());
+        command.envs([("JJJ_AS", actor), ("JJJ_GATEWAY", &gateway.address)]).env("JJJ_SANDBOX", self.sandbox.dir());
         command
+    }
+
+    /// The program `jjj`.
+    pub fn jjj(&self) -> &Path {
+        &self.jjj
     }
 
     /// For files of a measurement's own.
@@ -170,6 +174,10 @@ impl Gateway {
     pub fn client(&self, actor: &str) -> anyhow::Result<Client> {
         let identity = Identity::load(&self.sandbox.identity_dir(actor))?;
         Ok(Client::new(identity, &self.address, SERVER_NAME, &self.origin, Arc::new(now_us))?)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// A connection for each, of the channel.

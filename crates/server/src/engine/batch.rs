@@ -22,7 +22,7 @@ use jjj_domain::time::Timestamp;
 use jjj_store::dialect::Dialect;
 use jjj_store::{Claim, RequestClaim, Store, StoreError, WriteTx};
 
-use super::decide::{Verdict, aside, explore, in_order};
+use super::decide::{Verdict, apply, aside, explore, in_order};
 use super::effects::{Accepting, EffectsError, Prepared, prepare, rows};
 use super::job::{Accepted, Job, Moment, Outcome};
 use super::leaf::LeafView;
@@ -109,6 +109,23 @@ struct Decided {
     snapshot: Snapshot,
 }
 
+/// What a batch spent its time on, microseconds, for `JJJ_LOG=jjj_server=debug`.
+struct Steps {
+    at: Instant,
+    us: Vec<(&'static str, u128)>,
+}
+
+impl Steps {
+    fn begin() -> Self {
+        Self { at: Instant::now(), us: Vec::new() }
+    }
+
+    fn done(&mut self, step: &'static str) {
+        self.us.push((step, self.at.elapsed().as_micros()));
+        self.at = Instant::now();
+    }
+}
+
 pub(super) enum Attempt {
     Done(Done),
     InDoubt(Box<InDoubt>),
@@ -126,6 +143,7 @@ impl Writer {
         // Put back only after a commit that is known.
         let known = kept.0.take();
         let alone = jobs.iter().any(|job| job.alone);
+        let mut steps = Steps::begin();
         let mut tx = if alone { self.store.begin_write_at_once().await? } else { self.store.begin_write().await? };
         if let Some(within) = lock_within {
             tx.wait_for_locks(within).await?;
@@ -137,9 +155,11 @@ impl Writer {
         let digests = (0..jobs.len()).filter(is_new).map(|at| claims[at].content_digest.as_str());
 
         let version = tx.unchanged_since().await?;
+        steps.done("claim");
         let known = known.filter(|(then, _)| version == Some(*then)).map(|(_, snapshot)| snapshot);
         let Decided { verdicts, now, read_at, snapshot } =
             self.decide(&mut tx, &new, lane, known.unwrap_or_default()).await?;
+        steps.done("decide");
         let mut pairs = Vec::new();
         let mut refused = Vec::new();
         for ((job, content_digest), verdict) in new.iter().zip(digests).zip(&verdicts) {
@@ -165,6 +185,7 @@ impl Writer {
             true => (writing.await, making.await),
         };
         written?;
+        steps.done("rows and leaves");
         let Prepared { mut logged, answers: accepted } = prepared?;
         logged.fold = match self.store.dialect() {
             Dialect::Sqlite => Some(crate::seal::fold),
@@ -178,6 +199,7 @@ impl Writer {
             }
             tx.release_requests(&refused).await?;
         }
+        steps.done("log and balances");
         let earlier = self.earlier_answers(&mut tx, &claims, &claimed).await?;
         let changed_registry = effects.writes.iter().any(|w| Registry::is_made_of(w.spec.name));
         drop((pairs, effects));
@@ -191,8 +213,11 @@ impl Writer {
             kept.0 = left;
             return Ok(Attempt::Done(done));
         };
+        steps.done("answers");
         match tx.commit().await {
             Ok(()) => {
+                steps.done("commit");
+                tracing::debug!(items = jobs.len(), steps = ?steps.us, "a batch is written");
                 kept.0 = left;
                 Ok(Attempt::Done(done))
             }
@@ -233,6 +258,11 @@ impl Writer {
                     explored = self.load_all(tx, &mut snapshot, jobs, at).await?;
                     continue;
                 }
+            }
+            // A command by itself, where nobody else writes, has been decided: as of now and of these rows.
+            if let ([_], false) = (jobs, is_locking) {
+                apply(&explored, &mut snapshot)?;
+                return Ok(Decided { verdicts: explored, now: at.now, read_at, snapshot });
             }
             let loads = snapshot.loads().to_vec();
             match in_order(jobs, &mut snapshot, at)? {

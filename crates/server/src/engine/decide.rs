@@ -56,13 +56,21 @@ pub(super) fn in_order(
     let mut verdicts = Vec::with_capacity(jobs.len());
     for job in jobs {
         let verdict = decide(job, snapshot, at);
-        if let Verdict::Accepted(ruling) = &verdict {
-            snapshot.apply(&ruling.decision.leaves)?;
-        }
+        apply(std::slice::from_ref(&verdict), snapshot)?;
         verdicts.push(verdict);
     }
     let misses = snapshot.take_misses();
     Ok(if misses.is_empty() { Ok(verdicts) } else { Err(misses) })
+}
+
+/// Makes what was accepted visible to whoever is decided next.
+pub(super) fn apply(verdicts: &[Verdict], snapshot: &mut Snapshot) -> Result<(), StoredFault> {
+    for verdict in verdicts {
+        if let Verdict::Accepted(ruling) = verdict {
+            snapshot.apply(&ruling.decision.leaves)?;
+        }
+    }
+    Ok(())
 }
 
 /// Does work that may take long, as that of a command that stands alone, without keeping a thread of the

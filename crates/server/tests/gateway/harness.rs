@@ -213,6 +213,11 @@ impl World {
         }
     }
 
+    /// A moment that is past by SQLite's clock too, which counts milliseconds.
+    pub fn just_now(&self) -> Timestamp {
+        self.clock.now().plus_us(-1_000)
+    }
+
     pub fn now_s(&self) -> i64 {
         self.clock.now().0 / 1_000_000
     }

@@ -372,7 +372,7 @@ async fn the_gateway_signs_with_a_registered_key_only(database: TestDatabase) {
     drop(stop);
     handle.join().await;
 
-    let now = world.clock.now();
+    let now = world.just_now();
     world.decide(li, WithdrawKey { kid: next.kid().into(), suspect_from_us: now, reason: "泄露".into() }).await;
     assert_eq!(states(&world)[1], (true, KeyState::Withdrawn));
     assert!(world.signing_with(&pem, oneshot::channel().1).await.is_err());
@@ -474,7 +474,7 @@ async fn the_gateway_states_by_sm2_where_configured(database: TestDatabase) {
     assert!(published.len() == 3 && [&first, &next].iter().all(|key| published.contains(&key.kid().to_owned())));
 
     let withdraw = async |key: &SigningKey| {
-        let suspect_from_time_us = world.clock.now().0;
+        let suspect_from_time_us = world.just_now().0;
         let kid = format!("gateway/keys/{}", key.kid());
         let request =
             pb::WithdrawKeyRequest { request_id: world.id(), key: kid, suspect_from_time_us, reason: "泄露".into() };
@@ -524,7 +524,7 @@ async fn a_withdrawn_key_of_the_gateway_signs_nothing_more(database: TestDatabas
     let accepted = register(&world, 1);
     assert_eq!(signed_by(world.twice(&elsewhere, REGISTER, &accepted).await), first);
 
-    let now = world.clock.now();
+    let now = world.just_now();
     world.decide(li, WithdrawKey { kid: first.clone(), suspect_from_us: now, reason: "泄露".into() }).await;
     // Where it was recorded, it has no other: at once.
     let leaves = world.leaves().await;
