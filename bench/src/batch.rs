@@ -21,8 +21,9 @@ pub async fn measure(options: &Options, kind: Kind, report: &mut Report) -> anyh
     let site = Site::new(options, kind, INSTITUTIONS).await?;
     let gateway = site.serve()?;
     let clients = gateway.channels(options.connections)?;
-    let pay =
-        async |payments| in_batches(&clients, &site.bills, payments, options.items, options.batches_in_flight, Dates::One).await;
+    let pay = async |payments| {
+        in_batches(&clients, &site.bills, payments, options.items, options.batches_in_flight, Dates::One).await
+    };
     let mut acknowledged = pay(options.items * 4).await?.paid.len();
     for run in 0..options.runs {
         let books = Books::read(&gateway.systems()?).await?;
@@ -57,7 +58,8 @@ pub async fn measure(options: &Options, kind: Kind, report: &mut Report) -> anyh
         site.verify()?;
         let gateway = site.serve_with("warn,sqlx::query=debug")?;
         let clients = gateway.channels(options.connections)?;
-        let load = in_batches(&clients, &site.bills, 5_000, options.items, options.batches_in_flight, Dates::One).await?;
+        let load =
+            in_batches(&clients, &site.bills, 5_000, options.items, options.batches_in_flight, Dates::One).await?;
         gateway.stop()?;
         to.add("statements per payment", Statements::of(&site.log_path())?.all as f64 / load.paid.len() as f64);
     }

@@ -88,7 +88,8 @@ fn timed(
 ) -> anyhow::Result<Value> {
     let out = site.folder().join("month.json");
     let started = Instant::now();
-    let mut child = site.command(gateway, actor).args(["month", "--json"]).args(args).stdout(File::create(&out)?).spawn()?;
+    let mut child =
+        site.command(gateway, actor).args(["month", "--json"]).args(args).stdout(File::create(&out)?).spawn()?;
     let mut peak_mib = 0.0;
     let status = loop {
         peak_mib = machine::peak_memory_mib(child.id()).unwrap_or(peak_mib);

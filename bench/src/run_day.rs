@@ -23,7 +23,7 @@ use serde_json::Value;
 use crate::Options;
 use crate::database::{Kind, bytes};
 use crate::load::{Acknowledged, Dates, in_batches};
-use crate::machine::{peak_memory_mib, Ticks};
+use crate::machine::{Ticks, peak_memory_mib};
 use crate::recon::{Ends, duckdb_join, watched};
 use crate::report::{Measurement, Report};
 use crate::site::{Gateway, INSTITUTIONS, Site};

@@ -3,6 +3,7 @@
 //! makes no difference.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::super::booking::LedgerRow;
 use super::judge::Outcome;
@@ -13,9 +14,11 @@ use crate::close::{Trial, last_closed, trial};
 use crate::decision::Call;
 use crate::key;
 use crate::ledger::{Account, AccountKind, AccountRow, Book, GeneralLedgerRow, Layer, Side, Transfer, Turnover};
+use crate::names::Participant;
 use crate::recon::finding::{account_subject, bill_line_subject};
 use crate::recon::{BreakClass, BreakRow, IdentityResult};
 use crate::snapshot::{Snapshot, Stop};
+use crate::time::Month;
 
 /// What the run leaves behind, as far as identities ask.
 pub struct Left<'a> {
@@ -59,6 +62,41 @@ pub fn identities(
     Ok(results)
 }
 
+/// Asks for what the identities of these books read, before a day is judged: a miss then costs no judging.
+pub fn foresee(
+    run: &StartRun,
+    books: &BTreeSet<Book>,
+    snapshot: &Snapshot,
+    call: &Call,
+    gather: &mut Gather,
+) -> Result<(), Stop> {
+    for book in books {
+        gather.ask(trial(snapshot, book, call.now.month()))?;
+        if let Some(last) = gather.ask(last_closed(snapshot, book, None))?.flatten() {
+            gather.all(of_month(snapshot, book, last.month))?;
+        }
+        let clearing = Account::clearing(book, &run.channel, run.clearing_date);
+        for account in singles(book, &run.channel).into_iter().chain([clearing]) {
+            gather.ask(snapshot.get::<AccountRow>(key![account]))?;
+        }
+    }
+    Ok(())
+}
+
+/// The accounts of which a book has one, or one with the channel.
+fn singles(book: &Book, channel: &Participant) -> [Account; 4] {
+    [
+        Account::bank(book),
+        Account::prefund(book, channel),
+        Account::suspense(book, channel),
+        Account::fee_payable(book, channel),
+    ]
+}
+
+fn of_month(snapshot: &Snapshot, book: &Book, month: Month) -> Result<Vec<Arc<GeneralLedgerRow>>, Stop> {
+    snapshot.list::<GeneralLedgerRow>(&["book", "booking_month"], key![book.clone(), month])
+}
+
 fn result(number: i64, book: Option<&Book>, off: Vec<(String, i64)>) -> IdentityResult {
     IdentityResult {
         number,
@@ -82,16 +120,9 @@ impl Books<'_> {
 
     /// 2: the accounts of which a book has one are what the running sums say.
     fn balances(&self, book: &Book, trial: &Trial) -> Result<IdentityResult, Stop> {
-        let channel = &self.run.channel;
-        let single = [
-            Account::bank(book),
-            Account::prefund(book, channel),
-            Account::suspense(book, channel),
-            Account::fee_payable(book, channel),
-        ];
         let mut gather = Gather::default();
         let mut off = Vec::new();
-        for account in single {
+        for account in singles(book, &self.run.channel) {
             let posted = gather.ask(self.snapshot.get::<AccountRow>(key![account.clone()]))?.flatten();
             let posted_fen = posted.map_or(0, |row| row.posted_fen);
             let line = trial.lines.iter().find(|line| line.account == account);
@@ -200,8 +231,7 @@ impl Books<'_> {
     /// 9: the month closed last is as it was closed.
     fn last_close(&self, book: &Book) -> Result<Option<IdentityResult>, Stop> {
         let Some(last) = last_closed(self.snapshot, book, None)? else { return Ok(None) };
-        let of_month = key![book.clone(), last.month];
-        let rows = self.snapshot.list::<GeneralLedgerRow>(&["book", "booking_month"], of_month)?;
+        let rows = of_month(self.snapshot, book, last.month)?;
         let now = Turnover::of(rows.iter().map(|row| &**row));
         let off = last.changed(&now).into_iter().map(|(account, fen)| (account.to_string(), fen));
         Ok(Some(result(9, Some(book), off.collect())))

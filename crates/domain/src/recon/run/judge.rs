@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::super::booking::{self, BookingTerms, LedgerRow, Place, Plan};
 use super::super::breaks;
 use super::super::file::LineKind;
-use super::super::finding;
 use super::super::matching::{FileLine, MatchRule, Matched, Standing, Terms, Unit, UnitKey, match_rows};
 use super::super::rows::{BreakCategory, BreakClass, BreakRow, BreakStep, FieldDifference, LegCounts, Resolution};
 use super::super::stake::{Stake, StakeKind};
@@ -556,11 +555,11 @@ pub fn findings(
     let mut gather = Gather::default();
     let mut found: BTreeMap<String, BreakRow> = BTreeMap::new();
     for payment in payments_of(outcomes) {
-        for finding in gather.all(finding::of_payment(snapshot, payment))? {
+        for finding in gather.ask(day.findings(snapshot, payment))?.unwrap_or_default().iter() {
             let name = finding.break_name();
             let known = gather.ask(snapshot.get::<BreakRow>(key![name.clone()]))?.flatten();
             if known.is_none() && !found.contains_key(&name) {
-                let row = gather.ask(finding.of(snapshot, payment, Some(&run.run_name(day)), call.now))?;
+                let row = gather.ask(finding.clone().of(snapshot, payment, Some(&run.run_name(day)), call.now))?;
                 found.extend(row.map(|row| (name, row)));
             }
         }

@@ -1,17 +1,21 @@
 //! What a run reads. Everything of one stage is asked for before the first miss ends the
 //! decision, so that a day loads in a few rounds however many rows it has.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+use foldhash::HashSet;
 
 use super::super::booking::{LedgerRow, id_of};
 use super::super::breaks;
 use super::super::file::LineKind;
+use super::super::finding::{self, Finding};
 use super::super::matching::FileLine;
-use super::super::rows::{BreakRow, BreakState, RunRow, RunState};
+use super::super::rows::{AlertRow, AlertState, BreakRow, BreakState, RunRow, RunState};
 use super::expire::Expired;
 use super::judge::Outcome;
-use super::{BillLines, StartRun};
+use super::{BillLines, StartRun, bank, books};
 use crate::care::bill::BillLineRow;
 use crate::decision::Call;
 use crate::institution::InstitutionRow;
@@ -55,6 +59,7 @@ impl Gather {
 
 /// The day as the run sees it.
 pub struct Day {
+    date: Date,
     pub policy: Arc<ChannelPolicy>,
     pub calendar: Arc<CalendarPolicy>,
     /// How the date's breaks are judged.
@@ -84,6 +89,8 @@ pub struct Day {
     pub complete_dates: BTreeSet<Date>,
     /// This run's files and those they supersede.
     pub own_files: BTreeSet<String>,
+    /// What is found about the date's payments, by name, as they were before this run; of others there is nothing.
+    found: BTreeMap<String, Vec<Finding>>,
 }
 
 impl Day {
@@ -117,6 +124,7 @@ impl Day {
         let (missing_files, missing_merchants) = policy.lacking(run.files.iter().map(|f| f.merchant_id.as_str()));
         let own = run.files.iter().flat_map(|f| std::iter::once(&f.file).chain(&f.supersedes)).cloned();
         let mut day = Self {
+            date,
             due_on: breaks::due_on(&*calendar, date, policy.grace_working_days),
             number: runs[1].1.iter().map(|r| r.number).max().unwrap_or(0) + 1,
             rows: BTreeMap::new(),
@@ -131,6 +139,7 @@ impl Day {
             complete: missing_files == 0 && faultless,
             complete_dates: runs.iter().filter(|(_, of_date)| last_complete(of_date)).map(|(d, _)| *d).collect(),
             own_files: own.collect(),
+            found: BTreeMap::new(),
             policy,
             calendar,
             terms,
@@ -138,7 +147,50 @@ impl Day {
         day.load_named_orders(channel, snapshot, &mut payments, &mut refunds, &mut claims)?;
         day.take_in(snapshot, payments, refunds, claims)?;
         day.load_places(snapshot)?;
+        day.foresee(run, snapshot, call)?;
         Ok(day)
+    }
+
+    /// Judges each payment of the day by itself and asks for what the whole will be judged by: matching and booking a
+    /// large day takes long, and is not to be done again for every miss.
+    fn foresee(&mut self, run: &StartRun, snapshot: &Snapshot, call: &Call) -> Result<(), Stop> {
+        let named: HashSet<&str> = self.lines.iter().map(|l| l.line.order_id.as_str()).collect();
+        let mut gather = Gather::default();
+        let mut books = BTreeSet::new();
+        let mut found = BTreeMap::new();
+        for row in self.rows.values() {
+            let LedgerRow::Payment(payment) = row else { continue };
+            if payment.clearing_date == run.clearing_date || named.contains(payment.order_id.as_str()) {
+                let findings = gather.all(finding::of_payment(snapshot, payment))?;
+                if !findings.is_empty() && payment.clearing_date == run.clearing_date {
+                    found.insert(payment.payment.clone(), findings);
+                }
+                let book = payment.book()?;
+                if !books.contains(&book) {
+                    books.insert(book);
+                }
+            }
+        }
+        books::foresee(run, &books, snapshot, call, &mut gather)?;
+        gather.ask(bank::judge(run, self, &[], snapshot, call))?;
+        let open = key![AlertState::Open, run.channel.clone()];
+        gather.all(snapshot.list::<AlertRow>(&["state", "channel"], open))?;
+        gather.end()?;
+        self.found = found;
+        Ok(())
+    }
+
+    /// What is found about a payment, as this run leaves it.
+    pub fn findings(&self, snapshot: &Snapshot, payment: &PaymentRow) -> Result<Cow<'_, [Finding]>, Stop> {
+        let judged = |p: &PaymentRow| (p.state, p.clearing_date, p.transaction_time_us, p.amount_fen);
+        match self.rows.get(&payment.payment) {
+            Some(LedgerRow::Payment(before))
+                if before.clearing_date == self.date && judged(before) == judged(payment) =>
+            {
+                Ok(self.found.get(&payment.payment).map_or(&[][..], Vec::as_slice).into())
+            }
+            _ => Ok(finding::of_payment(snapshot, payment)?.into()),
+        }
     }
 
     /// The files that are missing: the merchant of each, empty where any would do.
