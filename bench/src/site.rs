@@ -78,7 +78,7 @@ impl Site {
     }
 
     pub fn serve(&self) -> anyhow::Result<Gateway> {
-        self.serve_with("warn")
+        self.serve_with(&std::env::var("JJJ_LOG").unwrap_or_else(|_| "warn".to_owned()))
     }
 
     /// Starts the gateway; `log` as `JJJ_LOG`.

@@ -14,7 +14,7 @@ use crate::decision::{Erasure, Leaf};
 use crate::key;
 use crate::ledger::{AccountRow, Layer, TransferRow};
 use crate::rejection::Rejection;
-use crate::row::{ColumnSet, Row, StoredFault, TableSpec};
+use crate::row::{ColumnSet, Row, StoredFault, TableKind, TableSpec};
 use crate::value::Value;
 
 /// Why a decision did not come to an end.
@@ -218,7 +218,12 @@ impl Snapshot {
     pub fn apply(&mut self, leaves: &[Leaf]) -> Result<(), StoredFault> {
         for leaf in leaves {
             for write in &leaf.writes {
-                self.put(write.spec, &write.values)?;
+                // Rows that are only ever added, of a table that nobody has asked for: who does, loads them, and
+                // decides again.
+                let is_asked_for = || self.tables.contains_key(write.spec.name);
+                if write.spec.kind != TableKind::AppendOnly || is_asked_for() {
+                    self.put(write.spec, &write.values)?;
+                }
             }
             for erasure in &leaf.erasures {
                 self.remove(erasure);

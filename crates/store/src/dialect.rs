@@ -11,6 +11,8 @@ use jjj_domain::value::ColumnType;
 
 /// The most rows of one statement on SQLite: more bring nothing, and statements are kept prepared.
 const MOST_ROWS: usize = 128;
+/// … on PostgreSQL, where all rows of a statement are in memory at both ends, and one has only so long.
+const MOST_ROWS_POSTGRES: usize = 16_384;
 /// Above these, rows are written by so many more at a time: few sizes, and so few statements to keep, while a
 /// small batch goes in one statement. Each is a way to the database's thread and back.
 const ROWS_STEP: usize = 16;
@@ -178,14 +180,14 @@ impl Dialect {
     }
 
     /// Rows to write, in the portions that one statement takes: on SQLite of few sizes, so that each
-    /// statement is prepared once; on PostgreSQL all.
+    /// statement is prepared once; on PostgreSQL usually all.
     pub(crate) fn portions<T>(self, mut rows: &[T]) -> Vec<&[T]> {
         let mut portions = Vec::new();
         while !rows.is_empty() {
             let count = match self {
                 Self::Sqlite if rows.len() < ROWS_STEP => rows.len(),
                 Self::Sqlite => MOST_ROWS.min(rows.len() / ROWS_STEP * ROWS_STEP),
-                Self::Postgres => rows.len(),
+                Self::Postgres => MOST_ROWS_POSTGRES.min(rows.len()),
             };
             let (portion, rest) = rows.split_at(count);
             portions.push(portion);

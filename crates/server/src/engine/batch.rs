@@ -23,7 +23,7 @@ use jjj_store::dialect::Dialect;
 use jjj_store::{Claim, RequestClaim, Store, StoreError, WriteTx};
 
 use super::decide::{Verdict, apply, aside, explore, in_order};
-use super::effects::{Accepting, EffectsError, Prepared, prepare, rows};
+use super::effects::{Accepting, EffectsError, Prepared, make, rows, sign};
 use super::job::{Accepted, Job, Moment, Outcome};
 use super::leaf::LeafView;
 use super::locks::Locks;
@@ -177,12 +177,17 @@ impl Writer {
         if wrote && signing.is_none() {
             return Err(BatchError::NoSigningKey);
         }
-        let making = prepare(&pairs, now, read_at, &self.origin, &self.keys.master, signing.as_ref());
+        let signed = async |made| sign(&pairs, made, now, read_at, &self.origin, signing.as_ref()).await;
+        let making = make(&pairs, now, &self.keys.master);
         let writing = tx.write_rows(&effects);
         let (written, prepared) = match alone {
-            false => tokio::join!(writing, making),
+            false => tokio::join!(writing, async { signed(making.await?).await }),
             // Its rows may take longer than its receipt promises.
-            true => (writing.await, making.await),
+            true => {
+                let (written, made) = tokio::join!(writing, making);
+                written?;
+                (Ok(()), signed(made?).await)
+            }
         };
         written?;
         steps.done("rows and leaves");

@@ -82,21 +82,19 @@ pub(super) fn rows(accepted: &[Accepting<'_>], decided_on: &Snapshot) -> Effects
     }
 }
 
-/// Leaves, evidence and receipts. Steps aside now and then: the rows are being written meanwhile. The batch's
-/// time was read at `read_at`: what has passed since is not taken off the time that receipts promise.
-pub(super) async fn prepare(
-    accepted: &[Accepting<'_>],
-    now: Timestamp,
-    read_at: Instant,
-    origin: &str,
-    master: &MasterKey,
-    signing: Option<&Arc<SigningKey>>,
-) -> Result<Prepared, EffectsError> {
-    let mut logged = Logged::default();
-    let mut bodies = Vec::new();
-    let mut made = 0;
-    let mut first_leaves = Vec::with_capacity(accepted.len());
-    let mut stored_items = Vec::with_capacity(accepted.len());
+/// Leaves, and what receipts will be for.
+pub(super) struct Made {
+    leaves: Vec<NewLeaf>,
+    /// Of signed requests, without their deadline.
+    bodies: Vec<ReceiptBody>,
+    /// Of each command, its first leaf and its request's bytes as they are stored.
+    firsts: Vec<(Arc<LeafView>, Option<Vec<u8>>)>,
+}
+
+/// Makes leaves. Steps aside now and then: the rows are being written meanwhile.
+pub(super) async fn make(accepted: &[Accepting<'_>], now: Timestamp, master: &MasterKey) -> Result<Made, EffectsError> {
+    let mut made = Made { leaves: Vec::new(), bodies: Vec::new(), firsts: Vec::with_capacity(accepted.len()) };
+    let mut rows = 0;
     for Accepting { job, content_digest, ruling } in accepted {
         let context = Context {
             actor: &job.actor,
@@ -106,26 +104,40 @@ pub(super) async fn prepare(
             content_digest,
         };
         let leaves = &ruling.decision.leaves;
-        let stored = job.evidence().map(|e| stored_bytes(job, e, ruling, &leaves[0].leaf_id, master)).transpose()?;
+        let mut stored =
+            job.evidence().map(|e| stored_bytes(job, e, ruling, &leaves[0].leaf_id, master)).transpose()?;
         for (n, leaf) in leaves.iter().enumerate() {
             let digests = job.evidence().filter(|_| n == 0).zip(stored.as_ref()).map(|(e, s)| digests(job, e, s));
             let row = leaf_row(leaf, &context, digests.as_ref());
             if n == 0 {
                 if job.evidence().is_some() {
-                    bodies.push(receipt_body(&row));
+                    made.bodies.push(receipt_body(&row));
                 }
-                first_leaves.push(Arc::new(LeafView::fresh(leaf, &row)));
+                made.firsts.push((Arc::new(LeafView::fresh(leaf, &row)), stored.take()));
             }
-            logged.leaves.push(NewLeaf { row, audience: leaf.audience.clone() });
-            made += 1 + leaf.writes.len();
-            if made >= AT_A_TIME {
-                made = 0;
+            made.leaves.push(NewLeaf { row, audience: leaf.audience.clone() });
+            rows += 1 + leaf.writes.len();
+            if rows >= AT_A_TIME {
+                rows = 0;
                 tokio::task::yield_now().await;
             }
         }
-        stored_items.push(stored);
     }
+    Ok(made)
+}
 
+/// Evidence and receipts. The batch's time was read at `read_at`: what has passed since is not taken off the time
+/// that receipts promise.
+pub(super) async fn sign(
+    accepted: &[Accepting<'_>],
+    made: Made,
+    now: Timestamp,
+    read_at: Instant,
+    origin: &str,
+    signing: Option<&Arc<SigningKey>>,
+) -> Result<Prepared, EffectsError> {
+    let Made { leaves, mut bodies, firsts } = made;
+    let mut logged = Logged { leaves, ..Logged::default() };
     let written = now.plus_us(i64::try_from(read_at.elapsed().as_micros()).unwrap_or(i64::MAX));
     bodies.iter_mut().for_each(|body| body.log_deadline_us = written.plus_us(LOG_DEADLINE_US).0);
     // Nothing accepted, nothing to sign.
@@ -138,7 +150,7 @@ pub(super) async fn prepare(
     };
     let mut receipts = receipts.into_iter();
     let mut answers = Vec::with_capacity(accepted.len());
-    for ((Accepting { job, .. }, leaf), stored) in accepted.iter().zip(first_leaves).zip(stored_items) {
+    for (Accepting { job, .. }, (leaf, stored)) in accepted.iter().zip(firsts) {
         let receipt = match (job.evidence(), stored) {
             (Some(evidence), Some(item)) => {
                 let receipt = receipts.next().expect("one body was signed for each signed request");

@@ -64,7 +64,7 @@ pub fn transfers<'a>(
     expired: &'a [Expired],
 ) -> impl Iterator<Item = &'a Transfer> {
     let planned = outcomes.iter().flat_map(|o| o.plan.transfers.iter().map(|p| &p.transfer));
-    let changes = outcomes.iter().filter_map(|o| o.change.as_ref()).chain(others);
+    let changes = outcomes.iter().filter_map(|o| o.change.as_deref()).chain(others);
     planned.chain(changes.flat_map(|c| &c.take_back)).chain(expired.iter().map(|e| &e.transfer))
 }
 

@@ -274,7 +274,7 @@ fn move_bills(leaf: &mut Leaf, moves: &[super::super::booking::BillMove], lines:
 
 fn breaks(found: &Assembled, decision: &mut Decision) {
     let of_units =
-        found.outcomes.iter().filter_map(|o| o.change.as_ref().map(|change| (change, o.plan.stakes.as_slice())));
+        found.outcomes.iter().filter_map(|o| o.change.as_deref().map(|change| (change, o.plan.stakes.as_slice())));
     let others = found.others.iter().map(|change| (change, &[][..]));
     for (change, stakes) in of_units.chain(others) {
         let mut row = change.row.clone();

@@ -39,7 +39,8 @@ pub struct Outcome {
     pub plan: Plan,
     /// The unit's break after this run, changed or not.
     pub break_name: Option<String>,
-    pub change: Option<BreakChange>,
+    /// Few units have one, and it is large.
+    pub change: Option<Box<BreakChange>>,
     pub unbooked: bool,
 }
 
@@ -58,8 +59,9 @@ pub fn units(run: &StartRun, day: &Day, snapshot: &Snapshot, call: &Call) -> Res
     let entries = day.rows.values().map(|row| row.entry(run.clearing_date, ours)).collect();
     let judge = Judge { run, day, terms: &terms, call, places: Places::of(run, day) };
     let mut gather = Gather::default();
-    let mut outcomes = Vec::new();
-    for unit in match_rows(entries, open, &terms) {
+    let units = match_rows(entries, open, &terms);
+    let mut outcomes = Vec::with_capacity(units.len());
+    for unit in units {
         outcomes.extend(gather.ask(judge.unit(unit, snapshot))?);
     }
     gather.end()?;
@@ -317,12 +319,12 @@ impl Judge<'_> {
         existing: Option<&BreakRow>,
         stakes: Vec<Stake>,
         take_back: Vec<Transfer>,
-    ) -> Option<BreakChange> {
+    ) -> Option<Box<BreakChange>> {
         let run = self.run.run_name(self.day);
         let Some(class) = outcome.class else {
             let open = existing.filter(|b| b.is_open())?;
             let row = BreakRow { stakes: Json(Vec::new()), ..breaks::clear(open, &run, self.call.now) };
-            return Some(BreakChange { row, take_back });
+            return Some(Box::new(BreakChange { row, take_back }));
         };
         let unit = &outcome.unit;
         let place = outcome.place.as_ref();
@@ -358,7 +360,7 @@ impl Judge<'_> {
         if unchanged {
             return None;
         }
-        Some(BreakChange { row: breaks::next(existing, row, &run, self.call), take_back })
+        Some(Box::new(BreakChange { row: breaks::next(existing, row, &run, self.call), take_back }))
     }
 
     fn booking_terms(&self) -> BookingTerms<'_> {

@@ -204,7 +204,7 @@ impl StartRun {
 
 /// Every break that this run writes.
 fn changed<'a>(outcomes: &'a [Outcome], others: &'a [BreakChange]) -> impl Iterator<Item = &'a BreakRow> {
-    let of_units = outcomes.iter().filter_map(|o| o.change.as_ref());
+    let of_units = outcomes.iter().filter_map(|o| o.change.as_deref());
     of_units.chain(others).map(|change| &change.row)
 }
 
