@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jjj_domain::time::Timestamp;
+use jjj_store::dialect::Dialect;
 use jjj_store::{Store, StoreError};
 use jjj_token::SigningKey;
 use jjj_token::request::LEEWAY_S;
@@ -22,7 +23,7 @@ use crate::keys::{GatewayKeys, Signer};
 use crate::registry::Registry;
 use crate::seal::{LogWatch, Sealer};
 use crate::status_list::StatusLists;
-use crate::stop::{Stop, stopped};
+use crate::stop::{Stop, step, stopped};
 use crate::tls::{Acceptor, ServerFiles};
 use crate::turns::Turns;
 use crate::{cosign, loopback, origin, public, query, reconcile, rpc, sweep};
@@ -241,6 +242,9 @@ pub async fn run(
     living.spawn(query::run(gateway.clone(), stop.clone()));
     living.spawn(reconcile::run(gateway.clone(), stop.clone()));
     living.spawn(sweep::run(gateway.clone(), stop.clone()));
+    if gateway.store.dialect() == Dialect::Sqlite {
+        living.spawn(checkpoint_wal(gateway.clone(), stop.clone()));
+    }
     cosign::run(&gateway, &config.witnesses.peers, &stop)?;
 
     let connections = acceptor.accept(listener, stop.clone());
@@ -249,6 +253,22 @@ pub async fn run(
     let tasks = Tasks { living, server, workers, sealing, seal_stop };
     let join = tokio::spawn(stop_in_order(shutdown, stop_sender, gateway.store.clone(), tasks));
     Ok(Handle { grpc, public, metrics, gateway, join })
+}
+
+/// How often SQLite's write-ahead log is moved into the database: some ten batches under load.
+const CHECKPOINT_EVERY: Duration = Duration::from_millis(250);
+
+/// Moves it until told to stop.
+async fn checkpoint_wal(gateway: Arc<Gateway>, mut stop: Stop) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(CHECKPOINT_EVERY) => {}
+            () = stopped(&mut stop) => return,
+        }
+        if let Some(Err(error)) = step("the write-ahead log", gateway.store.checkpoint_wal()).await {
+            tracing::warn!(cause = crate::status::chain(&error), "the write-ahead log could not be checkpointed");
+        }
+    }
 }
 
 fn check_clocks(own: Timestamp, database: Timestamp) -> Result<(), StartError> {

@@ -23,6 +23,9 @@ const READERS: u32 = 8;
 const WRITERS: u32 = 10 + SMALL_WRITES as u32;
 /// Small writes under way at once on PostgreSQL: acknowledgements, chunks of uploads, cosignatures.
 const SMALL_WRITES: usize = 2;
+/// SQLite's writer moves the write-ahead log into the database by itself only from so many pages on, 64 MiB:
+/// [`Store::checkpoint_wal`] is to have done it long before.
+const WAL_PAGES: &str = "16384";
 /// How long a connection is waited for.
 const ACQUIRE_WITHIN: Duration = Duration::from_secs(10);
 /// A connection that lay idle and is not heard of in this time is given up for another, while its caller still waits.
@@ -67,6 +70,8 @@ enum Pools {
         writer: SqlitePool,
         readers: SqlitePool,
         apart: SqlitePool,
+        /// [`Store::checkpoint_wal`]
+        checkpointer: SqlitePool,
     },
     Postgres {
         writers: PgPool,
@@ -162,10 +167,20 @@ impl Store {
         }
     }
 
+    /// On SQLite, moves what commits have left in the write-ahead log into the database, beside the one writer:
+    /// done by it, every few commits would wait for that. On PostgreSQL the server does.
+    pub async fn checkpoint_wal(&self) -> Result<()> {
+        if let Pools::Sqlite { checkpointer, .. } = &self.pools {
+            Session::sqlite(checkpointer.acquire().await?).int("PRAGMA wal_checkpoint(PASSIVE)", &[]).await?;
+        }
+        Ok(())
+    }
+
     /// Closes all connections after their current work.
     pub async fn close(&self) {
         match &self.pools {
-            Pools::Sqlite { writer, readers, apart } => {
+            Pools::Sqlite { writer, readers, apart, checkpointer } => {
+                checkpointer.close().await;
                 apart.close().await;
                 readers.close().await;
                 writer.close().await;
@@ -190,11 +205,14 @@ async fn open_sqlite(url: &str) -> Result<Pools> {
         .pragma("cache_size", "-65536")
         .pragma("temp_store", "memory");
     let forever = SqlitePoolOptions::new().idle_timeout(None).max_lifetime(None);
-    let writer = forever.clone().max_connections(1).min_connections(1).connect_with(options.clone()).await?;
+    let one = forever.clone().max_connections(1);
+    let checkpointer = one.clone().connect_lazy_with(options.clone());
+    let writing = options.clone().pragma("wal_autocheckpoint", WAL_PAGES);
+    let writer = one.clone().min_connections(1).connect_with(writing).await?;
     let reading = options.pragma("query_only", "on");
-    let readers = forever.clone().max_connections(READERS).connect_lazy_with(reading.clone());
-    let apart = forever.max_connections(1).connect_lazy_with(reading);
-    Ok(Pools::Sqlite { writer, readers, apart })
+    let readers = forever.max_connections(READERS).connect_lazy_with(reading.clone());
+    let apart = one.connect_lazy_with(reading);
+    Ok(Pools::Sqlite { writer, readers, apart, checkpointer })
 }
 
 async fn open_postgres(url: &str) -> Result<Pools> {

@@ -115,16 +115,34 @@ impl WriteTx {
         let rows: Vec<Vec<Value>> = first.values().map(|claim| claim.to_row().to_values()).collect();
         let types = types_of(spec, &column_names(spec));
         let keys = types_of(spec, spec.key);
-        let mut fresh = BTreeSet::new();
-        for portion in dialect.portions(&refs(&rows)) {
-            let sql = dialect.write_statement(spec, Shape::Claim, portion.len());
-            fresh.extend(self.session.fetch(sql, Args::Written(&types, portion), &keys).await?);
-        }
-        let old: Vec<Vec<Value>> = first.keys().filter(|key| !fresh.contains(*key)).cloned().collect();
         let mut stored = HashMap::new();
-        for (_, values) in self.session.load_where(spec, spec.key, 0, &refs(&old)).await? {
-            stored.insert(spec.key_of(&values), RequestRow::from_values(values)?);
-        }
+        let (mut fresh, old) = match dialect {
+            // Nobody else writes: what is not there is ours. The driver hands rows over one by one, so none is asked
+            // for that is new.
+            Dialect::Sqlite => {
+                let known: Vec<Vec<Value>> = first.keys().cloned().collect();
+                for (_, values) in self.session.load_where(spec, spec.key, 0, &refs(&known)).await? {
+                    stored.insert(spec.key_of(&values), RequestRow::from_values(values)?);
+                }
+                let is_new = |row: &&Vec<Value>| !stored.contains_key(&spec.key_of(row));
+                let new: Vec<&[Value]> = rows.iter().filter(is_new).map(Vec::as_slice).collect();
+                self.run(spec, Shape::Insert, &new).await?;
+                let fresh: BTreeSet<_> = known.into_iter().filter(|key| !stored.contains_key(key)).collect();
+                (fresh, stored.keys().cloned().collect())
+            }
+            Dialect::Postgres => {
+                let mut fresh = BTreeSet::new();
+                for portion in dialect.portions(&refs(&rows)) {
+                    let sql = dialect.write_statement(spec, Shape::Claim, portion.len());
+                    fresh.extend(self.session.fetch(sql, Args::Written(&types, portion), &keys).await?);
+                }
+                let old: Vec<Vec<Value>> = first.keys().filter(|key| !fresh.contains(*key)).cloned().collect();
+                for (_, values) in self.session.load_where(spec, spec.key, 0, &refs(&old)).await? {
+                    stored.insert(spec.key_of(&values), RequestRow::from_values(values)?);
+                }
+                (fresh, old)
+            }
+        };
         let answer = |claim: &RequestClaim| {
             let key = claim.key();
             if fresh.remove(&key) {
