@@ -92,8 +92,8 @@ async fn one(options: &Options, kind: Kind, rows: usize, python: &Path, to: &mut
         ensure!(run["state"] == "RUN_STATE_WITH_BREAKS", "{run}");
         let identities = run["identities"].as_array().context("identities")?;
         ensure!(!identities.is_empty() && identities.iter().all(|i| i["holds"] == true), "{identities:?}");
-        let expected = if is_first { planted.values().sum::<usize>() } else { 0 };
-        ensure!(run["breaks_opened"] == expected.to_string(), "{expected} planted, opened: {run}");
+        let expected = if is_first { planted.values().sum::<usize>() } else { 0 }.to_string();
+        ensure!(run["breaks_opened"] == expected, "{expected} planted, opened: {run}");
     }
     to.add("bytes that both runs added, per row", (bytes(&site.url).await? - size) as f64 / rows as f64);
     let breaks = gateway.systems()?.chen.list("ReconciliationService/ListBreaks", "", "breaks").await?;
