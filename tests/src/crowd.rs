@@ -196,9 +196,11 @@ pub async fn check(site: &Site, gateway: Gateway, world: &World, crowds: Vec<Cro
     for (i, subscriber) in everybody.subscribers.iter_mut().enumerate() {
         let participant = FOLLOWED[i % FOLLOWED.len()];
         let session = gateway.session(participant);
-        subscriber.catch_up(&session).await;
+        // What is recorded meanwhile, the gateway's own work, may be in the later one only.
         let all = all_events(&session).await;
-        assert!(subscriber.events == all, "{participant} received {} of {} events", subscriber.events.len(), all.len());
+        subscriber.catch_up(&session).await;
+        let received = subscriber.events.len();
+        assert!(subscriber.events.starts_with(&all), "{participant} received {received} of {} events", all.len());
         told.extend(all.into_iter().map(|(_, leaf)| leaf));
     }
     let untold = promised.iter().filter(|leaf| !told.contains(&leaf[..])).count();

@@ -194,6 +194,8 @@ fn join_shared_cluster() -> (String, File) {
 pub struct PrivateCluster {
     dir: tempfile::TempDir,
     port: u16,
+    /// No other cluster of this machine has the port while this file is locked.
+    _port_kept: File,
     server: Option<Child>,
 }
 
@@ -205,7 +207,8 @@ impl PrivateCluster {
             .tempdir()
             .expect("a temporary folder");
         init(&dir.path().join("data"));
-        let mut cluster = Self { dir, port: free_port(), server: None };
+        let (port, _port_kept) = keep_port();
+        let mut cluster = Self { dir, port, _port_kept, server: None };
         cluster.restart();
         cluster
     }
@@ -249,7 +252,8 @@ impl PrivateCluster {
         assert!(self.server.is_none(), "the server is running");
         let log_path = self.dir.path().join("postgres.log");
         let url = self.url("postgres");
-        for _ in 0..20 {
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(60) {
             let mut server = self.spawn(&log_path);
             let up = await_ready(&url, &log_path, || server.try_wait().expect("our child").is_none());
             self.server = Some(server);
@@ -388,4 +392,17 @@ fn own_uid() -> u32 {
 
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port()
+}
+
+/// A port for a server that goes and comes back. One that the system hands out (32768 and above) may be somebody else's
+/// when it does: another test's gateway, or a connection.
+fn keep_port() -> (u16, File) {
+    let dir = std::env::temp_dir().join(format!("jjj-ports-{}", own_uid()));
+    fs::create_dir_all(&dir).expect("a folder for the ports");
+    let kept = std::iter::repeat_with(|| fastrand::u16(15_000..32_000)).take(1_000).find_map(|port| {
+        let file = File::options().create(true).append(true).open(dir.join(port.to_string())).expect("a lock file");
+        let is_free = file.try_lock().is_ok() && TcpListener::bind(("127.0.0.1", port)).is_ok();
+        is_free.then_some((port, file))
+    });
+    kept.expect("a port nobody has")
 }
