@@ -41,7 +41,7 @@ pub struct AtWork {
 impl Crowd {
     /// The `n`th crowd of a world: its orders, institutions and elders are no other's.
     pub fn new(n: usize, payers: usize, world: &World, seed: u64) -> Self {
-        let first = |registrar| world.elders.len().max(world.institutions.len()) + (n * 2 + registrar) * 5_000;
+        let first = |registrar| world.elders.len().max(world.institutions.len()) + (n * 2 + registrar) * 100_000;
         Self {
             payers: (0..payers).map(|i| Payer::new(n * payers + i, seed)).collect(),
             registrars: [0, 1].map(|registrar| Registrar::new(first(registrar))).into(),

@@ -90,6 +90,19 @@ pub struct Snapshot {
     read: RefCell<HashMap<(TypeId, usize), Reading>>,
 }
 
+/// A stored row, parsed.
+pub struct Known {
+    key: Vec<Value>,
+    row: AnyRow,
+}
+
+impl Known {
+    /// Takes a whole row in column order.
+    pub fn parse(spec: &'static TableSpec, values: Vec<Value>) -> Result<Self, StoredFault> {
+        Ok(Self { key: spec.key_of(&values), row: (spec.parse)(values)? })
+    }
+}
+
 /// Something read out of a row, and the row, which must live as long.
 type Reading = (AnyRow, Option<AnyRow>);
 
@@ -189,15 +202,21 @@ impl Snapshot {
         &self.loads
     }
 
-    /// Takes in what the store found for a load: whole rows in column order.
+    /// Takes in whole rows, in column order, as what the store found for a load.
     pub fn insert(&mut self, load: Load, rows: Vec<Vec<Value>>) -> Result<(), StoredFault> {
+        let known = rows.into_iter().map(|values| Known::parse(load.spec, values)).collect::<Result<_, _>>()?;
+        self.take_in(load, known);
+        Ok(())
+    }
+
+    /// Takes in what the store found for a load. A row that is here already stays as it is.
+    pub fn take_in(&mut self, load: Load, rows: Vec<Known>) {
         let spec = load.spec;
         let table = self.tables.entry(spec.name).or_default();
         let mut keys = Vec::with_capacity(rows.len());
-        for values in rows {
-            let key = spec.key_of(&values);
+        for Known { key, row } in rows {
             if !table.rows.contains_key(&key) {
-                table.rows.insert(key.clone(), Some((spec.parse)(values)?));
+                table.rows.insert(key.clone(), Some(row));
             }
             keys.push(key);
         }
@@ -211,7 +230,6 @@ impl Snapshot {
             table.lists.entry(load.columns).or_default().insert(load.values.clone(), keys);
         }
         self.loads.push(load);
-        Ok(())
     }
 
     /// Makes an accepted command's writes visible to the batch's next commands.
@@ -233,6 +251,22 @@ impl Snapshot {
             self.post(transfer);
         }
         Ok(())
+    }
+
+    /// What [`Self::apply`] would say of [`Self::changed`], for a command after which nothing else is decided on these rows:
+    /// a large run's are as many again.
+    pub fn note_changes(&mut self, leaves: &[Leaf]) {
+        for write in leaves.iter().flat_map(|leaf| &leaf.writes) {
+            let spec = write.spec;
+            let before = self.tables.get(spec.name).and_then(|table| table.rows.get(&spec.key_of(&write.values)));
+            let differing = match before {
+                None => ColumnSet::beside_key(spec),
+                Some(None) => ColumnSet::default(),
+                Some(Some(row)) => ColumnSet::differing(&(spec.unparse)(&**row), &write.values),
+            };
+            let changed = self.changed.entry(spec.name).or_default();
+            *changed = changed.with(differing);
+        }
     }
 
     /// Moves the balances that are loaded; the others take their delta in the database.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jjj_domain::ledger::{AccountKind, Book, Layer};
 use jjj_domain::row::{Row, StoredFault, TableSpec};
-use jjj_domain::snapshot::{Load, Snapshot};
+use jjj_domain::snapshot::{Known, Load, Snapshot};
 use jjj_domain::time::{Month, Timestamp};
 use jjj_domain::value::{Column, ColumnType, Value};
 
@@ -84,8 +84,8 @@ impl Session {
 
     /// One row by its key.
     pub async fn get<T: Row>(&mut self, key: Vec<Value>) -> Result<Option<T>> {
-        let found = self.load_where(T::spec(), T::spec().key, 0, &[&key]).await?.pop();
-        Ok(found.map(|(_, values)| T::from_values(values)).transpose()?)
+        let found = self.load_keys(T::spec(), &[&key]).await?.pop();
+        Ok(found.map(T::from_values).transpose()?)
     }
 
     /// One page of a table, typed.
@@ -121,15 +121,31 @@ impl Session {
 
     /// Loads rows into the snapshot, one statement per table and index.
     pub async fn load(&mut self, loads: &[Load], into: &mut Snapshot) -> Result<()> {
-        let found = self.load_values(loads).await?;
+        let mut found: Vec<Vec<Known>> = loads.iter().map(|_| Vec::new()).collect();
+        let mut fault = None;
+        self.load_each(loads, &mut |at, values| match Known::parse(loads[at].spec, values) {
+            Ok(known) => found[at].push(known),
+            Err(of_row) => fault = Some(of_row),
+        })
+        .await?;
+        if let Some(fault) = fault {
+            return Err(fault.into());
+        }
         for (load, rows) in loads.iter().zip(found) {
-            into.insert(load.clone(), rows)?;
+            into.take_in(load.clone(), rows);
         }
         Ok(())
     }
 
     /// The rows of each load, as stored.
     pub async fn load_values(&mut self, loads: &[Load]) -> Result<Vec<Vec<Vec<Value>>>> {
+        let mut found = vec![Vec::new(); loads.len()];
+        self.load_each(loads, &mut |at, values| found[at].push(values)).await?;
+        Ok(found)
+    }
+
+    /// Each row of each load, with the load's position.
+    async fn load_each(&mut self, loads: &[Load], each: &mut (dyn FnMut(usize, Vec<Value>) + Send)) -> Result<()> {
         type Group = (&'static str, &'static [&'static str], u32);
         let mut groups: BTreeMap<Group, Vec<usize>> = BTreeMap::new();
         for (at, load) in loads.iter().enumerate() {
@@ -137,37 +153,42 @@ impl Session {
             let nulls = load.values.iter().enumerate().map(null).sum();
             groups.entry((load.spec.name, load.columns, nulls)).or_default().push(at);
         }
-        let mut found = vec![Vec::new(); loads.len()];
         for ((_, columns, nulls), members) in groups {
             let wanted: Vec<&[Value]> = members.iter().map(|at| loads[*at].values.as_slice()).collect();
-            for (nth, row) in self.load_where(loads[members[0]].spec, columns, nulls, &wanted).await? {
-                found[members[nth]].push(row);
-            }
+            let of_group = &mut |nth: usize, row| each(members[nth], row);
+            self.load_where(loads[members[0]].spec, columns, nulls, &wanted, of_group).await?;
         }
+        Ok(())
+    }
+
+    /// The rows with one of these keys.
+    pub(crate) async fn load_keys(&mut self, spec: &'static TableSpec, keys: &[&[Value]]) -> Result<Vec<Vec<Value>>> {
+        let mut found = Vec::new();
+        self.load_where(spec, spec.key, 0, keys, &mut |_, row| found.push(row)).await?;
         Ok(found)
     }
 
     /// Rows whose columns equal one of the wanted tuples, each with the tuple's position.
-    pub(crate) async fn load_where(
+    async fn load_where(
         &mut self,
         spec: &'static TableSpec,
         columns: &'static [&'static str],
         nulls: u32,
         wanted: &[&[Value]],
-    ) -> Result<Vec<(usize, Vec<Value>)>> {
+        each: &mut (dyn FnMut(usize, Vec<Value>) + Send),
+    ) -> Result<()> {
         if wanted.is_empty() {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let dialect = self.dialect();
         let sql = dialect.statement(spec, Shape::Load { columns, nulls });
         let mut types = vec![ColumnType::Int];
         types.extend(spec.columns.iter().map(|c| c.ty));
-        let rows = self.fetch(sql, Args::Rows(&types_of(spec, columns), wanted), &types).await?;
-        let split = |mut row: Vec<Value>| match row.remove(0) {
-            Value::Int(ord) => ((ord - dialect.first_ord()) as usize, row),
+        let split = &mut |mut row: Vec<Value>| match row.remove(0) {
+            Value::Int(ord) => each((ord - dialect.first_ord()) as usize, row),
             _ => unreachable!("the row source numbers its rows"),
         };
-        Ok(rows.into_iter().map(split).collect())
+        self.fetch_each(sql, Args::Rows(&types_of(spec, columns), wanted), &types, split).await
     }
 
     /// Both sides per book, booking month, layer and account kind, over all of a book or all books.

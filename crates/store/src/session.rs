@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
 use jjj_domain::value::{ColumnType, Value};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgArguments;
@@ -100,26 +101,6 @@ pub(crate) enum Args<'a> {
     Written(&'a [ColumnType], &'a [&'a [Value]]),
 }
 
-/// Runs the same statement on either driver.
-macro_rules! on_either {
-    ($inner:expr, $sql:expr, $args:expr, $method:ident) => {{
-        let sql = AssertSqlSafe($sql);
-        match $inner {
-            Inner::Sqlite(Held { connection: c, .. }) => {
-                Either::Sqlite(sqlx::query_with(sql, sqlite_args($args)?).$method(&mut **c).await?)
-            }
-            Inner::Postgres(Held { connection: c, .. }) => {
-                Either::Postgres(sqlx::query_with(sql, pg_args($args)?).$method(&mut **c).await?)
-            }
-        }
-    }};
-}
-
-enum Either<S, P> {
-    Sqlite(S),
-    Postgres(P),
-}
-
 impl Session {
     /// SQLite's one writer is the one connection it always was: what is known by it ([`crate::WriteTx`]) stays so.
     pub(crate) fn sqlite(connection: PoolConnection<Sqlite>) -> Self {
@@ -167,12 +148,25 @@ impl Session {
         args: Args<'_>,
         types: &[ColumnType],
     ) -> Result<Vec<Vec<Value>>> {
+        let mut rows = Vec::new();
+        self.fetch_each(sql, args, types, &mut |row| rows.push(row)).await?;
+        Ok(rows)
+    }
+
+    /// Hands over each row of a statement as it comes: as the driver keeps them, a large day's take many times the room.
+    pub(crate) async fn fetch_each(
+        &mut self,
+        sql: Arc<str>,
+        args: Args<'_>,
+        types: &[ColumnType],
+        each: &mut (dyn FnMut(Vec<Value>) + Send),
+    ) -> Result<()> {
         let started = !std::mem::replace(&mut self.failed, true);
         let away = self.patience();
-        let rows = within(away, fetch(&mut self.inner, sql, args, types)).await;
-        let rows = self.leave_standby(rows)?;
+        let done = within(away, fetch_each(&mut self.inner, sql, args, types, each)).await;
+        self.leave_standby(done)?;
         self.failed = !started;
-        Ok(rows)
+        Ok(())
     }
 
     /// Runs a statement for its effect; the number of rows it touched.
@@ -241,22 +235,40 @@ impl Session {
     }
 }
 
-async fn fetch(
+async fn fetch_each(
     inner: &mut Inner,
     sql: Arc<str>,
     args: Args<'_>,
     types: &[ColumnType],
-) -> Result<Vec<Vec<Value>>, sqlx::Error> {
-    match on_either!(inner, sql, args, fetch_all) {
-        Either::Sqlite(rows) => rows.iter().map(|row| decode(row, types)).collect(),
-        Either::Postgres(rows) => rows.iter().map(|row| decode(row, types)).collect(),
+    each: &mut (dyn FnMut(Vec<Value>) + Send),
+) -> Result<(), sqlx::Error> {
+    let sql = AssertSqlSafe(sql);
+    match inner {
+        Inner::Sqlite(Held { connection, .. }) => {
+            let mut rows = sqlx::query_with(sql, sqlite_args(args)?).fetch(&mut **connection);
+            while let Some(row) = rows.try_next().await? {
+                each(decode(&row, types)?);
+            }
+        }
+        Inner::Postgres(Held { connection, .. }) => {
+            let mut rows = sqlx::query_with(sql, pg_args(args)?).fetch(&mut **connection);
+            while let Some(row) = rows.try_next().await? {
+                each(decode(&row, types)?);
+            }
+        }
     }
+    Ok(())
 }
 
 async fn execute(inner: &mut Inner, sql: Arc<str>, args: Args<'_>) -> Result<u64, sqlx::Error> {
-    Ok(match on_either!(inner, sql, args, execute) {
-        Either::Sqlite(done) => done.rows_affected(),
-        Either::Postgres(done) => done.rows_affected(),
+    let sql = AssertSqlSafe(sql);
+    Ok(match inner {
+        Inner::Sqlite(Held { connection, .. }) => {
+            sqlx::query_with(sql, sqlite_args(args)?).execute(&mut **connection).await?.rows_affected()
+        }
+        Inner::Postgres(Held { connection, .. }) => {
+            sqlx::query_with(sql, pg_args(args)?).execute(&mut **connection).await?.rows_affected()
+        }
     })
 }
 

@@ -121,7 +121,7 @@ impl WriteTx {
             // for that is new.
             Dialect::Sqlite => {
                 let known: Vec<Vec<Value>> = first.keys().cloned().collect();
-                for (_, values) in self.session.load_where(spec, spec.key, 0, &refs(&known)).await? {
+                for values in self.session.load_keys(spec, &refs(&known)).await? {
                     stored.insert(spec.key_of(&values), RequestRow::from_values(values)?);
                 }
                 let is_new = |row: &&Vec<Value>| !stored.contains_key(&spec.key_of(row));
@@ -137,7 +137,7 @@ impl WriteTx {
                     fresh.extend(self.session.fetch(sql, Args::Written(&types, portion), &keys).await?);
                 }
                 let old: Vec<Vec<Value>> = first.keys().filter(|key| !fresh.contains(*key)).cloned().collect();
-                for (_, values) in self.session.load_where(spec, spec.key, 0, &refs(&old)).await? {
+                for values in self.session.load_keys(spec, &refs(&old)).await? {
                     stored.insert(spec.key_of(&values), RequestRow::from_values(values)?);
                 }
                 (fresh, old)

@@ -157,7 +157,7 @@ impl Writer {
         let version = tx.unchanged_since().await?;
         steps.done("claim");
         let known = known.filter(|(then, _)| version == Some(*then)).map(|(_, snapshot)| snapshot);
-        let Decided { verdicts, now, read_at, snapshot } =
+        let Decided { verdicts, now, read_at, mut snapshot } =
             self.decide(&mut tx, &new, lane, known.unwrap_or_default()).await?;
         steps.done("decide");
         let mut pairs = Vec::new();
@@ -170,7 +170,14 @@ impl Writer {
             }
         }
         let wrote = !pairs.is_empty();
-        let effects = aside(alone, || rows(&pairs, &snapshot));
+        let effects = aside(alone, || {
+            let effects = rows(&pairs, &snapshot);
+            if alone {
+                // A whole day's rows are not kept, and not needed while they are written.
+                snapshot = Snapshot::default();
+            }
+            effects
+        });
         // What the decisions wrote goes to the database while their leaves are being made.
         // Also what needs no receipt: nothing new is recorded that no head would ever cover.
         let signing = self.signer.current();
@@ -265,8 +272,12 @@ impl Writer {
                 }
             }
             // A command by itself, where nobody else writes, has been decided: as of now and of these rows.
-            if let ([_], false) = (jobs, is_locking) {
-                apply(&explored, &mut snapshot)?;
+            if let ([job], false) = (jobs, is_locking) {
+                match (&explored[..], job.alone) {
+                    // Nothing is decided on its rows any more.
+                    ([Verdict::Accepted(ruling)], true) => snapshot.note_changes(&ruling.decision.leaves),
+                    _ => apply(&explored, &mut snapshot)?,
+                }
                 return Ok(Decided { verdicts: explored, now: at.now, read_at, snapshot });
             }
             let loads = snapshot.loads().to_vec();
