@@ -155,6 +155,10 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 /// Fetches a report and writes it where it is wanted. `request` says which; without a format, `json` is one.
 pub async fn deliver(session: &Session, request: Value, rendering: &Rendering, json: bool) -> anyhow::Result<()> {
     let Rendering { format, lang, out } = rendering;
+    anyhow::ensure!(
+        !json || matches!(format, None | Some(Format::Json)),
+        "--json and another --format contradict each other: say one of them"
+    );
     let by_name = out.as_deref().and_then(Path::extension).and_then(|ending| ending.to_str());
     let format = match (*format, json, by_name) {
         (Some(format), ..) => format,

@@ -144,7 +144,11 @@ impl Command for RetireKey {
     }
 }
 
-/// Withdraws a compromised key: what it signed from `suspect_from_us` on is suspect.
+/// A caller's clock may be so far ahead of the database's.
+const CLOCKS_DIFFER_US: i64 = 60_000_000;
+
+/// Withdraws a compromised key: what it signed from `suspect_from_us` on is suspect. A moment that the gateway's clock
+/// has not come to is now, where it is no more than a minute ahead: nobody in haste is to wait for clocks.
 #[derive(Clone, Debug)]
 pub struct WithdrawKey {
     pub kid: String,
@@ -155,11 +159,11 @@ pub struct WithdrawKey {
 impl Command for WithdrawKey {
     fn decide(&self, snapshot: &Snapshot, call: &Call) -> Result<Decision, Stop> {
         guard::text("reason", &self.reason, 1_000)?;
-        guard::not_in_future("suspect_from_time_us", self.suspect_from_us, call)?;
+        guard::range("suspect_from_time_us", self.suspect_from_us.0, 1, call.now.0 + CLOCKS_DIFFER_US)?;
         let key = ending(snapshot, call, &self.kid)?;
         let row = KeyRow {
             state: KeyState::Withdrawn,
-            suspect_from_us: Some(self.suspect_from_us),
+            suspect_from_us: Some(self.suspect_from_us.min(call.now)),
             ..retired(&key, call, &self.reason)
         };
         let mut decision = Decision::new(call);

@@ -193,7 +193,7 @@ fn keys_end_but_never_the_last() {
         (
             "in the future",
             BEIJING,
-            Box::new(withdraw(BEIJING, now.plus_us(1), "泄露")),
+            Box::new(withdraw(BEIJING, now.plus_us(60_000_001), "泄露")),
             FieldOutOfRange,
             "suspect_from_time_us",
         ),
@@ -214,6 +214,11 @@ fn keys_end_but_never_the_last() {
     assert_eq!(decision.leaves[0].record, format!("{BEIJING}/keys/{}", kid("second")));
     let lost: KeyRow = world.sim.get(key![kid("second")]).unwrap();
     assert_eq!((lost.state, lost.suspect_from_us), (KeyState::Withdrawn, Some(suspect_from)));
+    // Whose clock is ahead means now.
+    world.ok(LI, &add_key(BEIJING, "fourth"));
+    world.ok(A, &withdraw("third", now.plus_us(60_000_000), "泄露"));
+    let lost: KeyRow = world.sim.get(key![kid("third")]).unwrap();
+    assert_eq!((lost.state, lost.suspect_from_us), (KeyState::Withdrawn, Some(now)));
 }
 
 #[test]

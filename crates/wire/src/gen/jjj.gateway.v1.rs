@@ -20413,8 +20413,8 @@ pub struct WithdrawKeyRequest {
     /// Required. `{owner}/keys/{kid}`.
     #[prost(string, tag = "2")]
     pub key: ::prost::alloc::string::String,
-    /// Required. Moment from which its signatures are suspect, UTC microseconds since 1970, not in the
-    /// future.
+    /// Required. Moment from which its signatures are suspect, UTC microseconds since 1970. Up to a minute
+    /// ahead of the gateway's clock is taken as now, more is refused.
     #[prost(int64, tag = "3")]
     pub suspect_from_time_us: i64,
     /// Required. Up to 1,000 characters.
