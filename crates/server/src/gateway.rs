@@ -260,14 +260,17 @@ const CHECKPOINT_EVERY: Duration = Duration::from_millis(250);
 
 /// Moves it until told to stop.
 async fn checkpoint_wal(gateway: Arc<Gateway>, mut stop: Stop) {
+    let mut fails = false;
     loop {
         tokio::select! {
             () = tokio::time::sleep(CHECKPOINT_EVERY) => {}
             () = stopped(&mut stop) => return,
         }
-        if let Some(Err(error)) = step("the write-ahead log", gateway.store.checkpoint_wal()).await {
-            tracing::warn!(cause = crate::status::chain(&error), "the write-ahead log could not be checkpointed");
+        let done = step("the write-ahead log", gateway.store.checkpoint_wal()).await;
+        if let (Some(Err(error)), false) = (&done, fails) {
+            tracing::warn!(cause = crate::status::chain(error), "the write-ahead log could not be checkpointed");
         }
+        fails = !matches!(done, Some(Ok(_)));
     }
 }
 

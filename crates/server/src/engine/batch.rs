@@ -336,6 +336,10 @@ impl Writer {
             if misses.is_empty() {
                 return Ok(verdicts);
             }
+            // A command by itself may be decided for good here: by all that it asked for.
+            if let [only] = &mut verdicts[..] {
+                *only = Verdict::Missed;
+            }
             tx.load(&misses, snapshot).await?;
         }
         Err(BatchError::Endless)

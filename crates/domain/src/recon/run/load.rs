@@ -147,13 +147,12 @@ impl Day {
         day.load_named_orders(channel, snapshot, &mut payments, &mut refunds, &mut claims)?;
         day.take_in(snapshot, payments, refunds, claims)?;
         day.load_places(snapshot)?;
-        day.foresee(run, snapshot, call)?;
         Ok(day)
     }
 
     /// Judges each payment of the day by itself and asks for what the whole will be judged by: matching and booking a
     /// large day takes long, and is not to be done again for every miss.
-    fn foresee(&mut self, run: &StartRun, snapshot: &Snapshot, call: &Call) -> Result<(), Stop> {
+    pub fn foresee(&mut self, run: &StartRun, snapshot: &Snapshot, call: &Call) -> Result<(), Stop> {
         let named: HashSet<&str> = self.lines.iter().map(|l| l.line.order_id.as_str()).collect();
         let mut gather = Gather::default();
         let mut books = BTreeSet::new();

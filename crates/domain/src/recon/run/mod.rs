@@ -92,11 +92,12 @@ impl Command for StartRun {
             return Err(Reason::FieldOutOfRange.field("clearing_date").var("range", range).into());
         }
         self.check_files(snapshot)?;
-        let day = Day::load(self, snapshot, call)?;
+        let mut day = Day::load(self, snapshot, call)?;
         if day.missing_files > 0 && !self.allow_missing_files {
             let fault = Reason::FileMissing.var("channel", &self.channel).var("date", self.clearing_date);
             return Err(fault.into());
         }
+        day.foresee(self, snapshot, call)?;
         let outcomes = judge::units(self, &day, snapshot, call)?;
         let run = self.assemble(&day, outcomes, snapshot, call)?;
         emit::decision(self, &day, run, call)
