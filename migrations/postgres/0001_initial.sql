@@ -1056,22 +1056,14 @@ CREATE TABLE requests (
     PRIMARY KEY (participant, request_id)
 );
 
--- Request tokens, each stored once however many items of a batch call it signs.
-CREATE TABLE tokens (
-    token_digest TEXT COLLATE "C" NOT NULL,
-    token TEXT COLLATE "C" NOT NULL,
-    PRIMARY KEY (token_digest)
-);
-CREATE TRIGGER tokens_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON tokens
-    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
-
--- Who signed what: the exact bytes of an accepted request and its path in the signed call.
+-- Who signed what: the exact bytes of an accepted request, its path in the signed call, and the call's token,
 CREATE TABLE evidence (
     leaf_id TEXT COLLATE "C" NOT NULL,
     method_path TEXT COLLATE "C" NOT NULL,
     item BYTEA NOT NULL,
     sealed_for TEXT COLLATE "C",
-    token_digest TEXT COLLATE "C" NOT NULL,
+    token_leaf TEXT COLLATE "C" NOT NULL,
+    token TEXT COLLATE "C",
     item_index BIGINT NOT NULL,
     item_count BIGINT NOT NULL,
     item_path TEXT COLLATE "C" NOT NULL,
@@ -1113,8 +1105,6 @@ CREATE TABLE leaf_order (
     PRIMARY KEY (leaf_index),
     UNIQUE (leaf_id)
 );
--- Loaded and listed by leaf_hash, in the order of the key.
-CREATE INDEX leaf_order_by_leaf_hash ON leaf_order (leaf_hash, leaf_index);
 CREATE TRIGGER leaf_order_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON leaf_order
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 

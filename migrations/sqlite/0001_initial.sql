@@ -184,7 +184,7 @@ CREATE TABLE persons (
 -- Loaded and listed by region, in the order of the key.
 CREATE INDEX persons_by_region ON persons (region, person);
 -- Loaded and listed by merged_into, in the order of the key.
-CREATE INDEX persons_by_merged_into ON persons (merged_into, person);
+CREATE INDEX persons_by_merged_into ON persons (merged_into, person) WHERE merged_into IS NOT NULL;
 
 -- Keyed hashes by which a person is found; erased with the person.
 CREATE TABLE person_identifiers (
@@ -536,7 +536,7 @@ CREATE INDEX payments_by_bill ON payments (bill, payment);
 -- Loaded and listed by contract, in the order of the key.
 CREATE INDEX payments_by_contract ON payments (contract, payment);
 -- Loaded and listed by mandate, in the order of the key.
-CREATE INDEX payments_by_mandate ON payments (mandate, payment);
+CREATE INDEX payments_by_mandate ON payments (mandate, payment) WHERE mandate IS NOT NULL;
 -- Loaded and listed by institution and authorised_on, in the order of the key.
 CREATE INDEX payments_by_institution_authorised_on ON payments (institution, authorised_on, payment);
 -- Loaded and listed by person and authorised_on, in the order of the key.
@@ -1032,7 +1032,7 @@ CREATE TABLE payouts (
 -- Loaded and listed by proof and channel, in the order of the key.
 CREATE INDEX payouts_by_proof_channel ON payouts (proof, channel, payout);
 -- Loaded and listed by proof_file, in the order of the key.
-CREATE INDEX payouts_by_proof_file ON payouts (proof_file, payout);
+CREATE INDEX payouts_by_proof_file ON payouts (proof_file, payout) WHERE proof_file IS NOT NULL;
 -- Loaded and listed by proven_on and channel, in the order of the key.
 CREATE INDEX payouts_by_proven_on_channel ON payouts (proven_on, channel, payout);
 
@@ -1063,24 +1063,14 @@ CREATE TABLE requests (
     PRIMARY KEY (participant, request_id)
 ) STRICT, WITHOUT ROWID;
 
--- Request tokens, each stored once however many items of a batch call it signs.
-CREATE TABLE tokens (
-    token_digest TEXT NOT NULL,
-    token TEXT NOT NULL,
-    PRIMARY KEY (token_digest)
-) STRICT;
-CREATE TRIGGER tokens_no_update BEFORE UPDATE ON tokens
-BEGIN SELECT RAISE(ABORT, 'tokens is append-only'); END;
-CREATE TRIGGER tokens_no_delete BEFORE DELETE ON tokens
-BEGIN SELECT RAISE(ABORT, 'tokens is append-only'); END;
-
--- Who signed what: the exact bytes of an accepted request and its path in the signed call.
+-- Who signed what: the exact bytes of an accepted request, its path in the signed call, and the call's token,
 CREATE TABLE evidence (
     leaf_id TEXT NOT NULL,
     method_path TEXT NOT NULL,
     item BLOB NOT NULL,
     sealed_for TEXT,
-    token_digest TEXT NOT NULL,
+    token_leaf TEXT NOT NULL,
+    token TEXT,
     item_index INTEGER NOT NULL,
     item_count INTEGER NOT NULL,
     item_path TEXT NOT NULL,
@@ -1126,8 +1116,6 @@ CREATE TABLE leaf_order (
     PRIMARY KEY (leaf_index),
     UNIQUE (leaf_id)
 ) STRICT, WITHOUT ROWID;
--- Loaded and listed by leaf_hash, in the order of the key.
-CREATE INDEX leaf_order_by_leaf_hash ON leaf_order (leaf_hash, leaf_index);
 CREATE TRIGGER leaf_order_no_update BEFORE UPDATE ON leaf_order
 BEGIN SELECT RAISE(ABORT, 'leaf_order is append-only'); END;
 CREATE TRIGGER leaf_order_no_delete BEFORE DELETE ON leaf_order

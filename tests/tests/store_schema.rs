@@ -37,6 +37,7 @@ both_databases!(
     the_migrated_schema_is_the_declared_one,
     migrating_twice_changes_nothing,
     a_newer_schema_is_refused,
+    a_schema_of_another_build_is_refused,
     every_statement_of_every_table_runs,
     append_only_tables_refuse_change,
     every_load_goes_by_an_index,
@@ -120,6 +121,15 @@ async fn a_newer_schema_is_refused(db: TestDatabase) {
     execute(&db, "INSERT INTO schema_versions VALUES (99, 'from the future', 0)").await.unwrap();
     for refusal in [store.migrate().await, store.check_schema().await] {
         assert!(matches!(refusal, Err(StoreError::Schema { found: 99, known: 1 })), "{refusal:?}");
+    }
+}
+
+/// Until the first release migrations change: a sandbox of an earlier build says so, instead of failing in some statement.
+async fn a_schema_of_another_build_is_refused(db: TestDatabase) {
+    let store = migrated(&db).await;
+    execute(&db, "UPDATE schema_versions SET name = 'initial'").await.unwrap();
+    for refusal in [store.migrate().await, store.check_schema().await] {
+        assert!(matches!(refusal, Err(StoreError::OtherSchema { version: 1 })), "{refusal:?}");
     }
 }
 

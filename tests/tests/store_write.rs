@@ -11,8 +11,8 @@ use jjj_domain::snapshot::{Load, Snapshot};
 use jjj_domain::time::{Month, Timestamp};
 use jjj_domain::value::{ColumnType, Value};
 use jjj_store::dialect::Dialect;
-use jjj_store::log_tables::{FileChunkRow, RequestRow, TokenRow, UploadRow};
-use jjj_store::{Begun, Claim, ConflictKind, Effects, ListQuery, Logged, RequestClaim, Store, StoreError, WriteTx};
+use jjj_store::log_tables::{FileChunkRow, RequestRow, UploadRow};
+use jjj_store::{Begun, Claim, ConflictKind, Effects, ListQuery, RequestClaim, Store, StoreError, WriteTx};
 use jjj_tests::both_databases;
 use jjj_tests::postgres::{PrivateCluster, TestDatabase};
 use jjj_tests::raw::Raw;
@@ -25,7 +25,6 @@ both_databases!(
     many_batches_add_to_one_account,
     nothing_of_a_failed_transaction_stays,
     another_connections_write_is_noticed_where_there_is_one_writer,
-    a_token_is_stored_once,
     snapshots_load_rows_and_absences,
     uploads_take_chunks_in_order,
     the_clock_is_the_databases,
@@ -221,7 +220,7 @@ async fn another_connections_write_is_noticed_where_there_is_one_writer(db: Test
     let (store, other) = (opened(&db).await, Store::open(db.url()).await.unwrap());
     let mark = async || {
         let mut tx = store.begin_write().await.unwrap();
-        let mark = tx.unchanged_since().await.unwrap();
+        let (_, mark) = tx.begun().await.unwrap();
         tx.rollback().await.unwrap();
         mark
     };
@@ -268,19 +267,6 @@ async fn nothing_of_a_failed_transaction_stays(db: TestDatabase) {
     assert_eq!(claims(&store, &[claim(1, "b")]).await, [Claim::New]);
     let account: AccountRow = store.read().await.unwrap().get(key![clearing()]).await.unwrap().unwrap();
     assert_eq!(account.posted_fen, 5);
-}
-
-async fn a_token_is_stored_once(db: TestDatabase) {
-    let store = opened(&db).await;
-    let token = |n: u8| TokenRow { token_digest: format!("{n:02x}"), token: format!("token {n}") };
-    for tokens in [vec![token(2), token(1), token(2)], vec![token(1), token(3)]] {
-        let mut tx = store.begin_write().await.unwrap();
-        tx.write_log(&Logged { tokens, ..Logged::default() }).await.unwrap();
-        tx.commit().await.unwrap();
-    }
-    let stored: Vec<TokenRow> =
-        store.read().await.unwrap().list(&ListQuery { limit: 9, ..ListQuery::default() }).await.unwrap();
-    assert_eq!(stored, [token(1), token(2), token(3)]);
 }
 
 async fn snapshots_load_rows_and_absences(db: TestDatabase) {

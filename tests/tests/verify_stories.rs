@@ -24,6 +24,7 @@ both_databases!(
     a_log_that_does_not_extend_a_kept_checkpoint_is_another,
     only_pinned_keys_sign_for_the_gateway,
     a_leaf_with_its_rows_taken_away_leaves_a_trace,
+    items_of_a_call_keep_its_token_once_and_lose_it_together,
     a_rewritten_leaf_does_not_open_the_tree,
     what_was_signed_with_a_key_not_in_force_is_named,
     a_key_that_another_region_registered_is_named,
@@ -112,9 +113,37 @@ async fn a_leaf_with_its_rows_taken_away_leaves_a_trace(db: TestDatabase) {
     database.run("DELETE FROM deliveries WHERE leaf_index = (SELECT MAX(leaf_index) FROM leaf_order)").await;
     database.run("DELETE FROM leaf_order WHERE leaf_index = (SELECT MAX(leaf_index) FROM leaf_order)").await;
     let report = fixture.verify().await;
-    for table in ["log_frontier", "checkpoints", "tokens"] {
+    for table in ["log_frontier", "checkpoints"] {
         assert!(tables(&report).contains(&table.to_owned()), "{table}: {:#?}", report.faults);
     }
+}
+
+async fn items_of_a_call_keep_its_token_once_and_lose_it_together(db: TestDatabase) {
+    let fixture = Fixture::founded(&db).await;
+    fixture.put(vec![put("tests/1", 1), put("tests/2", 1), put("tests/3", 1)]).await;
+    fixture.put(vec![put("tests/4", 1)]).await;
+    fixture.seal().await;
+    let mut session = fixture.store.read().await.unwrap();
+    let mut kept = Vec::new();
+    for record in ["tests/1", "tests/2", "tests/3", "tests/4"] {
+        let leaf = session.versions(record, 1, 1).await.unwrap().pop().unwrap();
+        kept.push(session.evidence(&leaf.leaf_id).await.unwrap().unwrap());
+    }
+    drop(session);
+    let holders: Vec<_> = kept.iter().map(|row| (row.token_leaf == row.leaf_id, row.token.is_some())).collect();
+    assert_eq!(holders, [(true, true), (false, false), (false, false), (true, true)]);
+    assert!(kept[1].token_leaf == kept[0].leaf_id && kept[2].token_leaf == kept[0].leaf_id);
+    assert_eq!(fixture.verify().await.faults, []);
+
+    let mut database = Raw::open(&db).await;
+    database.run(&format!("UPDATE evidence SET token = NULL WHERE leaf_id = '{}'", kept[0].leaf_id)).await;
+    let report = fixture.verify().await;
+    let mut named: Vec<_> = report.faults.iter().map(|fault| (fault.key.as_str(), fault.column.as_deref())).collect();
+    named.sort();
+    let mut expected = vec![(kept[0].leaf_id.as_str(), Some("token"))];
+    expected.extend(kept[1..3].iter().map(|row| (row.leaf_id.as_str(), Some("token_leaf"))));
+    expected.sort();
+    assert_eq!(named, expected);
 }
 
 async fn a_rewritten_leaf_does_not_open_the_tree(db: TestDatabase) {

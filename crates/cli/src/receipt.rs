@@ -93,8 +93,12 @@ async fn proof_under(
     evidence: &pb::Evidence,
     tree_size: i64,
 ) -> anyhow::Result<Option<pb::InclusionProof>> {
-    let request =
-        pb::GetInclusionProofRequest { leaf_hash: evidence.leaf_hash.clone(), tree_size, ..Default::default() };
+    let request = pb::GetInclusionProofRequest {
+        record: evidence.record.clone(),
+        version: evidence.version,
+        leaf_hash: evidence.leaf_hash.clone(),
+        tree_size,
+    };
     found(client.call(PROOF, &request).await).with_context(|| format!("the proof of {}", evidence.record))
 }
 

@@ -151,6 +151,10 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
                     "sha256",
                 ],
             );
+            let earlier = answer["superseded_by"].as_str().unwrap_or_default();
+            if !args.json && !earlier.is_empty() {
+                eprintln!("the same file came before, as {earlier}: nothing changes");
+            }
             let rejections = answer["rejections"].as_array().cloned().unwrap_or_default();
             if !args.json && !rejections.is_empty() {
                 output::table(&rejections, &["line", "byte_offset", "field", "reason", "message_zh", "message_en"]);

@@ -11,7 +11,7 @@ use jjj_domain::names::{Actor, Participant};
 use jjj_domain::person::{PersonKeyRow, ReadPersonalData, Reader};
 use jjj_domain::rejection::Reason;
 use jjj_domain::row::StoredFault;
-use jjj_store::log_tables::{EvidenceRow, LeafRow, TokenRow};
+use jjj_store::log_tables::{EvidenceRow, LeafRow};
 use jjj_token::seal;
 use jjj_wire::pb;
 use serde_json::Value as Json;
@@ -67,8 +67,11 @@ pub async fn of(gateway: &Gateway, caller: &Caller, leaf: LeafRow) -> Result<pb:
         return Ok(pb::Evidence { leaf: leaf.body.into_text().into_bytes(), ..base });
     };
     let lost = |problem: &str| broken(StoredFault { table: "evidence", column: "token", problem: problem.to_owned() });
-    let token: Option<TokenRow> = session.get(key![row.token_digest.clone()]).await.map_err(failed)?;
-    let token = token.ok_or_else(|| lost("its token is gone"))?.token;
+    let token = match &row.token {
+        Some(token) => Some(token.clone()),
+        None => session.evidence(&row.token_leaf).await.map_err(failed)?.and_then(|holder| holder.token),
+    };
+    let token = token.ok_or_else(|| lost("its token is gone"))?;
     drop(session);
     let receipt = receipt::stored(&row.receipt).ok_or_else(|| lost("its receipt cannot be read"))?;
     let hashes = row.item_path.as_bytes().chunks(64).map(hex::decode).collect::<Result<Vec<_>, _>>();

@@ -18,7 +18,7 @@ use jjj_domain::recon::bank::{BankFile, MAX_ENTRIES};
 use jjj_domain::recon::file::LineFault;
 use jjj_domain::recon::refusal::{FileRefusal, RefusalReason};
 use jjj_domain::recon::run::RunFile;
-use jjj_domain::recon::upload::{LISTED_REJECTIONS, Reading, superseded_by};
+use jjj_domain::recon::upload::{LISTED_REJECTIONS, Reading, earlier_versions};
 use jjj_domain::recon::{FileRow, FileState};
 use jjj_domain::rejection::{Reason, Rejection};
 use jjj_domain::row::StoredFault;
@@ -297,7 +297,7 @@ pub async fn read_for_run(
             file: row.file.clone(),
             sha256: row.sha256.clone(),
             merchant_id: row.merchant_id.clone(),
-            supersedes: superseded_by(&row.file, of_date),
+            supersedes: earlier_versions(&row.file, of_date),
             parsed: Arc::new(parsed),
         });
     }

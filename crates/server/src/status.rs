@@ -62,6 +62,7 @@ impl Refused {
             StoreError::Driver(_)
             | StoreError::Inconsistent(_)
             | StoreError::Schema { .. }
+            | StoreError::OtherSchema { .. }
             | StoreError::Url
             | StoreError::ServerTooOld { .. }
             | StoreError::Aborted => Self::internal(what, error),

@@ -1,5 +1,4 @@
-//! Everything in which SQLite and PostgreSQL differ, and the statements that are
-//! generated from a table's column list. Statements are texts of names from
+//! The statements that are generated from a table's column list, in each database's SQL. Statements are texts of names from
 //! `TableSpec`s and placeholders only; values are always bound.
 
 use std::collections::HashMap;
@@ -7,7 +6,7 @@ use std::fmt::Write as _;
 use std::sync::{Arc, LazyLock, RwLock};
 
 use jjj_domain::row::{ColumnSet, ColumnSpec, TableSpec};
-use jjj_domain::value::ColumnType;
+use jjj_domain::value::{ColumnType, Value};
 
 /// The most rows of one statement on SQLite: more bring nothing, and statements are kept prepared.
 const MOST_ROWS: usize = 128;
@@ -16,6 +15,12 @@ const MOST_ROWS_POSTGRES: usize = 16_384;
 /// Above these, rows are written by so many more at a time: few sizes, and so few statements to keep, while a
 /// small batch goes in one statement. Each is a way to the database's thread and back.
 const ROWS_STEP: usize = 16;
+
+/// The most parts of a statement that PostgreSQL runs [`Dialect::together`]: which of them come together varies, and each
+/// combination is a statement to prepare.
+const MOST_TOGETHER: usize = 16;
+/// … and the most rows that they want: those of a whole day's run are better asked for table by table.
+const MOST_WANTED_TOGETHER: usize = 8_192;
 
 /// Which database speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -144,9 +149,9 @@ impl Dialect {
         }
     }
 
-    /// `w(c0, c1, …, ord)`: the rows passed as parameters, numbered from 0 or 1
+    /// `w(c0, c1, …, ord)`: the rows passed as parameters, from `$first` on, numbered from 0 or 1
     /// ([`Self::first_ord`]). SQLite takes all rows as one JSON text, PostgreSQL one array per column.
-    fn rows(self, types: &[ColumnType]) -> String {
+    fn rows(self, types: &[ColumnType], first: usize) -> String {
         match self {
             Self::Sqlite => {
                 let mut text = "(SELECT key AS ord".to_owned();
@@ -156,13 +161,13 @@ impl Dialect {
                         _ => write!(text, ", value->>{i} AS c{i}"),
                     };
                 }
-                text + " FROM json_each($1)) AS w"
+                text + " FROM json_each($" + &first.to_string() + ")) AS w"
             }
             Self::Postgres => {
                 let array = |(i, ty): (usize, &ColumnType)| match ty {
-                    ColumnType::Int => format!("${}::bigint[]", i + 1),
-                    ColumnType::Text => format!("${}::text[]", i + 1),
-                    ColumnType::Bytes => format!("${}::bytea[]", i + 1),
+                    ColumnType::Int => format!("${}::bigint[]", first + i),
+                    ColumnType::Text => format!("${}::text[]", first + i),
+                    ColumnType::Bytes => format!("${}::bytea[]", first + i),
                 };
                 let arrays = types.iter().enumerate().map(array).collect::<Vec<_>>().join(", ");
                 let columns = (0..types.len()).map(|i| format!("c{i}, ")).collect::<String>();
@@ -227,17 +232,13 @@ impl Dialect {
     }
 
     fn generate(self, spec: &TableSpec, shape: Shape, rows: usize) -> String {
-        let insert = || self.insert(spec, rows);
+        let insert = || self.insert("INSERT", spec, rows);
         match shape {
             Shape::Load { columns, nulls } => {
                 let selected = column_names(spec).iter().map(|c| format!(", t.{}", name(c))).collect::<String>();
-                format!("SELECT w.ord{selected} {}", self.matching(spec, columns, nulls))
+                format!("SELECT w.ord{selected} {}", self.matching(spec, columns, nulls, 1))
             }
-            Shape::Lock { exclusive } => {
-                let order = spec.key.iter().map(|c| format!("t.{}", name(c))).collect::<Vec<_>>().join(", ");
-                let strength = if exclusive { "UPDATE" } else { "SHARE" };
-                format!("SELECT w.ord {} ORDER BY {order} FOR {strength} OF t", self.matching(spec, spec.key, 0))
-            }
+            Shape::Lock { exclusive } => self.lock(spec, exclusive, 1),
             Shape::Delete => {
                 let wanted = self.conditions(spec.key, 0);
                 let types = types_of(spec, spec.key);
@@ -247,13 +248,16 @@ impl Dialect {
                         name(spec.name),
                         names(spec.key),
                         (0..types.len()).map(|i| format!("w.c{i}")).collect::<Vec<_>>().join(", "),
-                        self.rows(&types),
+                        self.rows(&types, 1),
                     ),
                     Self::Postgres => {
-                        format!("DELETE FROM {} AS t USING {} WHERE {wanted}", name(spec.name), self.rows(&types))
+                        format!("DELETE FROM {} AS t USING {} WHERE {wanted}", name(spec.name), self.rows(&types, 1))
                     }
                 }
             }
+            // `OR FAIL`: SQLite keeps no statement journal. A conflict leaves the statement half done, which is
+            // harmless: the transaction is then rolled back (`Session::failed`).
+            Shape::Insert if self == Self::Sqlite => self.insert("INSERT OR FAIL", spec, rows),
             Shape::Insert => insert(),
             Shape::InsertIgnore => format!("{} ON CONFLICT ({}) DO NOTHING", insert(), names(spec.key)),
             Shape::Claim => format!("{} ON CONFLICT ({1}) DO NOTHING RETURNING {1}", insert(), names(spec.key)),
@@ -272,13 +276,59 @@ impl Dialect {
         }
     }
 
+    fn lock(self, spec: &TableSpec, exclusive: bool, first: usize) -> String {
+        let order = spec.key.iter().map(|c| format!("t.{}", name(c))).collect::<Vec<_>>().join(", ");
+        let strength = if exclusive { "UPDATE" } else { "SHARE" };
+        format!("SELECT w.ord {} ORDER BY {order} FOR {strength} OF t", self.matching(spec, spec.key, 0, first))
+    }
+
+    /// Several [`Shape::Load`]s, or several [`Shape::Lock`]s, as one statement, run in this order. For PostgreSQL,
+    /// where every statement is a way to the server and back. Of a load each row comes as its part's number, `ord`,
+    /// and its integers, texts and bytes as three arrays: parts differ in their columns.
+    pub(crate) fn together(self, parts: &[Part]) -> Arc<str> {
+        type Cache = RwLock<HashMap<Vec<(&'static str, Shape)>, Arc<str>>>;
+        static CACHE: LazyLock<Cache> = LazyLock::new(Cache::default);
+        let key: Vec<_> = parts.iter().map(|part| (part.spec.name, part.shape)).collect();
+        if let Some(text) = CACHE.read().expect("no panic while held").get(&key) {
+            return text.clone();
+        }
+        let mut first = 1;
+        let mut texts = Vec::with_capacity(parts.len());
+        for (number, part) in parts.iter().enumerate() {
+            texts.push(match part.shape {
+                Shape::Load { columns, nulls } => {
+                    let array = |ty: ColumnType, sql: &str| {
+                        let of_type = part.spec.columns.iter().filter(|c| c.ty == ty);
+                        let cells = of_type.map(|c| format!("t.{}", name(c.name))).collect::<Vec<_>>().join(", ");
+                        format!("ARRAY[{cells}]::{sql}[]")
+                    };
+                    let [ints, texts, bytes] = [
+                        array(ColumnType::Int, "bigint"),
+                        array(ColumnType::Text, "text"),
+                        array(ColumnType::Bytes, "bytea"),
+                    ];
+                    let matching = self.matching(part.spec, columns, nulls, first);
+                    format!("SELECT {number}::bigint, w.ord, {ints}, {texts}, {bytes} {matching}")
+                }
+                Shape::Lock { exclusive } => {
+                    format!("SELECT l.ord FROM ({}) AS l", self.lock(part.spec, exclusive, first))
+                }
+                _ => unreachable!("what writes is not put together"),
+            });
+            first += part.types().len();
+        }
+        let text: Arc<str> = texts.join(" UNION ALL ").into();
+        CACHE.write().expect("no panic while held").insert(key, text.clone());
+        text
+    }
+
     /// `FROM` and `WHERE` that join passed values with the table, values first: the
     /// table is always entered by the index. (`CROSS JOIN` fixes the order on SQLite,
     /// the write pool's planner settings on PostgreSQL.)
-    fn matching(self, spec: &TableSpec, columns: &[&str], nulls: u32) -> String {
+    fn matching(self, spec: &TableSpec, columns: &[&str], nulls: u32, first: usize) -> String {
         let types = types_of(spec, columns);
         let conditions = self.conditions(columns, nulls);
-        format!("FROM {} CROSS JOIN {} AS t WHERE {conditions}", self.rows(&types), name(spec.name))
+        format!("FROM {} CROSS JOIN {} AS t WHERE {conditions}", self.rows(&types, first), name(spec.name))
     }
 
     fn conditions(self, columns: &[&str], nulls: u32) -> String {
@@ -291,19 +341,19 @@ impl Dialect {
 
     /// SQLite takes the rows as so many lists of values, which costs it a third less than taking JSON
     /// apart; PostgreSQL one array per column, in whose order it inserts.
-    fn insert(self, spec: &TableSpec, rows: usize) -> String {
+    fn insert(self, verb: &str, spec: &TableSpec, rows: usize) -> String {
         let columns = inserted(spec);
         let listed = columns.iter().map(|c| name(c.name)).collect::<Vec<_>>().join(", ");
         let table = name(spec.name);
         match self {
             Self::Sqlite => {
                 let row = format!("({})", vec!["?"; columns.len()].join(", "));
-                format!("INSERT INTO {table} ({listed}) VALUES {}", vec![row; rows].join(", "))
+                format!("{verb} INTO {table} ({listed}) VALUES {}", vec![row; rows].join(", "))
             }
             Self::Postgres => {
                 let values = (0..columns.len()).map(|i| format!("w.c{i}")).collect::<Vec<_>>().join(", ");
                 let types = columns.iter().map(|c| c.ty).collect::<Vec<_>>();
-                format!("INSERT INTO {table} ({listed}) SELECT {values} FROM {} ORDER BY w.ord", self.rows(&types))
+                format!("{verb} INTO {table} ({listed}) SELECT {values} FROM {} ORDER BY w.ord", self.rows(&types, 1))
             }
         }
     }
@@ -319,6 +369,39 @@ pub(crate) fn inserted(spec: &TableSpec) -> &'static [ColumnSpec] {
 
 pub(crate) fn types_of(spec: &TableSpec, columns: &[&str]) -> Vec<ColumnType> {
     columns.iter().map(|c| spec.columns[spec.column(c).expect("a spec names its own columns")].ty).collect()
+}
+
+/// One of several statements that go [`Dialect::together`]: a load or a lock, and the rows of values it is asked for.
+pub(crate) struct Part<'a> {
+    pub spec: &'static TableSpec,
+    pub shape: Shape,
+    pub wanted: Vec<&'a [Value]>,
+}
+
+/// Parts in the statements that take them, in order.
+pub(crate) fn bundles<'p, 'a>(mut parts: &'p [Part<'a>]) -> Vec<&'p [Part<'a>]> {
+    let mut bundles = Vec::new();
+    while !parts.is_empty() {
+        let sums = parts.iter().scan(0, |sum, part| {
+            *sum += part.wanted.len();
+            Some(*sum)
+        });
+        let count = sums.take(MOST_TOGETHER).take_while(|sum| *sum <= MOST_WANTED_TOGETHER).count().max(1);
+        let (bundle, rest) = parts.split_at(count);
+        bundles.push(bundle);
+        parts = rest;
+    }
+    bundles
+}
+
+impl Part<'_> {
+    /// Of the values of a wanted row.
+    pub fn types(&self) -> Vec<ColumnType> {
+        match self.shape {
+            Shape::Load { columns, .. } => types_of(self.spec, columns),
+            _ => types_of(self.spec, self.spec.key),
+        }
+    }
 }
 
 /// A generated statement's kind.
@@ -337,7 +420,7 @@ pub(crate) enum Shape {
     Delete,
     Insert,
     InsertIgnore,
-    /// Inserts what is new and tells the keys that were.
+    /// Inserts what is new and tells the keys that were. PostgreSQL only.
     Claim,
     /// Inserts, or changes these columns of the row with the same key.
     Upsert {
@@ -351,7 +434,28 @@ pub(crate) enum Shape {
 
 #[cfg(test)]
 mod tests {
+    use jjj_domain::ledger::AccountRow;
+    use jjj_domain::row::Row;
+
     use super::*;
+
+    #[test]
+    fn parts_go_together_while_they_are_few_and_small() {
+        let row: [Value; 1] = [Value::Int(1)];
+        let sizes = |wanted: &[usize]| {
+            let part = |count: &usize| Part {
+                spec: AccountRow::spec(),
+                shape: Shape::Lock { exclusive: true },
+                wanted: vec![&row[..]; *count],
+            };
+            let parts: Vec<Part> = wanted.iter().map(part).collect();
+            bundles(&parts).iter().map(|bundle| bundle.len()).collect::<Vec<_>>()
+        };
+        assert!(sizes(&[]).is_empty());
+        assert_eq!(sizes(&[1; 40]), [16, 16, 8]);
+        assert_eq!(sizes(&[8_000, 192, 1]), [2, 1]);
+        assert_eq!(sizes(&[1, 1_000_000, 1, 1]), [1, 1, 2], "a whole day's by themselves");
+    }
 
     #[test]
     fn rows_are_written_in_few_sizes_and_in_order() {

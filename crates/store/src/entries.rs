@@ -49,7 +49,8 @@ pub struct EntryQuery<'a> {
 }
 
 const NEWEST: &str = "SELECT MAX(version) FROM leaves WHERE record = $1";
-const BY_HASH: &str = "SELECT leaf_index FROM leaf_order WHERE leaf_hash = $1 ORDER BY leaf_index LIMIT 1";
+const PLACE: &str = "SELECT o.leaf_index FROM leaves AS l JOIN leaf_order AS o ON o.leaf_id = l.leaf_id \
+     WHERE l.record = $1 AND l.version = $2 AND o.leaf_hash = $3";
 
 impl Session {
     /// Entries by leaf index and line.
@@ -68,9 +69,11 @@ impl Session {
         self.int(NEWEST, &[Value::Text(record.to_owned())]).await
     }
 
-    /// The index of the first leaf with this hash (hex).
-    pub async fn leaf_index_of_hash(&mut self, leaf_hash: &str) -> Result<Option<i64>> {
-        self.int(BY_HASH, &[Value::Text(leaf_hash.to_owned())]).await
+    /// The index of the leaf of a record's version, if it is numbered and has this hash (hex). No index goes by
+    /// hash: in one, every leaf would have a page of its own to write.
+    pub async fn leaf_index_of(&mut self, record: &str, version: i64, leaf_hash: &str) -> Result<Option<i64>> {
+        let args = jjj_domain::key![record.to_owned(), version, leaf_hash.to_owned()];
+        self.int(PLACE, &args).await
     }
 }
 

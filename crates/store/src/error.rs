@@ -35,6 +35,10 @@ pub enum StoreError {
     UnknownCommit(#[source] sqlx::Error),
     #[error("the database has schema version {found}, this program knows {known}")]
     Schema { found: i64, known: i64 },
+    #[error(
+        "the database was made by another build of this program: its schema {version} differs; make it anew, or run that build"
+    )]
+    OtherSchema { version: i64 },
     #[error("not a database URL of the form sqlite:PATH or postgres://…")]
     Url,
     #[error("PostgreSQL 15 or later is needed, this server is {found}")]
@@ -54,6 +58,7 @@ impl StoreError {
             | Self::Inconsistent(_)
             | Self::UnknownCommit(_)
             | Self::Schema { .. }
+            | Self::OtherSchema { .. }
             | Self::Url
             | Self::ServerTooOld { .. }
             | Self::Aborted => false,

@@ -75,7 +75,7 @@ impl Session {
         let sql = format!(
             "SELECT o.leaf_index, l.record, l.version, l.author, l.recorded_at_us, e.method_path, t.token, e.receipt \
              FROM leaf_order AS o JOIN leaves AS l ON l.leaf_id = o.leaf_id \
-             JOIN evidence AS e ON e.leaf_id = o.leaf_id JOIN tokens AS t ON t.token_digest = e.token_digest \
+             JOIN evidence AS e ON e.leaf_id = o.leaf_id JOIN evidence AS t ON t.leaf_id = e.token_leaf \
              WHERE o.leaf_index > $1 AND o.leaf_index <= $2 AND l.recorded_at_us >= $3{by_author} \
              ORDER BY o.leaf_index LIMIT $4"
         );

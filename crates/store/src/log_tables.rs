@@ -14,7 +14,6 @@ use crate::packed::Packed;
 pub fn all() -> Vec<&'static TableSpec> {
     vec![
         RequestRow::spec(),
-        TokenRow::spec(),
         EvidenceRow::spec(),
         LeafRow::spec(),
         PendingRow::spec(),
@@ -29,10 +28,6 @@ pub fn all() -> Vec<&'static TableSpec> {
         FileChunkRow::spec(),
     ]
 }
-
-/// Tables that no leaf commits to and `jjj verify` does not recompute: cursors and
-/// work in progress. Altering them delays or repeats, it never changes a record.
-pub const UNPROTECTED: &[&str] = &["leaf_pending", "cosignatures", "cursors", "uploads"];
 
 table! {
     /// Accepted requests: the same id with the same content gets the first answer again.
@@ -49,17 +44,8 @@ table! {
 }
 
 table! {
-    /// Request tokens, each stored once however many items of a batch call it signs.
-    pub struct TokenRow in "tokens", AppendOnly
-    key [token_digest] readers []
-    {
-        pub token_digest: String,
-        pub token: String,
-    }
-}
-
-table! {
-    /// Who signed what: the exact bytes of an accepted request and its path in the signed call.
+    /// Who signed what: the exact bytes of an accepted request, its path in the signed call, and the call's token,
+    /// once for the items of a call that were accepted together.
     pub struct EvidenceRow in "evidence", AppendOnly
     key [leaf_id] readers []
     {
@@ -70,7 +56,11 @@ table! {
         pub item: Vec<u8>,
         /// The person whose key encrypts `item`.
         pub sealed_for: Option<String>,
-        pub token_digest: String,
+        /// The leaf whose evidence holds the token: this one; of items of a batch call that were accepted
+        /// together, the first of them.
+        pub token_leaf: String,
+        /// The request token, where `token_leaf` is this leaf.
+        pub token: Option<String>,
         pub item_index: i64,
         pub item_count: i64,
         /// Hex hashes from the item to the root that the token binds, concatenated.
@@ -116,7 +106,7 @@ table! {
 table! {
     /// The one order of the log: contiguous from 0, numbered after commit.
     pub struct OrderRow in "leaf_order", AppendOnly
-    key [leaf_index] index [leaf_id] index [leaf_hash] readers []
+    key [leaf_index] index [leaf_id] readers []
     {
         pub leaf_index: i64,
         pub leaf_id: String,

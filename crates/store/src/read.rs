@@ -9,7 +9,7 @@ use jjj_domain::time::{Month, Timestamp};
 use jjj_domain::value::{Column, ColumnType, Value};
 
 use crate::Result;
-use crate::dialect::{Shape, column_names, name, names, types_of};
+use crate::dialect::{Dialect, Part, Shape, bundles, column_names, name, names, types_of};
 use crate::session::{Args, Session};
 
 /// A comparison of a filter. `Eq` with [`Value::Null`] asks for NULL, `Ne` for anything else.
@@ -119,7 +119,7 @@ impl Session {
         Ok(self.int(sql, &args).await?.unwrap_or_default())
     }
 
-    /// Loads rows into the snapshot, one statement per table and index.
+    /// Loads rows into the snapshot: one statement per table and index, on PostgreSQL all of them in one.
     pub async fn load(&mut self, loads: &[Load], into: &mut Snapshot) -> Result<()> {
         let mut found: Vec<Vec<Known>> = loads.iter().map(|_| Vec::new()).collect();
         let mut fault = None;
@@ -153,10 +153,26 @@ impl Session {
             let nulls = load.values.iter().enumerate().map(null).sum();
             groups.entry((load.spec.name, load.columns, nulls)).or_default().push(at);
         }
+        let wanted = |members: &[usize]| members.iter().map(|at| loads[*at].values.as_slice()).collect();
+        if self.dialect() == Dialect::Postgres && groups.len() > 1 {
+            let part = |((_, columns, nulls), members): (&Group, &Vec<usize>)| Part {
+                spec: loads[members[0]].spec,
+                shape: Shape::Load { columns, nulls: *nulls },
+                wanted: wanted(members),
+            };
+            let parts: Vec<Part> = groups.iter().map(part).collect();
+            let mut members = groups.values();
+            for bundle in bundles(&parts) {
+                let members: Vec<&Vec<usize>> = members.by_ref().take(bundle.len()).collect();
+                let first = Dialect::Postgres.first_ord();
+                let of_part = &mut |part: usize, ord, row| each(members[part][(ord - first) as usize], row);
+                self.fetch_together(bundle, of_part).await?;
+            }
+            return Ok(());
+        }
         for ((_, columns, nulls), members) in groups {
-            let wanted: Vec<&[Value]> = members.iter().map(|at| loads[*at].values.as_slice()).collect();
             let of_group = &mut |nth: usize, row| each(members[nth], row);
-            self.load_where(loads[members[0]].spec, columns, nulls, &wanted, of_group).await?;
+            self.load_where(loads[members[0]].spec, columns, nulls, &wanted(&members), of_group).await?;
         }
         Ok(())
     }

@@ -24,7 +24,8 @@ const FENCE: &str = "SELECT CAST(pg_try_advisory_xact_lock(30087452421058407) AS
 const PENDING: &str = "SELECT pending_id FROM leaf_pending ORDER BY pending_id LIMIT 1";
 const TAKE: &str = "SELECT pending_id, leaf_id, leaf_hash, audience FROM leaf_pending ORDER BY pending_id LIMIT $1";
 const WAITING: &str = "SELECT MIN(pending_id), MAX(pending_id) FROM leaf_pending";
-const LAST_INDEX: &str = "SELECT MAX(leaf_index) FROM leaf_order";
+const STATE: &str = "SELECT (SELECT MIN(pending_id) FROM leaf_pending), (SELECT MAX(leaf_index) FROM leaf_order), \
+     COALESCE(MAX(tree_size), 0), COALESCE(MAX(frontier), '') FROM log_frontier WHERE id = 1";
 const UNSEALED: &str = "SELECT tree_size FROM log_frontier \
      WHERE tree_size > COALESCE((SELECT MAX(tree_size) FROM checkpoints), 0)";
 
@@ -110,6 +111,7 @@ impl Store {
         let Some(checkpoint) = sign(state).await? else { return Ok(None) };
         let mut tx = self.begin_write().await?;
         let is_newest = tx.fence().await? && {
+            // Refuses to seal a frontier that does not match the numbers.
             tx.log_state().await?;
             let newest = tx.session.latest_checkpoint().await?;
             newest.is_none_or(|newest| newest.tree_size < checkpoint.tree_size)
@@ -160,7 +162,8 @@ impl WriteTx {
         }
         let done: Vec<_> = taken.iter().map(|row| key![row.pending_id]).collect();
         let entries = taken.into_iter().map(PendingRow::into_entry).collect::<Result<_, _>>()?;
-        let numbered = self.append(entries, fold).await?;
+        let (_, state) = self.log_state().await?;
+        let numbered = self.append(state, entries, fold).await?;
         self.delete(PendingRow::spec(), done).await?;
         Ok(numbered)
     }
@@ -168,10 +171,10 @@ impl WriteTx {
     /// Gives leaves the next numbers and puts them into the streams that carry them.
     pub(crate) async fn append(
         &mut self,
+        state: LogState,
         entries: Vec<Entry>,
         fold: impl FnOnce(&LogState, &[String]) -> Result<LogStep, StoredFault> + Send,
     ) -> Result<Sequenced> {
-        let state = self.log_state().await?;
         let (first, count) = (state.tree_size, entries.len() as i64);
         let hashes: Vec<String> = entries.iter().map(|entry| entry.leaf_hash.clone()).collect();
         let step = fold(&state, &hashes)?;
@@ -193,11 +196,6 @@ impl WriteTx {
         Ok(Sequenced::Numbered { first, count, audience })
     }
 
-    /// Whether leaves wait for the sequencer.
-    pub(crate) async fn leaves_wait(&mut self) -> Result<bool> {
-        Ok(self.session.int(PENDING, &[]).await?.is_some())
-    }
-
     /// Whether this transaction is the one that may extend the log, until it ends.
     async fn fence(&mut self) -> Result<bool> {
         match self.session.dialect() {
@@ -207,9 +205,16 @@ impl WriteTx {
         }
     }
 
-    async fn log_state(&mut self) -> Result<LogState> {
-        let state = self.session.frontier().await?;
-        let numbered = self.session.int(LAST_INDEX, &[]).await?.map_or(0, |last| last + 1);
+    /// Whether leaves wait for the sequencer, and where the tree stands.
+    pub(crate) async fn log_state(&mut self) -> Result<(bool, LogState)> {
+        use ColumnType::{Int, Text};
+        let rows = self.session.fetch(STATE.into(), Args::Values(&[]), &[Int, Int, Int, Text]).await?;
+        let row = rows.into_iter().next().and_then(|row| <[Value; 4]>::try_from(row).ok());
+        let Some([waiting, last, Value::Int(tree_size), Value::Text(frontier)]) = row else {
+            return Err(StoreError::Driver(sqlx::Error::RowNotFound));
+        };
+        let state = LogState { tree_size, frontier };
+        let numbered = if let Value::Int(last) = last { last + 1 } else { 0 };
         if numbered != state.tree_size {
             return Err(StoreError::Inconsistent(StoredFault {
                 table: "log_frontier",
@@ -217,7 +222,7 @@ impl WriteTx {
                 problem: format!("is {}, but {numbered} leaves are numbered", state.tree_size),
             }));
         }
-        Ok(state)
+        Ok((waiting != Value::Null, state))
     }
 }
 

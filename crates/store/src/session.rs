@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
+use jjj_domain::row::ColumnSpec;
 use jjj_domain::value::{ColumnType, Value};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgArguments;
 use sqlx::sqlite::SqliteArguments;
-use sqlx::{Arguments, AssertSqlSafe, ColumnIndex, Database, Decode, Postgres, SqlSafeStr, Sqlite, Type};
+use sqlx::{Arguments, AssertSqlSafe, ColumnIndex, Database, Decode, Postgres, Row, SqlSafeStr, Sqlite, Type};
 use sqlx_core::transaction::TransactionManager;
 
 use crate::Result;
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, Part};
 use crate::error::StoreError;
 
 /// A statement that is not answered in this time never will be: the server, or the way to it, is gone
@@ -36,7 +37,8 @@ pub(crate) async fn within<T>(
     }
 }
 
-/// A connection for reading; its methods are in [`crate::read`] and [`crate::log`].
+/// A connection, in or out of a transaction. What it reads is in the modules of what is read ([`crate::read`],
+/// [`crate::log`] and others).
 pub struct Session {
     pub(crate) inner: Inner,
     /// Set while a statement runs and kept when it fails or its future is dropped.
@@ -93,12 +95,14 @@ impl<DB: Database> Drop for Held<DB> {
 /// What is bound to a statement's placeholders.
 #[derive(Clone, Copy)]
 pub(crate) enum Args<'a> {
-    /// One value per placeholder. NULLs are texts.
+    /// One value per placeholder. A NULL is bound as a text: on PostgreSQL not for columns of integers.
     Values(&'a [Value]),
     /// Whole rows for the dialect's row source.
     Rows(&'a [ColumnType], &'a [&'a [Value]]),
     /// Whole rows for the dialect's insert.
     Written(&'a [ColumnType], &'a [&'a [Value]]),
+    /// The rows of each of [`Dialect::together`]'s parts.
+    Parts(&'a [Part<'a>]),
 }
 
 impl Session {
@@ -164,6 +168,20 @@ impl Session {
         let started = !std::mem::replace(&mut self.failed, true);
         let away = self.patience();
         let done = within(away, fetch_each(&mut self.inner, sql, args, types, each)).await;
+        self.leave_standby(done)?;
+        self.failed = !started;
+        Ok(())
+    }
+
+    /// Each row of loads that go [`Dialect::together`], with the part's number and its own number in what the part wanted.
+    pub(crate) async fn fetch_together(
+        &mut self,
+        parts: &[Part<'_>],
+        each: &mut (dyn FnMut(usize, i64, Vec<Value>) + Send),
+    ) -> Result<()> {
+        let started = !std::mem::replace(&mut self.failed, true);
+        let (sql, away) = (self.dialect().together(parts), self.patience());
+        let done = within(away, fetch_together(&mut self.inner, sql, parts, each)).await;
         self.leave_standby(done)?;
         self.failed = !started;
         Ok(())
@@ -260,6 +278,34 @@ async fn fetch_each(
     Ok(())
 }
 
+async fn fetch_together(
+    inner: &mut Inner,
+    sql: Arc<str>,
+    parts: &[Part<'_>],
+    each: &mut (dyn FnMut(usize, i64, Vec<Value>) + Send),
+) -> Result<(), sqlx::Error> {
+    let Inner::Postgres(Held { connection, .. }) = inner else { unreachable!("SQLite is asked one by one") };
+    let mut rows = sqlx::query_with(AssertSqlSafe(sql), pg_args(Args::Parts(parts))?).fetch(&mut **connection);
+    while let Some(row) = rows.try_next().await? {
+        let number = usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or(usize::MAX);
+        let part =
+            parts.get(number).ok_or_else(|| sqlx::Error::ColumnIndexOutOfBounds { index: number, len: parts.len() })?;
+        let mut ints = row.try_get::<Vec<Option<i64>>, _>(2)?.into_iter();
+        let mut texts = row.try_get::<Vec<Option<String>>, _>(3)?.into_iter();
+        let mut bytes = row.try_get::<Vec<Option<Vec<u8>>>, _>(4)?.into_iter();
+        let cell = |column: &ColumnSpec| {
+            let value = match column.ty {
+                ColumnType::Int => ints.next().flatten().map(Value::Int),
+                ColumnType::Text => texts.next().flatten().map(Value::Text),
+                ColumnType::Bytes => bytes.next().flatten().map(Value::Bytes),
+            };
+            value.unwrap_or(Value::Null)
+        };
+        each(number, row.try_get(1)?, part.spec.columns.iter().map(cell).collect());
+    }
+    Ok(())
+}
+
 async fn execute(inner: &mut Inner, sql: Arc<str>, args: Args<'_>) -> Result<u64, sqlx::Error> {
     let sql = AssertSqlSafe(sql);
     Ok(match inner {
@@ -296,6 +342,7 @@ fn sqlite_args(args: Args<'_>) -> Result<SqliteArguments, sqlx::Error> {
     match args {
         Args::Values(values) => sqlite_values(&mut bound, values)?,
         Args::Rows(_, rows) => bound.add(json_rows(rows)).map_err(sqlx::Error::Encode)?,
+        Args::Parts(_) => unreachable!("SQLite is asked one by one"),
         Args::Written(types, rows) => {
             bound.reserve(types.len() * rows.len(), 0);
             for row in rows {
@@ -358,19 +405,28 @@ fn pg_args(args: Args<'_>) -> Result<PgArguments, sqlx::Error> {
                 .map_err(sqlx::Error::Encode)?;
             }
         }
-        Args::Rows(types, rows) | Args::Written(types, rows) => {
-            for (i, ty) in types.iter().enumerate() {
-                let column = rows.iter().map(|row| &row[i]);
-                match ty {
-                    ColumnType::Int => bound.add(column.map(int).collect::<Result<Vec<_>, _>>()?),
-                    ColumnType::Text => bound.add(column.map(text).collect::<Result<Vec<_>, _>>()?),
-                    ColumnType::Bytes => bound.add(column.map(bytes).collect::<Result<Vec<_>, _>>()?),
-                }
-                .map_err(sqlx::Error::Encode)?;
+        Args::Rows(types, rows) | Args::Written(types, rows) => pg_arrays(&mut bound, types, rows)?,
+        Args::Parts(parts) => {
+            for part in parts {
+                pg_arrays(&mut bound, &part.types(), &part.wanted)?;
             }
         }
     }
     Ok(bound)
+}
+
+/// One array per column.
+fn pg_arrays(bound: &mut PgArguments, types: &[ColumnType], rows: &[&[Value]]) -> Result<(), sqlx::Error> {
+    for (i, ty) in types.iter().enumerate() {
+        let column = rows.iter().map(|row| &row[i]);
+        match ty {
+            ColumnType::Int => bound.add(column.map(int).collect::<Result<Vec<_>, _>>()?),
+            ColumnType::Text => bound.add(column.map(text).collect::<Result<Vec<_>, _>>()?),
+            ColumnType::Bytes => bound.add(column.map(bytes).collect::<Result<Vec<_>, _>>()?),
+        }
+        .map_err(sqlx::Error::Encode)?;
+    }
+    Ok(())
 }
 
 fn int(value: &Value) -> Result<Option<i64>, sqlx::Error> {

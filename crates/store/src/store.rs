@@ -1,4 +1,4 @@
-//! The two pools, picked from the URL in one match.
+//! The pools of each database, picked from the URL in one match.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -204,7 +204,8 @@ async fn open_sqlite(url: &str) -> Result<Pools> {
         .statement_cache_capacity(STATEMENTS)
         .pragma("cache_size", "-65536")
         .pragma("temp_store", "memory");
-    let forever = SqlitePoolOptions::new().idle_timeout(None).max_lifetime(None);
+    // A connection to a file does not get lost: asking it before each use is a way to its thread and back for nothing.
+    let forever = SqlitePoolOptions::new().idle_timeout(None).max_lifetime(None).test_before_acquire(false);
     let one = forever.clone().max_connections(1);
     let checkpointer = one.clone().connect_lazy_with(options.clone());
     let writing = options.clone().pragma("wal_autocheckpoint", WAL_PAGES);

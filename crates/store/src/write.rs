@@ -11,18 +11,21 @@ use jjj_domain::names::{Participant, RequestId};
 use jjj_domain::row::{ColumnSet, Row, TableKind, TableSpec};
 use jjj_domain::snapshot::{Absent, Changed, Load, Snapshot};
 use jjj_domain::time::Timestamp;
-use jjj_domain::value::Value;
+use jjj_domain::value::{ColumnType, Value};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::Result;
-use crate::dialect::{Dialect, Shape, column_names, inserted, types_of};
+use crate::dialect::{Dialect, Part, Shape, bundles, column_names, inserted, types_of};
 use crate::error::{ConflictKind, StoreError};
-use crate::log_tables::{EvidenceRow, LeafRow, PendingRow, RequestRow, TokenRow};
+use crate::log_tables::{EvidenceRow, LeafRow, PendingRow, RequestRow};
 use crate::sequence::{Entry, Fold};
 use crate::session::{Args, Session};
 
 /// A commit that is not answered in this time is in doubt: the server, or the way to it, is gone.
 const COMMIT_WITHIN: Duration = Duration::from_secs(30);
+
+/// [`WriteTx::begun`], in one way to the thread of SQLite and back.
+const BEGUN: &str = "SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER), data_version FROM pragma_data_version";
 
 const LOCK_WITHIN: &str = "SELECT set_config('lock_timeout', $1, true)";
 
@@ -80,7 +83,6 @@ pub struct Logged {
     /// New leaves in order of cause and effect.
     pub leaves: Vec<NewLeaf>,
     pub evidence: Vec<EvidenceRow>,
-    pub tokens: Vec<TokenRow>,
     /// Numbers the leaves in this very transaction, where commits have an order before they happen:
     /// on SQLite, with its one writer. `None`: they wait for the sequencer.
     pub fold: Option<Fold>,
@@ -169,7 +171,7 @@ impl WriteTx {
         self.delete(RequestRow::spec(), keys).await
     }
 
-    /// Loads rows into the snapshot, one statement per table and index.
+    /// [`Session::load`].
     pub async fn load(&mut self, loads: &[Load], into: &mut Snapshot) -> Result<()> {
         self.session.load(loads, into).await
     }
@@ -195,11 +197,14 @@ impl WriteTx {
         }
         let rows: Vec<(&'static TableSpec, bool, &[Value])> =
             rows.into_iter().map(|((_, key), (spec, exclusive))| (spec, exclusive, key)).collect();
+        let mut parts = Vec::new();
         for run in rows.chunk_by(|a, b| a.0 == b.0 && a.1 == b.1) {
-            let (spec, exclusive, _) = run[0];
-            let keys: Vec<&[Value]> = run.iter().map(|(_, _, key)| *key).collect();
-            let sql = Dialect::Postgres.statement(spec, Shape::Lock { exclusive });
-            self.session.execute(sql, Args::Rows(&types_of(spec, spec.key), &keys)).await?;
+            let wanted = run.iter().map(|(_, _, key)| *key).collect();
+            parts.push(Part { spec: run[0].0, shape: Shape::Lock { exclusive: run[0].1 }, wanted });
+        }
+        for parts in bundles(&parts) {
+            let sql = Dialect::Postgres.together(parts);
+            self.session.execute(sql, Args::Parts(parts)).await?;
         }
         Ok(())
     }
@@ -220,12 +225,18 @@ impl WriteTx {
         Ok(Timestamp(now.unwrap_or_default()))
     }
 
-    /// On SQLite a number that stays while no other connection changes the database, since the one writer
-    /// asked last: what it knows of its own tables then holds. `None` on PostgreSQL, where others write.
-    pub async fn unchanged_since(&mut self) -> Result<Option<i64>> {
+    /// The database's clock, and on SQLite a number that stays while no other connection changes the database, since
+    /// the one writer asked last: what it knows of its own tables then holds. On PostgreSQL others write: `None`.
+    pub async fn begun(&mut self) -> Result<(Timestamp, Option<i64>)> {
         match self.session.dialect() {
-            Dialect::Sqlite => self.session.int("PRAGMA data_version", &[]).await,
-            Dialect::Postgres => Ok(None),
+            Dialect::Sqlite => {
+                let rows = self.session.fetch(BEGUN.into(), Args::Values(&[]), &[ColumnType::Int; 2]).await?;
+                match rows.first().map(Vec::as_slice) {
+                    Some([Value::Int(now), Value::Int(version)]) => Ok((Timestamp(*now), Some(*version))),
+                    _ => Err(StoreError::Driver(sqlx::Error::RowNotFound)),
+                }
+            }
+            Dialect::Postgres => Ok((self.now().await?, None)),
         }
     }
 
@@ -271,21 +282,18 @@ impl WriteTx {
 
     /// Leaves and their evidence. Numbered here where the transaction can, else left to the sequencer.
     pub async fn write_log(&mut self, logged: &Logged) -> Result<()> {
-        self.insert(&logged.tokens, Shape::InsertIgnore).await?;
         self.insert(logged.leaves.iter().map(|leaf| &leaf.row), Shape::Insert).await?;
         self.insert(&logged.evidence, Shape::Insert).await?;
-        match logged.fold {
+        if let Some(fold) = logged.fold {
+            let (leaves_wait, state) = self.log_state().await?;
             // What waits already goes first: it may be the cause of what is new.
-            Some(fold) if !self.leaves_wait().await? => {
-                let leaves = logged.leaves.iter().map(NewLeaf::entry).collect();
-                self.append(leaves, fold).await?;
-                Ok(())
-            }
-            _ => {
-                let waiting: Vec<_> = logged.leaves.iter().map(NewLeaf::pending).collect();
-                self.insert(&waiting, Shape::Insert).await
+            if !leaves_wait {
+                self.append(state, logged.leaves.iter().map(NewLeaf::entry).collect(), fold).await?;
+                return Ok(());
             }
         }
+        let waiting: Vec<_> = logged.leaves.iter().map(NewLeaf::pending).collect();
+        self.insert(&waiting, Shape::Insert).await
     }
 
     /// Adds the transfers to the accounts' balances, the general ledger and the days of money: the last rows that a transaction takes, in one order.

@@ -94,7 +94,8 @@ def receipts(day, keys):
         ed25519(key["jwk"]).verify(receipt.signature, signed)
     sealed(day, day.notebook.receipts[-1])
     for receipt in day.notebook.receipts:
-        proof = day.wang.call("LedgerService/GetInclusionProof", leaf_hash=receipt.leaf_hash)
+        proof = day.wang.call("LedgerService/GetInclusionProof", record=receipt.record, version=receipt.version,
+                             leaf_hash=receipt.leaf_hash)
         assert included(proof) and proof.leaf_hash == receipt.leaf_hash, receipt
     told("proven in the log", len(day.notebook.receipts), "receipts")
 

@@ -59,7 +59,7 @@ rows! {
     a_leaf_altered: DATABASE, "alter", "changes the grade in its leaf as well, and every hash that follows" =>
         "—", "checkpoints, evidence", "a promise not kept", "—", "cosigns";
     a_leaf_deleted: DATABASE, "drop", "deletes the record, its leaf, its number and its evidence" =>
-        "—", "deliveries, leaf_order, leaves, requests, tokens", "a promise not kept", "—", "cosigns";
+        "—", "deliveries, leaf_order, leaves, requests", "a promise not kept", "—", "cosigns";
     an_older_copy_restored: DATABASE, "drop", "puts a copy from before the record in its place" =>
         "—", "clean", "a promise not kept", "—", "WITNESS_ROLLED_BACK";
     a_leaf_dated_back: DATABASE, "back-date", "moves a record's time to the day before, in table, leaf and hashes" =>

@@ -4,8 +4,8 @@
 //! |---|---|---|
 //! | claim the request ids | under the one writer's lock | waits for a concurrent claim of the same id |
 //! | take up what the last batch knew | unless another connection has written | others write: nothing is kept |
-//! | decide each command, loading what it misses | set-based rounds | the same, unlocked |
-//! | lock | nothing to do | rows by table and key, then everything is read again |
+//! | decide each command, loading what it misses | set-based rounds | the same, unlocked, a statement a round |
+//! | lock | nothing to do | rows by table and key in one statement, then everything is read again in another |
 //! | decide in order with the database's time | each sees those before it | the same |
 //! | write, release refused claims, commit | a statement per table | a statement per table |
 //!
@@ -39,7 +39,7 @@ pub(super) const MAX_ROUNDS: usize = 64;
 const KEPT_ROWS: usize = 20_000;
 
 /// What a worker that alone writes knows of the database: rows as its last batch left them, and the number
-/// that tells whether somebody else has written since ([`WriteTx::unchanged_since`]). Loading them again,
+/// that tells whether somebody else has written since ([`WriteTx::begun`]). Loading them again,
 /// batch after batch, would be most of what a small batch does.
 #[derive(Default)]
 pub(super) struct Kept(Option<(i64, Snapshot)>);
@@ -56,7 +56,7 @@ pub(super) struct Writer {
 /// What a batch came to.
 pub(super) struct Done {
     pub outcomes: Vec<Outcome>,
-    /// Whether leaves wait for their number.
+    /// Whether anything was recorded.
     pub wrote: bool,
     pub changed_registry: bool,
 }
@@ -154,11 +154,12 @@ impl Writer {
         let new: Vec<&Job> = (0..jobs.len()).filter(is_new).map(|at| jobs[at]).collect();
         let digests = (0..jobs.len()).filter(is_new).map(|at| claims[at].content_digest.as_str());
 
-        let version = tx.unchanged_since().await?;
+        let (begun, version) = tx.begun().await?;
+        let at = Moment { now: self.clock.shift(begun), lane };
         steps.done("claim");
         let known = known.filter(|(then, _)| version == Some(*then)).map(|(_, snapshot)| snapshot);
         let Decided { verdicts, now, read_at, mut snapshot } =
-            self.decide(&mut tx, &new, lane, known.unwrap_or_default()).await?;
+            self.decide(&mut tx, &new, at, known.unwrap_or_default()).await?;
         steps.done("decide");
         let mut pairs = Vec::new();
         let mut refused = Vec::new();
@@ -243,14 +244,13 @@ impl Writer {
         &self,
         tx: &mut WriteTx,
         jobs: &[&Job],
-        lane: i64,
+        mut at: Moment,
         mut snapshot: Snapshot,
     ) -> Result<Decided, BatchError> {
-        if jobs.is_empty() {
-            return Ok(Decided { verdicts: Vec::new(), now: Timestamp(0), read_at: Instant::now(), snapshot });
-        }
         let mut read_at = Instant::now();
-        let mut at = Moment { now: self.now(tx).await?, lane };
+        if jobs.is_empty() {
+            return Ok(Decided { verdicts: Vec::new(), now: at.now, read_at, snapshot });
+        }
         let mut explored = self.load_all(tx, &mut snapshot, jobs, at).await?;
         let is_locking = self.store.dialect() == Dialect::Postgres;
         let mut locks = Locks::default();

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use jjj_custody::aside;
 use jjj_domain::snapshot::Snapshot;
 use jjj_domain::time::Timestamp;
-use jjj_store::log_tables::{EvidenceRow, LeafRow, TokenRow};
+use jjj_store::log_tables::{EvidenceRow, LeafRow};
 use jjj_store::{Effects, Logged, NewLeaf};
 use jjj_token::receipt::{Receipt, ReceiptBody, ReceiptError, sign_receipts};
 use jjj_token::seal::{self, DataKey, MasterKey, SealError};
@@ -149,18 +149,19 @@ pub(super) async fn sign(
         _ => Vec::new(),
     };
     let mut receipts = receipts.into_iter();
+    // The last token kept, and the leaf whose evidence has it: items of one batch call share theirs.
+    let mut kept: Option<(&str, String)> = None;
     let mut answers = Vec::with_capacity(accepted.len());
     for (Accepting { job, .. }, (leaf, stored)) in accepted.iter().zip(firsts) {
         let receipt = match (job.evidence(), stored) {
             (Some(evidence), Some(item)) => {
                 let receipt = receipts.next().expect("one body was signed for each signed request");
-                let row = evidence_row(job, evidence, &leaf.leaf_id, item, &receipt);
-                let token = TokenRow { token_digest: row.token_digest.clone(), token: evidence.token.to_string() };
-                // Items of one batch call share their token.
-                if logged.tokens.last().is_none_or(|last| last.token_digest != token.token_digest) {
-                    logged.tokens.push(token);
-                }
-                logged.evidence.push(row);
+                let (_, token_leaf) = match kept.take() {
+                    Some(kept) if kept.0 == evidence.token_digest => kept,
+                    _ => (evidence.token_digest.as_str(), leaf.leaf_id.clone()),
+                };
+                logged.evidence.push(evidence_row(job, evidence, &leaf.leaf_id, &token_leaf, item, &receipt));
+                kept = Some((&evidence.token_digest, token_leaf));
                 Some(Arc::new(receipt))
             }
             _ => None,
@@ -216,13 +217,21 @@ fn receipt_body(row: &LeafRow) -> ReceiptBody {
     }
 }
 
-fn evidence_row(job: &Job, evidence: &Evidence, leaf_id: &str, item: Vec<u8>, receipt: &Receipt) -> EvidenceRow {
+fn evidence_row(
+    job: &Job,
+    evidence: &Evidence,
+    leaf_id: &str,
+    token_leaf: &str,
+    item: Vec<u8>,
+    receipt: &Receipt,
+) -> EvidenceRow {
     EvidenceRow {
         leaf_id: leaf_id.to_owned(),
         method_path: evidence.path.to_owned(),
         item,
         sealed_for: sealed_for(job),
-        token_digest: evidence.token_digest.clone(),
+        token_leaf: token_leaf.to_owned(),
+        token: (token_leaf == leaf_id).then(|| evidence.token.to_string()),
         item_index: i64::from(evidence.index),
         item_count: i64::from(evidence.count),
         item_path: evidence.item_path.iter().map(|hash: &Hash| hex::encode(hash)).collect(),

@@ -36,7 +36,7 @@ use batch::Writer;
 use queue::Queue;
 use worker::Worker;
 
-/// Request ids older than this are refused: their partition may be gone.
+/// Request ids older than this are refused: clients need keep them no longer, and old ones may be dropped one day.
 const MAX_AGE_US: i64 = 35 * jjj_domain::time::DAY_US;
 /// Lanes of all gateways on one database. Two writers in one lane wait for each other; nothing else.
 const LANES: i64 = 64;

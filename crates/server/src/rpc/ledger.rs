@@ -181,9 +181,9 @@ impl LedgerService for LedgerApi {
         let q = request.get_ref();
         guard::range("tree_size", q.tree_size, 0, i64::MAX).map_err(refuse)?;
         let mut session = self.0.store.read().await.map_err(failed)?;
-        let (index, hash, name) = self.leaf_to_prove(&mut session, &caller, q).await?;
+        let (index, hash) = self.leaf_to_prove(&mut session, &caller, q).await?;
         let sealed = self.sealed(&mut session, "tree_size", q.tree_size).await?;
-        let row = sealed.filter(|row| row.tree_size > index).ok_or_else(|| not_found("record", &name))?;
+        let row = sealed.filter(|row| row.tree_size > index).ok_or_else(|| not_found("record", &q.record))?;
         let size = row.tree_size.unsigned_abs();
         let path = proof::over(&mut session, |source| inclusion_proof(&source, index.unsigned_abs(), size)).await?;
         Ok(Response::new(pb::InclusionProof {
@@ -277,22 +277,14 @@ impl LedgerApi {
         })
     }
 
-    /// Index and hash of the leaf asked for, and what to call it.
+    /// Index and hash of the leaf asked for.
     async fn leaf_to_prove(
         &self,
         session: &mut Session,
         caller: &Caller,
         q: &pb::GetInclusionProofRequest,
-    ) -> Result<(i64, Vec<u8>, String), Status> {
+    ) -> Result<(i64, Vec<u8>), Status> {
         match (q.record.as_str(), q.leaf_hash.as_slice()) {
-            ("", []) => Err(refuse(Reason::FieldMissing.field("record"))),
-            // Who has the hash has the leaf or its receipt.
-            ("", hash) if hash.len() == 32 => {
-                let name = hex::encode(hash);
-                let index = session.leaf_index_of_hash(&name).await.map_err(failed)?;
-                Ok((index.ok_or_else(|| not_found("leaf_hash", &name))?, hash.to_vec(), name))
-            }
-            ("", _) => Err(refuse(fields::malformed("leaf_hash", "32 bytes"))),
             (record, []) => {
                 let leaf = leaf_of(session, record, q.version).await?;
                 let is_public = PUBLIC.iter().any(|prefix| record.starts_with(prefix)) && may_know(caller, record);
@@ -301,9 +293,17 @@ impl LedgerApi {
                 }
                 let index = session.leaf_index(&leaf.leaf_id).await.map_err(failed)?;
                 let hash = proof::hash("leaves", "leaf_hash", &leaf.leaf_hash).map_err(inconsistent)?;
-                Ok((index.ok_or_else(|| not_found("record", record))?, hash.to_vec(), record.to_owned()))
+                Ok((index.ok_or_else(|| not_found("record", record))?, hash.to_vec()))
             }
-            _ => Err(refuse(fields::malformed("leaf_hash", "empty when record is given"))),
+            // Who has the hash has the leaf or its receipt.
+            (record, hash) if hash.len() == 32 => {
+                fields::required_text("record", record, MAX_RECORD_LEN).map_err(refuse)?;
+                guard::range("version", q.version, 1, i64::MAX).map_err(refuse)?;
+                let name = hex::encode(hash);
+                let index = session.leaf_index_of(record, q.version, &name).await.map_err(failed)?;
+                Ok((index.ok_or_else(|| not_found("leaf_hash", &name))?, hash.to_vec()))
+            }
+            _ => Err(refuse(fields::malformed("leaf_hash", "32 bytes"))),
         }
     }
 }

@@ -92,7 +92,6 @@ impl One<'_> {
         let (row, said) = (self.row, self.said);
         for (column, stored, said) in [
             ("method_path", row.method_path.clone(), said.path.clone()),
-            ("token_digest", row.token_digest.clone(), said.token.clone()),
             ("item_index", row.item_index.to_string(), said.index.to_string()),
             ("item_count", row.item_count.to_string(), said.count.to_string()),
             ("sealed_for", row.sealed_for.clone().unwrap_or_else(none), said.sealed_for.clone().unwrap_or_else(none)),
@@ -145,17 +144,21 @@ impl One<'_> {
             Ok(root) => root,
             Err(problem) => return self.fault("item_path", problem),
         };
-        let Some(token) = tokens.get(&self.said.token) else {
-            let problem = format!("is missing; it signed {}", self.leaf.leaf_id);
-            return self.findings.row(Check::Evidence, "tokens", &self.said.token, problem);
+        let is_own = self.row.token_leaf == self.row.leaf_id;
+        let Some(token) = tokens.get(&self.row.token_leaf) else {
+            let problem = format!("{} has no token", quote(&self.row.token_leaf));
+            return self.fault(if is_own { "token" } else { "token_leaf" }, problem);
         };
+        if sha256_hex(token.as_bytes()) != self.said.token {
+            return self
+                .fault(if is_own { "token" } else { "token_leaf" }, "is not the token whose digest the leaf has");
+        }
+        if self.row.token.is_some() && !is_own {
+            self.fault("token", "stands beside another leaf's");
+        }
         let claims = match signed.0.get(&self.said.token) {
             Some(claims) => claims.clone(),
             None => {
-                if sha256_hex(token.as_bytes()) != self.said.token {
-                    // Said once, of the token itself.
-                    return;
-                }
                 let Some(claims) = self.verify(token, &root) else { return };
                 signed.0.entry(self.said.token.clone()).or_insert(Arc::new(claims)).clone()
             }
@@ -166,13 +169,13 @@ impl One<'_> {
     fn verify(&mut self, token: &str, root: &jjj_token::Hash) -> Option<RequestClaims> {
         let context = self.context;
         let Some(key) = decode_unverified_issuer(token).ok().and_then(|u| context.keys.get(&u.kid)) else {
-            self.fault("token_digest", "is signed with a key that nobody registered");
+            self.fault("token", "is signed with a key that nobody registered");
             return None;
         };
         match verify_evidence(token, &key.key, root) {
             Ok(claims) => return Some(claims),
             Err(problem @ RequestTokenError::ContentMismatch) => self.fault("item_path", problem),
-            Err(problem) => self.fault("token_digest", problem),
+            Err(problem) => self.fault("token", problem),
         }
         None
     }
@@ -182,28 +185,25 @@ impl One<'_> {
             self.fault("item_path", "does not lead to what the token binds");
         }
         if claims.iss != self.body.author {
-            self.fault(
-                "token_digest",
-                format!("is signed by {}, the leaf's author is {}", claims.iss, self.body.author),
-            );
+            self.fault("token", format!("is signed by {}, the leaf's author is {}", claims.iss, self.body.author));
         }
         if claims.path != self.said.path {
             self.fault("method_path", format!("is not the token's {}", quote(&claims.path)));
         }
         if self.origin().is_some_and(|origin| *origin != claims.aud) {
-            self.fault("token_digest", format!("is for the gateway {}", quote(&claims.aud)));
+            self.fault("token", format!("is for the gateway {}", quote(&claims.aud)));
         }
         if !fits(claims.iat, claims.exp, self.body.recorded_at_us) {
-            self.fault("token_digest", "was not valid when the leaf was recorded");
+            self.fault("token", "was not valid when the leaf was recorded");
         }
         let kid = decode_unverified_issuer(token).map(|u| u.kid).unwrap_or_default();
         let Some(key) = self.context.keys.get(&kid) else { return };
         if key.holder != claims.iss {
-            self.fault("token_digest", format!("is signed with a key of {}", key.holder));
+            self.fault("token", format!("is signed with a key of {}", key.holder));
         }
         let (from, until) = (claims.iat.saturating_mul(SECOND_US), claims.exp.saturating_mul(SECOND_US));
         if !key.in_force(from, until) {
-            self.fault("token_digest", format!("is signed with the key {kid} when it was not in force"));
+            self.fault("token", format!("is signed with the key {kid} when it was not in force"));
         }
         if key.suspect_at(from) {
             let detail = format!("signed with {kid} after it became suspect");

@@ -38,6 +38,7 @@ pub struct Page {
     pub leaves: Vec<LeafRow>,
     /// In the same order; without a leaf, at fault.
     pub evidence: Vec<EvidenceRow>,
+    /// By the leaf whose evidence holds each.
     pub tokens: HashMap<String, Arc<str>>,
 }
 

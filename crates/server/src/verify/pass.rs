@@ -6,14 +6,14 @@ use std::sync::Arc;
 use jjj_domain::row::Row;
 use jjj_domain::snapshot::Load;
 use jjj_domain::value::Value;
-use jjj_store::log_tables::{EvidenceRow, LeafRow, TokenRow};
+use jjj_store::log_tables::{EvidenceRow, LeafRow};
 use jjj_store::{ListQuery, Op, Session, StoreError};
 use jjj_token::Hash;
 use tokio::task::JoinHandle;
 
 use super::VerifyOptions;
 use super::agreed::Step;
-use super::digest::{Id, parse_hash, sha256_hex};
+use super::digest::Id;
 use super::fold::{Fold, body_at};
 use super::leaves::{Checked, Context, LeafFacts, Page};
 use super::ledger::Ledger;
@@ -41,7 +41,7 @@ pub struct AllLeaves {
     hashes: Vec<Option<Hash>>,
     versions: Vec<(Id, i64, Place)>,
     causes: Vec<(Place, Id)>,
-    /// Tokens that evidence names.
+    /// Digests of the tokens that leaves name.
     tokens: HashSet<Hash>,
 }
 
@@ -193,28 +193,9 @@ impl AllLeaves {
         Ok(())
     }
 
-    /// Every token is what its digest says, and evidence names it. Their number.
-    pub async fn check_tokens(&self, session: &mut Session, findings: &mut Findings) -> Result<u64, StoreError> {
-        let mut count = 0;
-        let mut scan = Scan::of(TokenRow::spec());
-        while let Some(page) = scan.page(session).await? {
-            for values in page {
-                let row = TokenRow::from_values(values)?;
-                count += 1;
-                if sha256_hex(&row.token) != row.token_digest {
-                    findings.column(
-                        Check::Evidence,
-                        "tokens",
-                        &row.token_digest,
-                        "token",
-                        "is not what its digest says",
-                    );
-                } else if !parse_hash(&row.token_digest).is_some_and(|digest| self.tokens.contains(&digest)) {
-                    findings.row(Check::Evidence, "tokens", &row.token_digest, "is named by no evidence");
-                }
-            }
-        }
-        Ok(count)
+    /// How many tokens signed the leaves.
+    pub fn tokens(&self) -> u64 {
+        self.tokens.len() as u64
     }
 }
 
@@ -251,17 +232,7 @@ impl Pages {
         if until.is_some() {
             self.after = until;
         }
-        let mut digests: Vec<&str> = evidence.iter().map(|row| row.token_digest.as_str()).collect();
-        digests.sort_unstable();
-        digests.dedup();
-        let spec = TokenRow::spec();
-        let load = |digest: &str| Load { spec, columns: spec.key, values: vec![Value::Text(digest.to_owned())] };
-        let loads: Vec<Load> = digests.into_iter().map(load).collect();
-        let mut tokens = HashMap::new();
-        for values in session.load_values(&loads).await?.into_iter().flatten() {
-            let row = TokenRow::from_values(values)?;
-            tokens.insert(row.token_digest, row.token.into());
-        }
+        let tokens = tokens_of(session, &evidence).await?;
         Ok(Some(Page { leaves, evidence, tokens }))
     }
 
@@ -282,4 +253,19 @@ impl Pages {
             }
         }
     }
+}
+
+/// The tokens that evidence names, by the leaf whose evidence holds each; those that are there.
+async fn tokens_of(session: &mut Session, evidence: &[EvidenceRow]) -> Result<HashMap<String, Arc<str>>, StoreError> {
+    let held = |row: &EvidenceRow| row.token.as_deref().map(|token| (row.leaf_id.clone(), Arc::from(token)));
+    let mut tokens: HashMap<String, Arc<str>> = evidence.iter().filter_map(held).collect();
+    let elsewhere: HashSet<&str> =
+        evidence.iter().map(|row| row.token_leaf.as_str()).filter(|leaf| !tokens.contains_key(*leaf)).collect();
+    let spec = EvidenceRow::spec();
+    let load = |leaf: &str| Load { spec, columns: spec.key, values: vec![Value::Text(leaf.to_owned())] };
+    let loads: Vec<Load> = elsewhere.into_iter().map(load).collect();
+    for values in session.load_values(&loads).await?.into_iter().flatten() {
+        tokens.extend(held(&EvidenceRow::from_values(values)?));
+    }
+    Ok(tokens)
 }

@@ -23,7 +23,7 @@ pub async fn check(
             continue;
         }
         let hash = hex::encode(receipt.leaf_hash);
-        match session.leaf_index_of_hash(&hash).await? {
+        match session.leaf_index_of(&receipt.record, receipt.version, &hash).await? {
             Some(index) => recorded.push((Place::try_from(index).unwrap_or(Place::MAX), receipt.log_deadline_us)),
             None if at_us <= receipt.log_deadline_us => {}
             None => {

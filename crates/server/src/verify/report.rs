@@ -94,6 +94,7 @@ pub struct VerifyReport {
     pub checkpoints: u64,
     /// Signed requests.
     pub evidence: u64,
+    /// Tokens under which those requests were signed.
     pub tokens: u64,
     /// Rows compared with the leaves.
     pub rows: u64,

@@ -151,8 +151,9 @@ async fn leaves_are_proven_to_be_in_the_log(database: TestDatabase) {
     let path = service!("GetInclusionProof");
     let by_record =
         |record: &str, version| pb::GetInclusionProofRequest { record: record.into(), version, ..Default::default() };
-    let by_hash = pb::GetInclusionProofRequest { leaf_hash: receipt.leaf_hash.to_vec(), ..Default::default() };
-    for request in [by_hash.clone(), by_record(&receipt.record, 1), by_record(&receipt.record, 0)] {
+    let by_hash = |leaf_hash: Vec<u8>| pb::GetInclusionProofRequest { leaf_hash, ..by_record(&receipt.record, 1) };
+    let by_receipt = by_hash(receipt.leaf_hash.to_vec());
+    for request in [by_receipt.clone(), by_record(&receipt.record, 1), by_record(&receipt.record, 0)] {
         let proof: Proof = ask(&world, &world.unionpay, path, &request).await.unwrap();
         let head = proof.checkpoint.unwrap();
         let steps: Vec<Hash> = proof.path.iter().map(|h| hash(h)).collect();
@@ -160,23 +161,22 @@ async fn leaves_are_proven_to_be_in_the_log(database: TestDatabase) {
         verify_inclusion(&hash(&receipt.leaf_hash), index, size, &steps, &hash(&head.root_hash)).unwrap();
         assert_eq!(proof.leaf_hash, receipt.leaf_hash.to_vec());
     }
-    let older = pb::GetInclusionProofRequest { tree_size: early.tree_size, ..by_hash.clone() };
+    let older = pb::GetInclusionProofRequest { tree_size: early.tree_size, ..by_receipt.clone() };
     for (client, request, expected) in [
         (&world.unionpay, older, "RECORD_NOT_FOUND"),
         (
             &world.unionpay,
-            pb::GetInclusionProofRequest { tree_size: late.tree_size + 9, ..by_hash },
+            pb::GetInclusionProofRequest { tree_size: late.tree_size + 9, ..by_receipt.clone() },
             "FIELD_OUT_OF_RANGE",
         ),
         (&world.unionpay, by_record("", 0), "FIELD_MISSING"),
         (&world.unionpay, by_record("ratings/none", 0), "RECORD_NOT_FOUND"),
         (&world.unionpay, by_record(&receipt.record, 2), "RECORD_NOT_FOUND"),
-        (&world.unionpay, pb::GetInclusionProofRequest { leaf_hash: vec![1], ..Default::default() }, "FIELD_MALFORMED"),
-        (
-            &world.unionpay,
-            pb::GetInclusionProofRequest { leaf_hash: vec![1; 32], ..Default::default() },
-            "RECORD_NOT_FOUND",
-        ),
+        (&world.unionpay, by_hash(vec![1]), "FIELD_MALFORMED"),
+        (&world.unionpay, by_hash(vec![1; 32]), "RECORD_NOT_FOUND"),
+        (&world.unionpay, pb::GetInclusionProofRequest { version: 2, ..by_receipt.clone() }, "RECORD_NOT_FOUND"),
+        (&world.unionpay, pb::GetInclusionProofRequest { version: 0, ..by_receipt.clone() }, "FIELD_OUT_OF_RANGE"),
+        (&world.unionpay, pb::GetInclusionProofRequest { record: String::new(), ..by_receipt }, "FIELD_MISSING"),
     ] {
         let refused = ask::<Proof>(&world, client, path, &request).await.unwrap_err();
         assert_eq!(reason(&refused), expected, "{request:?}");

@@ -431,7 +431,7 @@ impl AgreementState {
 /// origin, record, version (decimal), leaf hash (64 lower-case hex digits), deadline (decimal). Its
 /// RFC 6962 leaf hash and `path` give the root over the promises signed together; the signature is
 /// over 55 bytes: `jjj-receipt-v1`, a zero byte, `batch_size` as 8 bytes big-endian, and that root.
-/// The gateway's keys are at `/keys` of the public listener, their holder is `gateway`.
+/// The gateway's keys, retired ones too, are at `/.well-known/jwks.json` of the public listener.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Receipt {
     /// Name of the record, e.g. `ratings/{uuid}`.
@@ -463,7 +463,8 @@ pub struct Receipt {
     /// batch has one receipt.
     #[prost(bytes = "vec", repeated, tag = "9")]
     pub path: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
-    /// Signature over the 55 bytes above, made with the key `kid`: Ed25519, 64 bytes.
+    /// Signature over the 55 bytes above by the key `kid`, 64 bytes: by that key's algorithm, Ed25519 or SM2 with SM3
+    /// (docs/tokens.md).
     #[prost(bytes = "vec", tag = "10")]
     pub signature: ::prost::alloc::vec::Vec<u8>,
 }
@@ -3084,7 +3085,7 @@ pub enum FileContent {
     Unspecified = 0,
     /// A channel's transactions of a clearing date.
     Settlement = 1,
-    /// A channel's balances of restricted accounts.
+    /// A channel's balances of restricted accounts. Kept with its digest; no run reads it yet.
     Balances = 2,
     /// A bank's statement.
     Statement = 3,
@@ -3133,7 +3134,8 @@ pub enum FileState {
     Received = 2,
     /// Refused whole; kept with its digest.
     Refused = 3,
-    /// Replaced by a corrected file; both are kept.
+    /// Another file stands for it: a corrected one that came later, or the same one that had come before
+    /// (`superseded_by`). Both are kept.
     Superseded = 4,
 }
 impl FileState {
@@ -4982,8 +4984,8 @@ pub mod channel_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// States that the file is whole; it is checked against size and digest and read. The same file
-        /// twice changes nothing; another file for the same content and date supersedes the earlier. A file
-        /// that cannot be read becomes REFUSED and says why. FILE_DIGEST_MISMATCH, STATE_NOT_ALLOWED,
+        /// twice changes nothing, one that was corrected since neither; another file for the same content and date
+        /// supersedes the earlier. A file that cannot be read becomes REFUSED and says why. FILE_DIGEST_MISMATCH, STATE_NOT_ALLOWED,
         /// UPLOAD_LATE.
         pub async fn complete_upload(
             &mut self,
@@ -5181,8 +5183,8 @@ pub mod channel_service_server {
             tonic::Status,
         >;
         /// States that the file is whole; it is checked against size and digest and read. The same file
-        /// twice changes nothing; another file for the same content and date supersedes the earlier. A file
-        /// that cannot be read becomes REFUSED and says why. FILE_DIGEST_MISMATCH, STATE_NOT_ALLOWED,
+        /// twice changes nothing, one that was corrected since neither; another file for the same content and date
+        /// supersedes the earlier. A file that cannot be read becomes REFUSED and says why. FILE_DIGEST_MISMATCH, STATE_NOT_ALLOWED,
         /// UPLOAD_LATE.
         async fn complete_upload(
             &self,
@@ -15667,7 +15669,7 @@ pub struct Account {
     /// `{paying region code}/{programme}`, e.g. `110000/care_subsidy`.
     #[prost(string, tag = "2")]
     pub book: ::prost::alloc::string::String,
-    /// Kind, as in LEDGER.md: `bank`, `prefund`, `expense`, `receivable`, `suspense`, `appropriation`,
+    /// Kind: `bank`, `prefund`, `expense`, `receivable`, `suspense`, `appropriation`,
     /// `granted`, `entitlement`, `clearing`, `payable`, `fee_payable`.
     #[prost(string, tag = "3")]
     pub kind: ::prost::alloc::string::String,
@@ -15693,7 +15695,7 @@ pub struct Entry {
     /// Book.
     #[prost(string, tag = "2")]
     pub book: ::prost::alloc::string::String,
-    /// The line of LEDGER.md that it is, e.g. `MONTH_GRANTED`, `CONFIRMED`.
+    /// The entry that it is (docs/payments.md), e.g. `MONTH_GRANTED`, `CONFIRMED`.
     #[prost(string, tag = "3")]
     pub kind: ::prost::alloc::string::String,
     /// `held` or `posted`.
@@ -15956,16 +15958,17 @@ pub struct GetCheckpointRequest {
     #[prost(int64, tag = "1")]
     pub min_size: i64,
 }
-/// Request for an inclusion proof: by record and version, or by leaf hash.
+/// Request for an inclusion proof of a record's version.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetInclusionProofRequest {
-    /// Record; empty when `leaf_hash` is given.
+    /// Required. Record.
     #[prost(string, tag = "1")]
     pub record: ::prost::alloc::string::String,
-    /// Version of the record; 0: the current one.
+    /// Version of the record; 0: the current one. With `leaf_hash` required, from 1.
     #[prost(int64, tag = "2")]
     pub version: i64,
-    /// Leaf hash, 32 bytes; empty when `record` is given.
+    /// The version's leaf hash, 32 bytes, as in its receipt: whoever names it gets the proof. Empty: only those whom the
+    /// record concerns get it; of public records, everybody who may know them.
     #[prost(bytes = "vec", tag = "3")]
     pub leaf_hash: ::prost::alloc::vec::Vec<u8>,
     /// Size to prove against; 0: the newest checkpoint.
@@ -17652,7 +17655,7 @@ pub struct Voucher {
     /// Last day of the month, YYYY-MM-DD.
     #[prost(string, tag = "2")]
     pub date: ::prost::alloc::string::String,
-    /// The line of LEDGER.md, e.g. `MATCHED`.
+    /// The entry (docs/payments.md), e.g. `MATCHED`.
     #[prost(string, tag = "3")]
     pub kind: ::prost::alloc::string::String,
     /// Summary (摘要) in Chinese.
@@ -25308,7 +25311,7 @@ pub struct Policy {
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
     /// Kind: `gate`, `programme`, `agreement`, `record_kind`, `contract_caps`, `channel`,
-    /// `operating_subsidy`, `settlement_account`, `calendar`, `accounting`.
+    /// `operating_subsidy`, `settlement_account`, `calendar`, `accounting`, `breaks`.
     #[prost(string, tag = "2")]
     pub kind: ::prost::alloc::string::String,
     /// What it is for, by kind, e.g. `110000/care_subsidy`, `130000>110000/RATING`, `unionpay`.
@@ -25320,7 +25323,8 @@ pub struct Policy {
     /// Version within kind and scope, from 1.
     #[prost(int64, tag = "5")]
     pub version: i64,
-    /// Canonical JSON (RFC 8785) of the kind's body.
+    /// Canonical JSON (RFC 8785) of the kind's body; `jjj policy list --json` shows those in force. A gate's: `conditions`
+    /// (a GateCondition's name → ENFORCE, WARN, OFF; one not named is enforced), `contract_evidence`, `fee_types`, `min_grade`.
     #[prost(string, tag = "6")]
     pub body: ::prost::alloc::string::String,
     /// Administrator or participant that set it, of an agreement who accepted or ended it; `gateway` for shipped defaults.
@@ -28403,8 +28407,8 @@ impl BreakState {
         }
     }
 }
-/// What is to be done; which classes each resolves is fixed, and each books the entries of
-/// LEDGER.md.
+/// What is to be done; which classes each resolves is fixed, and what each books is in
+/// docs/payments.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Resolution {
@@ -28635,7 +28639,7 @@ pub struct Run {
     /// Files it expects and whether they are there.
     #[prost(message, repeated, tag = "8")]
     pub expected_files: ::prost::alloc::vec::Vec<ExpectedFile>,
-    /// LEDGER.md's identities as checked.
+    /// The identities (docs/close.md) as checked.
     #[prost(message, repeated, tag = "9")]
     pub identities: ::prost::alloc::vec::Vec<IdentityResult>,
     /// Whether every expected file was there and none lacked rows or had damaged ones.
@@ -28777,7 +28781,7 @@ pub struct ExpectedFile {
     #[prost(string, tag = "3")]
     pub merchant_id: ::prost::alloc::string::String,
 }
-/// One of LEDGER.md's identities.
+/// One of the identities (docs/close.md).
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct IdentityResult {
     /// Number, 1 to 9.
@@ -29466,7 +29470,7 @@ pub mod reconciliation_service_client {
             self
         }
         /// Reconciles a channel's clearing date. Books what the files state. Idempotent by request id.
-        /// FILE_MISSING unless allowed, RUN_IN_PROGRESS.
+        /// FILE_MISSING unless allowed, FILE_ARRIVED.
         pub async fn start_run(
             &mut self,
             request: impl tonic::IntoRequest<super::StartRunRequest>,
@@ -29984,7 +29988,7 @@ pub mod reconciliation_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// Signs a view: agreement with its root, or a list of differences. SAME_PERSON, ROOT_MISMATCH,
-        /// RUN_IN_PROGRESS, STATE_NOT_ALLOWED.
+        /// RUN_INCOMPLETE, STATE_NOT_ALLOWED.
         pub async fn sign_view(
             &mut self,
             request: impl tonic::IntoRequest<super::SignViewRequest>,
@@ -30027,7 +30031,7 @@ pub mod reconciliation_service_server {
     #[async_trait]
     pub trait ReconciliationService: std::marker::Send + std::marker::Sync + 'static {
         /// Reconciles a channel's clearing date. Books what the files state. Idempotent by request id.
-        /// FILE_MISSING unless allowed, RUN_IN_PROGRESS.
+        /// FILE_MISSING unless allowed, FILE_ARRIVED.
         async fn start_run(
             &self,
             request: tonic::Request<super::StartRunRequest>,
@@ -30170,7 +30174,7 @@ pub mod reconciliation_service_server {
             request: tonic::Request<super::GetViewRequest>,
         ) -> std::result::Result<tonic::Response<super::View>, tonic::Status>;
         /// Signs a view: agreement with its root, or a list of differences. SAME_PERSON, ROOT_MISMATCH,
-        /// RUN_IN_PROGRESS, STATE_NOT_ALLOWED.
+        /// RUN_INCOMPLETE, STATE_NOT_ALLOWED.
         async fn sign_view(
             &self,
             request: tonic::Request<super::SignViewRequest>,
