@@ -79,7 +79,8 @@ pub struct TableSpec {
     pub kind: TableKind,
     pub columns: &'static [ColumnSpec],
     pub key: &'static [&'static str],
-    /// Column groups by which rows are listed and loaded; each is a database index.
+    /// Column groups by which rows are listed and loaded; each is a database index. One nullable column alone is never
+    /// looked up by NULL: on SQLite its index has no such rows.
     pub indexes: &'static [&'static [&'static str]],
     /// Column groups of which the database holds each value once (NULL is no value): the
     /// backstop of rules that rest on absence and have no row to lock.

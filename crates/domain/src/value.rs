@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Serialize, de::DeserializeOwned};
 
 /// One stored column value. There is no floating point: money is integer fen.
-/// Digests are lower-case hex text; bytes are for evidence items and file chunks only.
+/// Digests are lower-case hex text; bytes are for evidence, receipts, packed leaves and file chunks.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Value {
     Null,

@@ -189,6 +189,7 @@ impl Command for CompleteUpload {
             }
         }
         let earlier = self.earlier(snapshot, &row)?;
+        // Also one that a corrected file has replaced: delivered again, it does not take the correction back.
         if let Some(same) = earlier.iter().find(|f| f.sha256 == row.sha256 && row.state == FileState::Received) {
             row.state = FileState::Superseded;
             row.superseded_by = Some(same.file.clone());
@@ -204,7 +205,7 @@ impl Command for CompleteUpload {
             if let Ok(reading) = &self.reading {
                 reading.bank.record(&row, &mut decision);
             }
-            for old in earlier {
+            for old in earlier.into_iter().filter(|f| f.state == FileState::Received) {
                 let old = FileRow {
                     state: FileState::Superseded,
                     superseded_by: Some(row.file.clone()),
@@ -220,8 +221,8 @@ impl Command for CompleteUpload {
 }
 
 impl CompleteUpload {
-    /// Received files that the file replaces: of the same content, merchant and date; of a bank, with an
-    /// account of this one.
+    /// Files that the file replaces, or that were replaced before: of the same content, merchant and date; of a bank,
+    /// with an account of this one.
     fn earlier(&self, snapshot: &Snapshot, row: &FileRow) -> Result<Vec<FileRow>, Stop> {
         if row.content == FileContent::Evidence {
             return Ok(Vec::new());
@@ -229,7 +230,7 @@ impl CompleteUpload {
         let of_date = key![row.channel.clone(), row.clearing_date];
         let files = snapshot.list::<FileRow>(&["channel", "clearing_date"], of_date.clone())?;
         let same = |f: &FileRow| {
-            f.state == FileState::Received
+            matches!(f.state, FileState::Received | FileState::Superseded)
                 && f.file != row.file
                 && (&f.sender, f.content, &f.merchant_id) == (&row.sender, row.content, &row.merchant_id)
                 && f.format.replaces(row.format)
@@ -247,7 +248,7 @@ impl CompleteUpload {
 }
 
 /// A file's whole chain of earlier versions, for a run's `supersedes`.
-pub fn superseded_by(file: &str, files: &[FileRow]) -> Vec<String> {
+pub fn earlier_versions(file: &str, files: &[FileRow]) -> Vec<String> {
     let mut found = vec![file.to_owned()];
     let mut i = 0;
     while i < found.len() {
@@ -312,7 +313,12 @@ mod tests {
         assert_eq!(corrected.state, FileState::Received);
         let first: FileRow = sim.get(key![first.file]).unwrap();
         assert_eq!((first.state, first.superseded_by.as_ref()), (FileState::Superseded, Some(&corrected.file)));
-        assert_eq!(superseded_by(&corrected.file, &sim.all()), [first.file, again.file]);
+        let late = upload(&mut sim, 4, 'a');
+        assert_eq!(late.state, FileState::Superseded, "what was corrected comes once more");
+        assert_eq!(sim.get::<FileRow>(key![corrected.file.clone()]).unwrap(), corrected);
+        let mut earlier = earlier_versions(&corrected.file, &sim.all());
+        earlier.sort();
+        assert_eq!(earlier, [first.file, again.file, late.file]);
     }
 
     #[test]

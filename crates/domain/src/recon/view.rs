@@ -329,7 +329,7 @@ impl SignView {
     /// Only the newest run of a date is signed, and none that is incomplete.
     fn check_run(&self, snapshot: &Snapshot, run: &RunRow) -> Result<(), Stop> {
         if run.state == RunState::Incomplete {
-            return Err(Reason::RunInProgress.field("view").var("name", &run.run).into());
+            return Err(Reason::RunIncomplete.field("view").var("name", &run.run).into());
         }
         let of_date = key![run.channel.clone(), run.clearing_date];
         let runs = snapshot.list::<RunRow>(&["channel", "clearing_date"], of_date)?;

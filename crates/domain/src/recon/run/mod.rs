@@ -95,7 +95,7 @@ impl Command for StartRun {
         let mut day = Day::load(self, snapshot, call)?;
         if day.missing_files > 0 && !self.allow_missing_files {
             let fault = Reason::FileMissing.var("channel", &self.channel).var("date", self.clearing_date);
-            return Err(fault.into());
+            return Err(fault.var("missing", day.missing_files).into());
         }
         day.foresee(self, snapshot, call)?;
         let outcomes = judge::units(self, &day, snapshot, call)?;
