@@ -16,9 +16,11 @@ const MOST_ROWS_POSTGRES: usize = 16_384;
 /// small batch goes in one statement. Each is a way to the database's thread and back.
 const ROWS_STEP: usize = 16;
 
-/// The most parts of a statement that PostgreSQL runs [`Dialect::together`]: which of them come together varies, and each
-/// combination is a statement to prepare.
+/// The most parts of a statement that PostgreSQL runs [`Dialect::together`].
 const MOST_TOGETHER: usize = 16;
+/// The most combinations of parts: each is a statement, whose plan takes up to a megabyte in each of the server's
+/// processes. What comes together beyond them is asked for part by part.
+const MOST_COMBINATIONS: usize = 128;
 /// … and the most rows that they want: those of a whole day's run are better asked for table by table.
 const MOST_WANTED_TOGETHER: usize = 8_192;
 
@@ -284,13 +286,21 @@ impl Dialect {
 
     /// Several [`Shape::Load`]s, or several [`Shape::Lock`]s, as one statement, run in this order. For PostgreSQL,
     /// where every statement is a way to the server and back. Of a load each row comes as its part's number, `ord`,
-    /// and its integers, texts and bytes as three arrays: parts differ in their columns.
-    pub(crate) fn together(self, parts: &[Part]) -> Arc<str> {
+    /// and its integers, texts and bytes as three arrays: parts differ in their columns. `None` of a part alone, and of
+    /// a combination too many.
+    pub(crate) fn together(self, parts: &[Part]) -> Option<Arc<str>> {
+        if parts.len() < 2 {
+            return None;
+        }
         type Cache = RwLock<HashMap<Vec<(&'static str, Shape)>, Arc<str>>>;
         static CACHE: LazyLock<Cache> = LazyLock::new(Cache::default);
         let key: Vec<_> = parts.iter().map(|part| (part.spec.name, part.shape)).collect();
-        if let Some(text) = CACHE.read().expect("no panic while held").get(&key) {
-            return text.clone();
+        {
+            let known = CACHE.read().expect("no panic while held");
+            match known.get(&key) {
+                None if known.len() < MOST_COMBINATIONS => {}
+                known => return known.cloned(),
+            }
         }
         let mut first = 1;
         let mut texts = Vec::with_capacity(parts.len());
@@ -319,7 +329,7 @@ impl Dialect {
         }
         let text: Arc<str> = texts.join(" UNION ALL ").into();
         CACHE.write().expect("no panic while held").insert(key, text.clone());
-        text
+        Some(text)
     }
 
     /// `FROM` and `WHERE` that join passed values with the table, values first: the

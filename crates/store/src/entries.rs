@@ -16,6 +16,7 @@ pub struct LedgerEntry {
     pub transfer: TransferRow,
     /// The record that its leaf is a version of.
     pub record: String,
+    pub version: i64,
     /// Hex.
     pub leaf_hash: String,
     pub recorded_at: Timestamp,
@@ -59,7 +60,7 @@ impl Session {
         let (sql, args) = statement(&columns, query);
         let mut types = types_of(TransferRow::spec(), &columns);
         let width = types.len();
-        types.extend([ColumnType::Text, ColumnType::Text, ColumnType::Int, ColumnType::Int]);
+        types.extend([ColumnType::Text, ColumnType::Int, ColumnType::Text, ColumnType::Int, ColumnType::Int]);
         let rows = self.fetch(sql.into(), Args::Values(&args), &types).await?;
         rows.into_iter().map(|row| Ok(entry(row, width)?)).collect()
     }
@@ -119,7 +120,7 @@ fn statement(columns: &[&str], query: &EntryQuery<'_>) -> (String, Vec<Value>) {
     let conditions = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
     let selected = columns.iter().map(|c| format!("t.{}", name(c))).collect::<Vec<_>>().join(", ");
     let sql = format!(
-        "SELECT {selected}, l.record, l.leaf_hash, l.recorded_at_us, o.leaf_index FROM transfers AS t \
+        "SELECT {selected}, l.record, l.version, l.leaf_hash, l.recorded_at_us, o.leaf_index FROM transfers AS t \
          JOIN leaf_order AS o ON o.leaf_id = t.leaf_id JOIN leaves AS l ON l.leaf_id = t.leaf_id{conditions} \
          ORDER BY o.leaf_index, t.line LIMIT {limit}"
     );
@@ -132,6 +133,7 @@ fn entry(mut row: Vec<Value>, width: usize) -> Result<LedgerEntry, StoredFault> 
     Ok(LedgerEntry {
         transfer: TransferRow::from_values(row)?,
         record: parse("leaves", "record", cell())?,
+        version: parse("leaves", "version", cell())?,
         leaf_hash: parse("leaves", "leaf_hash", cell())?,
         recorded_at: parse("leaves", "recorded_at_us", cell())?,
         leaf_index: parse("leaf_order", "leaf_index", cell())?,

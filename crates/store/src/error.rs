@@ -36,9 +36,9 @@ pub enum StoreError {
     #[error("the database has schema version {found}, this program knows {known}")]
     Schema { found: i64, known: i64 },
     #[error(
-        "the database was made by another build of this program: its schema {version} differs; make it anew, or run that build"
+        "the database was made by another build of this program: its schema {version} is {found}; run that build, or make the database anew"
     )]
-    OtherSchema { version: i64 },
+    OtherSchema { version: i64, found: String },
     #[error("not a database URL of the form sqlite:PATH or postgres://…")]
     Url,
     #[error("PostgreSQL 15 or later is needed, this server is {found}")]

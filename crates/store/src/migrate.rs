@@ -25,9 +25,14 @@ impl Migration {
         }
     }
 
-    /// With the text's digest: what was applied is known by it.
+    /// With the digest of the text's statements: what was applied is known by it.
     fn full_name(&self, dialect: Dialect) -> String {
-        format!("{} sha256:{}", self.name, hex::encode(Sha256::digest(self.text(dialect))))
+        let mut digest = Sha256::new();
+        for line in self.text(dialect).lines().filter(|line| !line.starts_with("--")) {
+            digest.update(line);
+            digest.update("\n");
+        }
+        format!("{} sha256:{}", self.name, hex::encode(digest.finalize()))
     }
 }
 
@@ -102,7 +107,7 @@ impl Session {
             let [Value::Int(version), Value::Text(name)] = &row[..] else { continue };
             let known = MIGRATIONS.iter().find(|migration| migration.version == *version);
             if known.is_none_or(|migration| migration.full_name(dialect) != *name) {
-                return Err(StoreError::OtherSchema { version: *version });
+                return Err(StoreError::OtherSchema { version: *version, found: name.clone() });
             }
         }
         Ok(())

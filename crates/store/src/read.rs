@@ -164,9 +164,16 @@ impl Session {
             let mut members = groups.values();
             for bundle in bundles(&parts) {
                 let members: Vec<&Vec<usize>> = members.by_ref().take(bundle.len()).collect();
-                let first = Dialect::Postgres.first_ord();
-                let of_part = &mut |part: usize, ord, row| each(members[part][(ord - first) as usize], row);
-                self.fetch_together(bundle, of_part).await?;
+                if let Some(sql) = Dialect::Postgres.together(bundle) {
+                    let first = Dialect::Postgres.first_ord();
+                    let of_part = &mut |part: usize, ord, row| each(members[part][(ord - first) as usize], row);
+                    self.fetch_together(sql, bundle, of_part).await?;
+                    continue;
+                }
+                for (Part { spec, shape, wanted }, members) in bundle.iter().zip(members) {
+                    let Shape::Load { columns, nulls } = *shape else { unreachable!("these are loads") };
+                    self.load_where(spec, columns, nulls, wanted, &mut |nth, row| each(members[nth], row)).await?;
+                }
             }
             return Ok(());
         }

@@ -176,11 +176,12 @@ impl Session {
     /// Each row of loads that go [`Dialect::together`], with the part's number and its own number in what the part wanted.
     pub(crate) async fn fetch_together(
         &mut self,
+        sql: Arc<str>,
         parts: &[Part<'_>],
         each: &mut (dyn FnMut(usize, i64, Vec<Value>) + Send),
     ) -> Result<()> {
         let started = !std::mem::replace(&mut self.failed, true);
-        let (sql, away) = (self.dialect().together(parts), self.patience());
+        let away = self.patience();
         let done = within(away, fetch_together(&mut self.inner, sql, parts, each)).await;
         self.leave_standby(done)?;
         self.failed = !started;

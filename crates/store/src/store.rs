@@ -2,11 +2,16 @@
 
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+    SqliteTransactionManager,
+};
+use sqlx_core::transaction::TransactionManager as _;
 use tokio::sync::Semaphore;
 
 use crate::Result;
@@ -68,6 +73,8 @@ enum Pools {
     /// One writer, as SQLite allows no more; readers see the last commit.
     Sqlite {
         writer: SqlitePool,
+        /// How many connections the writer has had: what one has learnt holds for it alone.
+        writers_so_far: Arc<AtomicI64>,
         readers: SqlitePool,
         apart: SqlitePool,
         /// [`Store::checkpoint_wal`]
@@ -106,13 +113,16 @@ impl Store {
     /// Begins a transaction that writes: `BEGIN IMMEDIATE` on SQLite, where it waits
     /// for the one writer; READ COMMITTED on PostgreSQL.
     pub async fn begin_write(&self) -> Result<WriteTx> {
-        let begun = match &self.pools {
-            Pools::Sqlite { writer, .. } => Session::sqlite(writer.acquire().await?).begin("BEGIN IMMEDIATE"),
-            Pools::Postgres { writers, .. } => {
-                Session::postgres(writers.acquire().await?).begin("BEGIN ISOLATION LEVEL READ COMMITTED")
+        match &self.pools {
+            Pools::Sqlite { writer, writers_so_far, .. } => {
+                let session = Session::sqlite(writer.acquire().await?).begin("BEGIN IMMEDIATE").await?;
+                Ok(WriteTx { writer: writers_so_far.load(Ordering::Acquire), ..WriteTx::new(session) })
             }
-        };
-        Ok(WriteTx::new(begun.await?))
+            Pools::Postgres { writers, .. } => {
+                let session = Session::postgres(writers.acquire().await?);
+                Ok(WriteTx::new(session.begin("BEGIN ISOLATION LEVEL READ COMMITTED").await?))
+            }
+        }
     }
 
     /// [`Store::begin_write`] for what does not come through the engine: a flood of such writes must not keep
@@ -179,7 +189,7 @@ impl Store {
     /// Closes all connections after their current work.
     pub async fn close(&self) {
         match &self.pools {
-            Pools::Sqlite { writer, readers, apart, checkpointer } => {
+            Pools::Sqlite { writer, readers, apart, checkpointer, .. } => {
                 checkpointer.close().await;
                 apart.close().await;
                 readers.close().await;
@@ -205,15 +215,35 @@ async fn open_sqlite(url: &str) -> Result<Pools> {
         .pragma("cache_size", "-65536")
         .pragma("temp_store", "memory");
     // A connection to a file does not get lost: asking it before each use is a way to its thread and back for nothing.
-    let forever = SqlitePoolOptions::new().idle_timeout(None).max_lifetime(None).test_before_acquire(false);
+    let forever = SqlitePoolOptions::new()
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        // Out of disk or memory, SQLite rolls back by itself, and the driver never learns: its own rollback fails, and
+        // every transaction after it would. Such a connection is closed, once what it was told last has been done.
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                let is_open = |c: &SqliteConnection| SqliteTransactionManager::get_transaction_depth(c) > 0;
+                if is_open(connection) {
+                    connection.ping().await?;
+                }
+                Ok(!is_open(connection))
+            })
+        });
     let one = forever.clone().max_connections(1);
     let checkpointer = one.clone().connect_lazy_with(options.clone());
     let writing = options.clone().pragma("wal_autocheckpoint", WAL_PAGES);
-    let writer = one.clone().min_connections(1).connect_with(writing).await?;
+    let writers_so_far = Arc::new(AtomicI64::new(0));
+    let opened = writers_so_far.clone();
+    let counted = one.clone().min_connections(1).after_connect(move |_, _| {
+        opened.fetch_add(1, Ordering::AcqRel);
+        Box::pin(async { Ok(()) })
+    });
+    let writer = counted.connect_with(writing).await?;
     let reading = options.pragma("query_only", "on");
     let readers = forever.max_connections(READERS).connect_lazy_with(reading.clone());
     let apart = one.connect_lazy_with(reading);
-    Ok(Pools::Sqlite { writer, readers, apart, checkpointer })
+    Ok(Pools::Sqlite { writer, writers_so_far, readers, apart, checkpointer })
 }
 
 async fn open_postgres(url: &str) -> Result<Pools> {
@@ -237,5 +267,66 @@ async fn open_postgres(url: &str) -> Result<Pools> {
     match session.int("SELECT CAST(current_setting('server_version_num') AS BIGINT)", &[]).await? {
         Some(found) if found < OLDEST_POSTGRES => Err(StoreError::ServerTooOld { found: found / 10_000 }),
         _ => Ok(Pools::Postgres { writers, readers, apart }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jjj_domain::key;
+    use jjj_domain::row::Row;
+
+    use super::*;
+    use crate::log_tables::{FileChunkRow, RequestRow};
+
+    /// SQLite then rolls back by itself, which the driver does not learn: unless its connection is given up, no
+    /// transaction begins any more, however much room there is again.
+    #[tokio::test]
+    async fn a_disk_that_was_full_stops_nobody_for_good() {
+        let folder = std::env::temp_dir().join(format!("jjj-store-full-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let store = Store::open(&format!("sqlite:{}", folder.join("full.db").display())).await.unwrap();
+        store.migrate().await.unwrap();
+        let chunk = |n: i64| FileChunkRow { file: "files/1".into(), chunk_index: n, ciphertext: vec![7; 100_000] };
+        let chunks: Vec<Vec<_>> = (0..60).map(|n| chunk(n).to_values()).collect();
+        let request = |n: i64| RequestRow {
+            participant: "regions/110000".parse().unwrap(),
+            request_id: format!("01939d0c-5a00-7000-8000-{n:012}").parse().unwrap(),
+            content_digest: "0".repeat(64),
+            leaf_id: format!("leaf {n}"),
+        };
+        let mut marks = Vec::new();
+        for full in [false, true, false, true, false] {
+            let mut tx = store.begin_write().await.unwrap();
+            marks.push(tx.begun().await.unwrap().1.unwrap());
+            let pages = if full { "PRAGMA max_page_count = 900" } else { "PRAGMA max_page_count = 1000000" };
+            tx.session().int(pages, &[]).await.unwrap();
+            let n = marks.len() as i64;
+            tx.insert(&[request(n)], crate::dialect::Shape::Insert).await.unwrap();
+            if full {
+                let mut failed = false;
+                for portion in chunks.chunks(20) {
+                    let rows: Vec<FileChunkRow> =
+                        portion.iter().cloned().map(|row| FileChunkRow::from_values(row).unwrap()).collect();
+                    failed = tx.insert(&rows, crate::dialect::Shape::Insert).await.is_err();
+                    if failed {
+                        break;
+                    }
+                }
+                assert!(failed, "6 MB do not fit into 900 pages");
+                drop(tx);
+            } else {
+                tx.commit().await.unwrap();
+            }
+        }
+        assert_ne!(marks[0], marks[2], "what the connection before had learnt is not known any more");
+        let mut session = store.read().await.unwrap();
+        for n in 1..=5 {
+            let row = request(n);
+            let found: Option<RequestRow> = session.get(key![row.participant.clone(), row.request_id]).await.unwrap();
+            assert_eq!(found.is_some(), n % 2 == 1, "{n}");
+        }
+        drop(session);
+        store.close().await;
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

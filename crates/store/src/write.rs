@@ -32,6 +32,8 @@ const LOCK_WITHIN: &str = "SELECT set_config('lock_timeout', $1, true)";
 /// A transaction that writes. Dropping it rolls back.
 pub struct WriteTx {
     pub(crate) session: Session,
+    /// Which of the connections that SQLite's writer has had: [`Self::begun`].
+    pub(crate) writer: i64,
     /// [`crate::Store::begin_small_write`]
     pub(crate) _place: Option<OwnedSemaphorePermit>,
 }
@@ -45,6 +47,13 @@ pub struct RequestClaim {
     pub content_digest: String,
     /// The first leaf it will have: `Call::leaf_id(0)`.
     pub leaf_id: String,
+}
+
+/// A state of the embedded database, as its writer sees it: [`WriteTx::begun`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    writer: i64,
+    version: i64,
 }
 
 /// What the database knows of a claimed request.
@@ -97,7 +106,7 @@ pub struct NewLeaf {
 
 impl WriteTx {
     pub(crate) fn new(session: Session) -> Self {
-        Self { session, _place: None }
+        Self { session, writer: 0, _place: None }
     }
 
     /// Reads inside this transaction.
@@ -202,9 +211,15 @@ impl WriteTx {
             let wanted = run.iter().map(|(_, _, key)| *key).collect();
             parts.push(Part { spec: run[0].0, shape: Shape::Lock { exclusive: run[0].1 }, wanted });
         }
-        for parts in bundles(&parts) {
-            let sql = Dialect::Postgres.together(parts);
-            self.session.execute(sql, Args::Parts(parts)).await?;
+        for bundle in bundles(&parts) {
+            if let Some(sql) = Dialect::Postgres.together(bundle).filter(|_| is_usual(bundle)) {
+                self.session.execute(sql, Args::Parts(bundle)).await?;
+                continue;
+            }
+            for part in bundle {
+                let sql = Dialect::Postgres.statement(part.spec, part.shape);
+                self.session.execute(sql, Args::Rows(&part.types(), &part.wanted)).await?;
+            }
         }
         Ok(())
     }
@@ -225,14 +240,16 @@ impl WriteTx {
         Ok(Timestamp(now.unwrap_or_default()))
     }
 
-    /// The database's clock, and on SQLite a number that stays while no other connection changes the database, since
+    /// The database's clock, and on SQLite a mark that stays while no other connection changes the database, since
     /// the one writer asked last: what it knows of its own tables then holds. On PostgreSQL others write: `None`.
-    pub async fn begun(&mut self) -> Result<(Timestamp, Option<i64>)> {
+    pub async fn begun(&mut self) -> Result<(Timestamp, Option<Mark>)> {
         match self.session.dialect() {
             Dialect::Sqlite => {
                 let rows = self.session.fetch(BEGUN.into(), Args::Values(&[]), &[ColumnType::Int; 2]).await?;
                 match rows.first().map(Vec::as_slice) {
-                    Some([Value::Int(now), Value::Int(version)]) => Ok((Timestamp(*now), Some(*version))),
+                    Some([Value::Int(now), Value::Int(version)]) => {
+                        Ok((Timestamp(*now), Some(Mark { writer: self.writer, version: *version })))
+                    }
                     _ => Err(StoreError::Driver(sqlx::Error::RowNotFound)),
                 }
             }
@@ -378,6 +395,12 @@ impl NewLeaf {
         let audience = self.audience.iter().map(|(to, topic)| format!("{topic} {to}")).collect::<Vec<_>>().join("\n");
         PendingRow { pending_id: 0, leaf_id: self.row.leaf_id.clone(), leaf_hash: self.row.leaf_hash.clone(), audience }
     }
+}
+
+/// Whether locks come in a combination that will come again: not where those for change and those against it alternate
+/// along a table's keys, as chance has it.
+fn is_usual(locks: &[Part]) -> bool {
+    locks.windows(3).all(|three| three[0].spec != three[2].spec)
 }
 
 /// One row per account, holding the sum of its changes, sorted by account.

@@ -29,6 +29,7 @@ pub fn account(row: &AccountRow) -> pb::Account {
 #[derive(Clone, Debug)]
 pub struct OfLeaf {
     pub record: String,
+    pub version: i64,
     pub leaf_hash: Vec<u8>,
     /// The leaf's index plus one.
     pub ledger_number: i64,
@@ -51,6 +52,7 @@ pub fn entry(row: &TransferRow, leaf: OfLeaf) -> pb::Entry {
         record: leaf.record,
         corrects: row.corrects.as_ref().map(|id| format!("entries/{id}")).unwrap_or_default(),
         leaf_hash: leaf.leaf_hash,
+        record_version: leaf.version,
         ledger_number: leaf.ledger_number,
         recorded_time_us: leaf.recorded_at.0,
     }

@@ -189,7 +189,6 @@ impl Command for CompleteUpload {
             }
         }
         let earlier = self.earlier(snapshot, &row)?;
-        // Also one that a corrected file has replaced: delivered again, it does not take the correction back.
         if let Some(same) = earlier.iter().find(|f| f.sha256 == row.sha256 && row.state == FileState::Received) {
             row.state = FileState::Superseded;
             row.superseded_by = Some(same.file.clone());
@@ -205,7 +204,7 @@ impl Command for CompleteUpload {
             if let Ok(reading) = &self.reading {
                 reading.bank.record(&row, &mut decision);
             }
-            for old in earlier.into_iter().filter(|f| f.state == FileState::Received) {
+            for old in earlier {
                 let old = FileRow {
                     state: FileState::Superseded,
                     superseded_by: Some(row.file.clone()),
@@ -221,8 +220,8 @@ impl Command for CompleteUpload {
 }
 
 impl CompleteUpload {
-    /// Files that the file replaces, or that were replaced before: of the same content, merchant and date; of a bank,
-    /// with an account of this one.
+    /// Received files that the file replaces: of the same content, merchant and date; of a bank, with an
+    /// account of this one.
     fn earlier(&self, snapshot: &Snapshot, row: &FileRow) -> Result<Vec<FileRow>, Stop> {
         if row.content == FileContent::Evidence {
             return Ok(Vec::new());
@@ -230,7 +229,7 @@ impl CompleteUpload {
         let of_date = key![row.channel.clone(), row.clearing_date];
         let files = snapshot.list::<FileRow>(&["channel", "clearing_date"], of_date.clone())?;
         let same = |f: &FileRow| {
-            matches!(f.state, FileState::Received | FileState::Superseded)
+            f.state == FileState::Received
                 && f.file != row.file
                 && (&f.sender, f.content, &f.merchant_id) == (&row.sender, row.content, &row.merchant_id)
                 && f.format.replaces(row.format)
@@ -313,12 +312,13 @@ mod tests {
         assert_eq!(corrected.state, FileState::Received);
         let first: FileRow = sim.get(key![first.file]).unwrap();
         assert_eq!((first.state, first.superseded_by.as_ref()), (FileState::Superseded, Some(&corrected.file)));
-        let late = upload(&mut sim, 4, 'a');
-        assert_eq!(late.state, FileState::Superseded, "what was corrected comes once more");
-        assert_eq!(sim.get::<FileRow>(key![corrected.file.clone()]).unwrap(), corrected);
-        let mut earlier = earlier_versions(&corrected.file, &sim.all());
-        earlier.sort();
-        assert_eq!(earlier, [first.file, again.file, late.file]);
+        assert_eq!(earlier_versions(&corrected.file, &sim.all()), [first.file.clone(), again.file.clone()]);
+        // The correction was wrong: what was there before, delivered again, counts again.
+        let back = upload(&mut sim, 4, 'a');
+        assert_eq!(back.state, FileState::Received);
+        let corrected: FileRow = sim.get(key![corrected.file]).unwrap();
+        assert_eq!((corrected.state, corrected.superseded_by.as_ref()), (FileState::Superseded, Some(&back.file)));
+        assert_eq!(earlier_versions(&back.file, &sim.all()), [corrected.file, first.file, again.file]);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use jjj_domain::row::StoredFault;
 use jjj_domain::snapshot::{Load, Snapshot};
 use jjj_domain::time::Timestamp;
 use jjj_store::dialect::Dialect;
-use jjj_store::{Claim, RequestClaim, Store, StoreError, WriteTx};
+use jjj_store::{Claim, Mark, RequestClaim, Store, StoreError, WriteTx};
 
 use super::decide::{Verdict, apply, aside, explore, in_order};
 use super::effects::{Accepting, EffectsError, Prepared, make, rows, sign};
@@ -38,11 +38,11 @@ pub(super) const MAX_ROUNDS: usize = 64;
 /// More rows than this are not kept for the next batch: some tens of megabytes.
 const KEPT_ROWS: usize = 20_000;
 
-/// What a worker that alone writes knows of the database: rows as its last batch left them, and the number
+/// What a worker that alone writes knows of the database: rows as its last batch left them, and the mark
 /// that tells whether somebody else has written since ([`WriteTx::begun`]). Loading them again,
 /// batch after batch, would be most of what a small batch does.
 #[derive(Default)]
-pub(super) struct Kept(Option<(i64, Snapshot)>);
+pub(super) struct Kept(Option<(Mark, Snapshot)>);
 
 /// What batches are run with.
 pub(super) struct Writer {

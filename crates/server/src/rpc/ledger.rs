@@ -378,6 +378,7 @@ fn after_entry(paging: &Paging<'_>) -> Result<Option<(i64, i64)>, Rejection> {
 fn render(found: LedgerEntry) -> pb::Entry {
     let leaf = OfLeaf {
         record: found.record,
+        version: found.version,
         leaf_hash: hex::decode(&found.leaf_hash).unwrap_or_default(),
         ledger_number: found.leaf_index + 1,
         recorded_at: found.recorded_at,

@@ -4983,9 +4983,9 @@ pub mod channel_service_client {
                 .insert(GrpcMethod::new("jjj.gateway.v1.ChannelService", "UploadChunk"));
             self.inner.unary(req, path, codec).await
         }
-        /// States that the file is whole; it is checked against size and digest and read. The same file
-        /// twice changes nothing, one that was corrected since neither; another file for the same content and date
-        /// supersedes the earlier. A file that cannot be read becomes REFUSED and says why. FILE_DIGEST_MISMATCH, STATE_NOT_ALLOWED,
+        /// States that the file is whole; it is checked against size and digest and read. The file
+        /// that is in force, delivered again, changes nothing; any other for the same content and date supersedes it, one
+        /// that was superseded before too. A file that cannot be read becomes REFUSED and says why. FILE_DIGEST_MISMATCH, STATE_NOT_ALLOWED,
         /// UPLOAD_LATE.
         pub async fn complete_upload(
             &mut self,
@@ -5182,9 +5182,9 @@ pub mod channel_service_server {
             tonic::Response<super::UploadChunkResponse>,
             tonic::Status,
         >;
-        /// States that the file is whole; it is checked against size and digest and read. The same file
-        /// twice changes nothing, one that was corrected since neither; another file for the same content and date
-        /// supersedes the earlier. A file that cannot be read becomes REFUSED and says why. FILE_DIGEST_MISMATCH, STATE_NOT_ALLOWED,
+        /// States that the file is whole; it is checked against size and digest and read. The file
+        /// that is in force, delivered again, changes nothing; any other for the same content and date supersedes it, one
+        /// that was superseded before too. A file that cannot be read becomes REFUSED and says why. FILE_DIGEST_MISMATCH, STATE_NOT_ALLOWED,
         /// UPLOAD_LATE.
         async fn complete_upload(
             &self,
@@ -15734,6 +15734,9 @@ pub struct Entry {
     /// When it was recorded, UTC microseconds since 1970.
     #[prost(int64, tag = "15")]
     pub recorded_time_us: i64,
+    /// Version of the record that its leaf is: with `record` and `leaf_hash` what GetInclusionProof asks for.
+    #[prost(int64, tag = "16")]
+    pub record_version: i64,
 }
 /// A book's balances for a booking month or up to now.
 #[derive(Clone, PartialEq, ::prost::Message)]
