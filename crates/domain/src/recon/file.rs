@@ -17,6 +17,8 @@
 //! The trailer is `TRAILER,{rows},{sum of amount_fen},{sum of fee_fen},,,,,`: the sums run over
 //! all lines before it, whatever their kind and status. Voided payments do not appear.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::id::{OrderId, Uscc};
@@ -198,7 +200,7 @@ pub fn render_trailer(totals: ControlTotals) -> [String; 9] {
 /// A file's content, read line by line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ParsedFile {
-    pub lines: Vec<SettlementLine>,
+    pub lines: Vec<Arc<SettlementLine>>,
     pub rejected: Vec<LineFault>,
     pub trailer: Option<ControlTotals>,
     /// Lines after the trailer, or a second trailer: the totals prove nothing.
@@ -212,7 +214,7 @@ impl ParsedFile {
     pub fn push(&mut self, record: Result<FileRecord, LineFault>) {
         self.disordered |= self.trailer.is_some();
         match record {
-            Ok(FileRecord::Line(line)) => self.lines.push(line),
+            Ok(FileRecord::Line(line)) => self.lines.push(Arc::new(line)),
             Ok(FileRecord::Trailer(totals)) => self.trailer = Some(totals),
             Err(fault) => self.rejected.push(fault),
         }

@@ -11,6 +11,7 @@
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -84,11 +85,24 @@ pub enum Matched {
     Elsewhere,
 }
 
-/// A line and the file it is in.
+/// A line and the file it is in. Shared: a run has it in the file, in the day and in its unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileLine {
-    pub file: String,
-    pub line: SettlementLine,
+    pub file: Arc<str>,
+    pub line: Arc<SettlementLine>,
+}
+
+impl SettlementLine {
+    /// By which it is joined, end to end.
+    pub fn key(&self) -> UnitKey {
+        let statement = self.kind == LineKind::OperatingSubsidy;
+        UnitKey {
+            kind: self.kind,
+            merchant_id: self.merchant_id.clone(),
+            order_id: self.order_id.clone(),
+            transaction_time: if statement { String::new() } else { beijing_text(self.transaction_time) },
+        }
+    }
 }
 
 impl FileLine {
@@ -98,13 +112,7 @@ impl FileLine {
     }
 
     pub fn key(&self) -> UnitKey {
-        let statement = self.line.kind == LineKind::OperatingSubsidy;
-        UnitKey {
-            kind: self.line.kind,
-            merchant_id: self.line.merchant_id.clone(),
-            order_id: self.line.order_id.clone(),
-            transaction_time: if statement { String::new() } else { beijing_text(self.line.transaction_time) },
-        }
+        self.line.key()
     }
 
     pub fn moves_money(&self) -> bool {
@@ -576,7 +584,7 @@ mod tests {
     fn line(n: i64, order: &str, amount: i64) -> FileLine {
         FileLine {
             file: "files/a".into(),
-            line: SettlementLine {
+            line: Arc::new(SettlementLine {
                 line: n,
                 byte_offset: n * 100,
                 kind: LineKind::Payment,
@@ -588,7 +596,7 @@ mod tests {
                 status: LineStatus::Success,
                 institution: USCC.into(),
                 original_order_id: None,
-            },
+            }),
         }
     }
 
@@ -619,7 +627,7 @@ mod tests {
                 "failed, then succeeded",
                 |_, l, _| {
                     let mut failed = line(1, "ORDER1", 100);
-                    failed.line.status = LineStatus::Failed;
+                    Arc::make_mut(&mut failed.line).status = LineStatus::Failed;
                     l.push(failed);
                 },
                 None,
@@ -628,16 +636,18 @@ mod tests {
             ("matched on another date", |e, _, _| e[0].matched = Matched::Elsewhere, Some(Duplicate), EndToEnd),
             (
                 "other time",
-                |_, l, _| l[0].line.transaction_time = l[0].line.transaction_time.plus_us(1_000_000),
+                |_, l, _| {
+                    Arc::make_mut(&mut l[0].line).transaction_time = l[0].line.transaction_time.plus_us(1_000_000)
+                },
                 None,
                 OrderId,
             ),
             (
                 "two lines of the order, neither the time",
                 |_, l, _| {
-                    l[0].line.transaction_time = l[0].line.transaction_time.plus_us(1_000_000);
+                    Arc::make_mut(&mut l[0].line).transaction_time = l[0].line.transaction_time.plus_us(1_000_000);
                     let mut other = line(9, "ORDER1", 100);
-                    other.line.transaction_time = other.line.transaction_time.plus_us(2_000_000);
+                    Arc::make_mut(&mut other.line).transaction_time = other.line.transaction_time.plus_us(2_000_000);
                     l.push(other);
                 },
                 Some(Ambiguous),
@@ -676,7 +686,7 @@ mod tests {
                 "unknown and failed",
                 |e, l, _| {
                     e.clear();
-                    l[0].line.status = LineStatus::Failed
+                    Arc::make_mut(&mut l[0].line).status = LineStatus::Failed
                 },
                 None,
                 MatchRule::None,
@@ -685,8 +695,8 @@ mod tests {
                 "orphaned refund",
                 |e, l, _| {
                     e.clear();
-                    l[0].line.kind = LineKind::Refund;
-                    l[0].line.original_order_id = Some("ORDERUNKNOWN".into());
+                    Arc::make_mut(&mut l[0].line).kind = LineKind::Refund;
+                    Arc::make_mut(&mut l[0].line).original_order_id = Some("ORDERUNKNOWN".into());
                 },
                 Some(RefundOrphan),
                 MatchRule::None,
@@ -695,8 +705,8 @@ mod tests {
                 "refund of a known payment",
                 |e, l, _| {
                     e.clear();
-                    l[0].line.kind = LineKind::Refund;
-                    l[0].line.original_order_id = Some("ORDERKNOWN".into());
+                    Arc::make_mut(&mut l[0].line).kind = LineKind::Refund;
+                    Arc::make_mut(&mut l[0].line).original_order_id = Some("ORDERKNOWN".into());
                 },
                 Some(ChannelOnly),
                 MatchRule::None,
@@ -705,24 +715,29 @@ mod tests {
                 "other payee and amount",
                 |e, l, _| {
                     e[0].amount_fen = 1;
-                    l[0].line.institution = "12110105XXXX00027C".into();
+                    Arc::make_mut(&mut l[0].line).institution = "12110105XXXX00027C".into();
                 },
                 Some(PartyMismatch),
                 EndToEnd,
             ),
             ("held", |e, _, _| e[0].standing = Standing::Held, Some(StatusMismatch), EndToEnd),
             ("reversed", |e, _, _| e[0].standing = Standing::Gone, Some(StatusMismatch), EndToEnd),
-            ("failed in the file", |_, l, _| l[0].line.status = LineStatus::Failed, Some(StatusMismatch), EndToEnd),
+            (
+                "failed in the file",
+                |_, l, _| Arc::make_mut(&mut l[0].line).status = LineStatus::Failed,
+                Some(StatusMismatch),
+                EndToEnd,
+            ),
             (
                 "other amount",
                 |e, l, _| {
                     e[0].amount_fen = 99;
-                    l[0].line.fee_fen += 1
+                    Arc::make_mut(&mut l[0].line).fee_fen += 1
                 },
                 Some(AmountMismatch),
                 EndToEnd,
             ),
-            ("other fee", |_, l, _| l[0].line.fee_fen += 1, Some(FeeMismatch), EndToEnd),
+            ("other fee", |_, l, _| Arc::make_mut(&mut l[0].line).fee_fen += 1, Some(FeeMismatch), EndToEnd),
         ];
         for (name, change, class, rule) in table {
             let (mut entries, mut lines, mut terms) =
@@ -763,8 +778,9 @@ mod tests {
             });
             let lines = lines.into_iter().enumerate().map(|(i, (order, time, amount, success))| {
                 let mut l = line(i as i64 + 2, &format!("ORDER{order}"), amount);
-                l.line.transaction_time = l.line.transaction_time.plus_us(i64::from(time) * 1_000_000);
-                l.line.status = if success { LineStatus::Success } else { LineStatus::Failed };
+                Arc::make_mut(&mut l.line).transaction_time =
+                    l.line.transaction_time.plus_us(i64::from(time) * 1_000_000);
+                Arc::make_mut(&mut l.line).status = if success { LineStatus::Success } else { LineStatus::Failed };
                 l
             });
             (entries.collect(), lines.collect())

@@ -7,6 +7,7 @@
 //! sort, spill and merge without being read.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt, HashSet};
 
@@ -443,7 +444,7 @@ impl LineRows {
 
     /// Takes in a line that was read otherwise.
     pub fn push_line(&mut self, line: &SettlementLine, file: u32) {
-        let key = FileLine { file: String::new(), line: line.clone() }.key();
+        let key = line.key();
         let shared = format!("{},{}", line.status, line.institution);
         let tail =
             self.tails.number(&shared, |_| Ok(LineTail { status: line.status, institution: line.institution.clone() }));
@@ -746,8 +747,8 @@ impl<'a> Day<'a> {
         let file = u32::from_le_bytes(line.after(28)[..4].try_into().expect("four bytes"));
         let time = if line.kind() == LineKind::OperatingSubsidy { rest } else { text(line.time()) };
         FileLine {
-            file: self.files.get(file as usize).cloned().unwrap_or_default(),
-            line: SettlementLine {
+            file: self.files.get(file as usize).map_or("", String::as_str).into(),
+            line: Arc::new(SettlementLine {
                 line: line.int(20),
                 byte_offset: 0,
                 kind: line.kind(),
@@ -759,7 +760,7 @@ impl<'a> Day<'a> {
                 status: tail.status,
                 institution: tail.institution.clone(),
                 original_order_id: (line.kind() == LineKind::Refund).then(|| rest.to_owned()),
-            },
+            }),
         }
     }
 

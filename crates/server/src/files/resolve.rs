@@ -3,6 +3,7 @@
 //! stays as the file has it, or is set aside.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use jjj_domain::institution::{SettlementAccountRow, SettlementAccountState};
 use jjj_domain::key;
@@ -109,8 +110,8 @@ pub async fn lines(
     parsed.has_no_totals = !jjj_formats::has_trailer(file.format);
     leave_out_voided(&mut parsed, &traces, voids);
     drop(traces);
-    parsed.lines.extend(with_orders(gateway, file, codes, traced).await?);
-    parsed.lines.extend(payouts(gateway, file, &entries).await?);
+    parsed.lines.extend(with_orders(gateway, file, codes, traced).await?.into_iter().map(Arc::new));
+    parsed.lines.extend(payouts(gateway, file, &entries).await?.into_iter().map(Arc::new));
     name_institutions(gateway, file, &mut parsed).await?;
     Ok(parsed)
 }
@@ -265,7 +266,7 @@ async fn name_institutions(gateway: &Gateway, file: &FileRow, parsed: &mut Parse
     for mut line in std::mem::take(&mut parsed.lines) {
         if line.institution.is_empty() {
             match known.get(&line.merchant_id) {
-                Some(institution) => line.institution.clone_from(institution),
+                Some(institution) => Arc::make_mut(&mut line).institution.clone_from(institution),
                 None => {
                     let (line, byte_offset) = (line.line, line.byte_offset);
                     let (field, reason) = ("merchant_id".to_owned(), FaultReason::UnknownMerchant);

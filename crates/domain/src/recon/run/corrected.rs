@@ -52,7 +52,7 @@ pub fn unit(
         return Some(Corrected { unit, plan: Plan::default() });
     }
     let row = row.unmatched();
-    let line = FileLine { file: file.to_owned(), line: before };
+    let line = FileLine { file: file.into(), line: before.into() };
     let as_before = Unit { entries: vec![unmatched], lines: vec![line], difference: None, ..unit.clone() };
     let booked = booking::plan(&as_before, std::slice::from_ref(&row), place, 0, terms);
     let mut plan = booking::plan(&unit, std::slice::from_ref(&row), place, 0, terms);

@@ -23,18 +23,25 @@ use crate::value::Json;
 /// Working days in which a region signs (DESIGN.md §7).
 const SIGNING_WORKING_DAYS: i64 = 2;
 
-pub fn decision(run: &StartRun, day: &Day, mut found: Assembled, call: &Call) -> Result<Decision, Stop> {
-    let name = run.run_name(day);
+pub fn decision(run: &StartRun, day: Day, mut found: Assembled, call: &Call) -> Result<Decision, Stop> {
+    let name = run.run_name(&day);
     let of_unit = |o: &Outcome| Rendered::of(&o.unit, o.class, o.place.as_ref(), run.clearing_date);
     let rendered: Vec<Rendered> = found.outcomes.iter().map(of_unit).collect();
-    let views = views(day, &found, &rendered, &name, call);
+    let views = views(&day, &found, &rendered, &name, call);
     let mut decision = Decision::new(call);
     let leaf = decision.leaf("reconciliation.run", &name, 1);
     // The number of the next run rests on there being no other: runs of a channel wait for each other.
     leaf.guard::<ParticipantRow>(crate::key![run.channel.clone()]);
-    leaf.put(&run_row(run, day, &found, &name, &views, call)).tell(&run.channel);
+    leaf.put(&run_row(run, &day, &found, &name, &views, call)).tell(&run.channel);
     for view in &views {
         leaf.put(view).tell(&view.participant);
+    }
+    // A large day's rows are not kept beside the leaves that say what became of them.
+    drop(day);
+    for outcome in &mut found.outcomes {
+        outcome.unit.entries = Vec::new();
+        outcome.unit.lines = Vec::new();
+        outcome.rows = Vec::new();
     }
     units(&name, &found, rendered, &mut decision);
     bookings(&name, &mut found, &mut decision);

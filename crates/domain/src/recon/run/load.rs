@@ -293,7 +293,8 @@ impl Day {
 }
 
 fn lines_of(file: &super::RunFile) -> impl Iterator<Item = FileLine> {
-    file.parsed.lines.iter().map(|line| FileLine { file: file.file.clone(), line: line.clone() })
+    let name: Arc<str> = file.file.as_str().into();
+    file.parsed.lines.iter().map(move |line| FileLine { file: name.clone(), line: line.clone() })
 }
 
 fn last_complete(runs: &[Arc<RunRow>]) -> bool {

@@ -100,7 +100,7 @@ impl Command for StartRun {
         day.foresee(self, snapshot, call)?;
         let outcomes = judge::units(self, &day, snapshot, call)?;
         let run = self.assemble(&day, outcomes, snapshot, call)?;
-        emit::decision(self, &day, run, call)
+        emit::decision(self, day, run, call)
     }
 }
 

@@ -270,7 +270,8 @@ impl World {
     }
 
     fn file(&self, name: &str) -> RunFile {
-        let mut parsed = ParsedFile { lines: self.lines.clone(), ..ParsedFile::default() };
+        let lines = self.lines.iter().cloned().map(Arc::new).collect();
+        let mut parsed = ParsedFile { lines, ..ParsedFile::default() };
         parsed.trailer = Some(parsed.totals());
         RunFile {
             file: name.into(),
