@@ -40,6 +40,7 @@ both_databases!(
     a_schema_of_another_build_is_refused,
     every_statement_of_every_table_runs,
     append_only_tables_refuse_change,
+    rows_loaded_together_are_those_loaded_apart,
     every_load_goes_by_an_index,
     reservations_are_found_by_their_own_index,
     private_rows_can_be_erased,
@@ -217,6 +218,36 @@ async fn every_statement_of_every_table_runs(db: TestDatabase) {
             assert!(readable.contains(&scanned[0]), "{}", spec.name);
         }
     }
+}
+
+/// On PostgreSQL many tables are asked in one statement, as long as the combination is one of the first; beyond them one by
+/// one: either way what each load finds is what it finds alone.
+async fn rows_loaded_together_are_those_loaded_apart(db: TestDatabase) {
+    let store = migrated(&db).await;
+    let mut loads = Vec::new();
+    for spec in written() {
+        let count = if spec.name == "log_frontier" { 1 } else { 3 };
+        let rows: Vec<Vec<Value>> = (1..=count).map(|n| sample(spec, n, n == 3)).collect();
+        write(&store, spec, &rows).await.unwrap();
+        let asked = [rows, vec![sample(spec, 99, false)]].concat();
+        for columns in std::iter::once(&spec.key).chain(spec.indexes) {
+            loads.extend(asked.iter().map(|row| Load { spec, columns, values: spec.pick(columns, row) }));
+        }
+    }
+    let mut session = store.read().await.unwrap();
+    let mut apart = Vec::new();
+    for load in &loads {
+        apart.push(session.load_values(std::slice::from_ref(load)).await.unwrap().remove(0));
+    }
+    assert!(apart.iter().filter(|found| !found.is_empty()).count() > 200, "{}", loads.len());
+    assert_eq!(session.load_values(&loads).await.unwrap(), apart, "all of them");
+    let mut asked = 0;
+    for from in 0..loads.len() - 12 {
+        let some = from..from + 12;
+        assert_eq!(session.load_values(&loads[some.clone()]).await.unwrap(), apart[some], "from {from}");
+        asked += 1;
+    }
+    assert!(asked > 200, "more combinations than are kept: {asked}");
 }
 
 fn sorted(mut rows: Vec<Vec<Value>>) -> Vec<Vec<Value>> {

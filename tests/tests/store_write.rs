@@ -421,6 +421,38 @@ async fn relied_on_rows_are_shared_and_written_ones_are_not() {
     }
 }
 
+/// Whether locks of several rows go in one statement or, because they alternate along a table's keys, in several.
+#[tokio::test]
+async fn every_row_of_many_is_locked_as_asked() {
+    let db = TestDatabase::postgres();
+    let store = opened(&db).await;
+    let accounts: Vec<Account> = (0..6).map(|n| entitlement(&format!("e{n}"))).collect();
+    let funding =
+        accounts.iter().zip(0..).map(|(a, line)| transfer("leaf", line, Layer::Posted, clearing(), a.clone(), 5));
+    book_all(&store, funding.collect()).await.unwrap();
+    assert_eq!(claims(&store, &[claim(1, "a")]).await, [Claim::New]);
+    let request = (RequestRow::spec(), key![region("110000"), claim(1, "a").request_id]);
+    for is_shared in [|n: usize| n < 3, |n: usize| n % 2 == 0] {
+        let mut asked: Vec<_> =
+            accounts.iter().enumerate().map(|(n, a)| ((AccountRow::spec(), key![a.clone()]), is_shared(n))).collect();
+        asked.push((request.clone(), false));
+        let of =
+            |shared: bool| asked.iter().filter(|(_, s)| *s == shared).map(|(row, _)| row.clone()).collect::<Vec<_>>();
+        let mut one = store.begin_write().await.unwrap();
+        one.lock(&of(true), &of(false)).await.unwrap();
+        for (row, shared) in &asked {
+            for exclusive in [false, true] {
+                let mut two = store.begin_write().await.unwrap();
+                two.wait_for_locks(Duration::from_millis(50)).await.unwrap();
+                let row = std::slice::from_ref(row);
+                let locked = if exclusive { two.lock(&[], row).await } else { two.lock(row, &[]).await };
+                assert_eq!(locked.is_ok(), *shared && !exclusive, "{row:?}, exclusive: {exclusive}");
+            }
+        }
+        one.rollback().await.unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn batches_that_lock_in_any_order_do_not_wait_for_one_another() {
     let db = TestDatabase::postgres();

@@ -1,5 +1,5 @@
-//! The statements that are generated from a table's column list, in each database's SQL. Statements are texts of names from
-//! `TableSpec`s and placeholders only; values are always bound.
+//! The statements that are generated from a table's column list, in each database's SQL. They are texts of
+//! names from `TableSpec`s and placeholders only; values are always bound.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -163,7 +163,7 @@ impl Dialect {
                         _ => write!(text, ", value->>{i} AS c{i}"),
                     };
                 }
-                text + " FROM json_each($" + &first.to_string() + ")) AS w"
+                format!("{text} FROM json_each(${first})) AS w")
             }
             Self::Postgres => {
                 let array = |(i, ty): (usize, &ColumnType)| match ty {

@@ -212,7 +212,9 @@ impl WriteTx {
             parts.push(Part { spec: run[0].0, shape: Shape::Lock { exclusive: run[0].1 }, wanted });
         }
         for bundle in bundles(&parts) {
-            if let Some(sql) = Dialect::Postgres.together(bundle).filter(|_| is_usual(bundle)) {
+            // Before it is made: one that chance made is not to take the place of one that comes again.
+            let together = if is_usual(bundle) { Dialect::Postgres.together(bundle) } else { None };
+            if let Some(sql) = together {
                 self.session.execute(sql, Args::Parts(bundle)).await?;
                 continue;
             }

@@ -161,6 +161,11 @@ async fn a_morning() {
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(text == written, "docs/morning.md is not what happens; UPDATE_SNAPSHOT=1 writes it:\n{text}");
+    // The file once more, as a channel's system may send it: it says what that came to.
+    morning.terminal.transcript.clear();
+    morning.terminal.jjj(&["recon", "upload", &date, &csv, "--as", UNIONPAY]);
+    let said = &morning.terminal.transcript;
+    assert!(said.contains("FILE_STATE_SUPERSEDED") && said.contains("the same file came before, as "), "{said}");
     assert!(gateway.stop().success());
     site.verify();
 }

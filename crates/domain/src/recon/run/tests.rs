@@ -1197,7 +1197,12 @@ fn totals_that_disagree_make_the_run_incomplete() {
     parsed.trailer = Some(ControlTotals { rows: 2, ..parsed.totals() });
     file.parsed = Arc::new(parsed);
     let start = world.start(vec![file]);
-    assert_eq!(world.run_with(&start).state, RunState::Incomplete);
+    let run = world.run_with(&start);
+    assert_eq!(run.state, RunState::Incomplete);
+    let view: ViewRow = world.sim.get(key![run.run.clone(), region("110000")]).unwrap();
+    let sign = SignView { run: run.run, participant: view.participant, root: view.root, differences: vec![] };
+    let refused = world.execute("regions/110000/admins/chen", &sign).unwrap_err();
+    assert_eq!(refused.reason, Reason::RunIncomplete, "nobody signs what is not whole");
     assert_eq!(world.classes(), [BreakClass::ControlTotal]);
 }
 
