@@ -432,7 +432,7 @@ async fn every_row_of_many_is_locked_as_asked() {
     book_all(&store, funding.collect()).await.unwrap();
     assert_eq!(claims(&store, &[claim(1, "a")]).await, [Claim::New]);
     let request = (RequestRow::spec(), key![region("110000"), claim(1, "a").request_id]);
-    for is_shared in [|n: usize| n < 3, |n: usize| n % 2 == 0] {
+    for is_shared in [|n: usize| n < 3, |n: usize| n.is_multiple_of(2)] {
         let mut asked: Vec<_> =
             accounts.iter().enumerate().map(|(n, a)| ((AccountRow::spec(), key![a.clone()]), is_shared(n))).collect();
         asked.push((request.clone(), false));
