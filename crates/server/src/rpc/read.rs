@@ -1,6 +1,8 @@
 //! What every reading method does: one row, one page, the versions of a record, each
 //! narrowed to what the caller may see.
 
+use std::time::{Duration, Instant};
+
 use jjj_domain::rejection::{Reason, Rejection};
 use jjj_domain::row::{Row, StoredFault, TableSpec};
 use jjj_domain::value::Value;
@@ -16,6 +18,10 @@ use crate::status::Refused;
 /// A page that a filter thins out is filled from at most so many further ones.
 const MAX_PAGES: usize = 8;
 
+/// How long, and how often, a reader that goes by the log's order looks for numbers.
+const NUMBERED_WITHIN: Duration = Duration::from_secs(5);
+const NUMBERED_LOOK: Duration = Duration::from_millis(20);
+
 /// Who sees a table's rows through a method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sees {
@@ -23,6 +29,22 @@ pub enum Sees {
     Readers,
     /// Every participant.
     Everyone,
+}
+
+/// Returns once what was committed before the call has its place in the log (on PostgreSQL a moment after); `false`
+/// when that takes too long.
+pub async fn is_numbered(gateway: &Gateway) -> Result<bool, Status> {
+    let waiting = async || gateway.store.read().await.map_err(failed)?.waiting().await.map_err(failed);
+    let Some((_, last)) = waiting().await? else { return Ok(true) };
+    let until = Instant::now() + NUMBERED_WITHIN;
+    while Instant::now() < until {
+        match waiting().await? {
+            // No connection is held while the sequencer is waited for.
+            Some((first, _)) if first <= last => tokio::time::sleep(NUMBERED_LOOK).await,
+            _ => return Ok(true),
+        }
+    }
+    Ok(false)
 }
 
 /// A failed read, logged once.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use jjj_domain::key;
 use jjj_domain::ledger::{Account, AccountKind, AccountRow, Book};
@@ -24,7 +23,7 @@ use super::channel::is_answered;
 use super::fields;
 use super::filter::{Field, Filter};
 use super::page::Paging;
-use super::read::{Sees, failed, get, page, refuse};
+use super::read::{Sees, failed, get, is_numbered, page, refuse};
 use super::support::{Asked, Mutation, Parsed, batch, caller, command, mutate};
 use crate::engine::LeafView;
 use crate::gateway::Gateway;
@@ -149,7 +148,8 @@ impl SettlementService for SettlementApi {
 impl SettlementApi {
     /// What a cycle goes by beside the balances: the journal since the last one, read at one moment.
     async fn prepare(&self, channel: Participant, date: Date) -> Result<PrepareSettlement, Status> {
-        self.journal_numbered().await?;
+        // A cycle takes in the journal up to a number. What waits for one is refused by the rules, with BOOKS_MOVED.
+        let _all_numbered = is_numbered(&self.0).await?;
         let mut session = self.0.store.read_at_once().await.map_err(failed)?;
         let last: Option<CycleRow> = session.get(key![channel.clone()]).await.map_err(failed)?;
         let mut command = empty(channel, date);
@@ -165,27 +165,6 @@ impl SettlementApi {
         let funded = session.settlement_funders(&command.channel, from, date).await.map_err(failed)?;
         command.funders = funders(funded, &command.channel);
         Ok(command)
-    }
-}
-
-impl SettlementApi {
-    /// Returns once what was committed before the call has its numbers (on PostgreSQL a moment after), for a
-    /// cycle takes in the journal up to a number. After a while it goes on all the same: the rules then refuse
-    /// with BOOKS_MOVED.
-    async fn journal_numbered(&self) -> Result<(), Status> {
-        const PATIENCE: Duration = Duration::from_secs(5);
-        const LOOK: Duration = Duration::from_millis(20);
-        let waiting = async || self.0.store.read().await.map_err(failed)?.waiting().await.map_err(failed);
-        let Some((_, last)) = waiting().await? else { return Ok(()) };
-        let until = Instant::now() + PATIENCE;
-        while Instant::now() < until {
-            match waiting().await? {
-                // No connection is held while the sequencer is waited for.
-                Some((first, _)) if first <= last => tokio::time::sleep(LOOK).await,
-                _ => break,
-            }
-        }
-        Ok(())
     }
 }
 

@@ -12,11 +12,12 @@ use jjj_wire::pb;
 use tonic::Status;
 
 use super::page::Paging;
-use super::read::{failed, refuse};
+use super::read::{failed, is_numbered, refuse};
 use crate::evidence::kid;
 use crate::gateway::Gateway;
 use crate::identity::Caller;
 use crate::receipt;
+use crate::status::Refused;
 
 /// The log is searched by author and time; a statement goes through at most so many leaves.
 const WINDOW: i64 = 10_000;
@@ -35,6 +36,10 @@ pub(super) async fn page_of(
     let bound = format!("{} {}", q.key, q.from_time_us);
     let paging = Paging::new(caller.method.path, &bound, q.page_size, &q.page_token).map_err(refuse)?;
     let mut after = paging.number(0..=i64::MAX).map_err(refuse)?.unwrap_or(-1);
+    // After a compromise the last thing signed matters most.
+    if !is_numbered(gateway).await? {
+        return Err(Refused::Unavailable.into());
+    }
     let mut session = gateway.store.read().await.map_err(failed)?;
     let row: Option<KeyRow> = session.get(key![key.clone()]).await.map_err(failed)?;
     if row.is_none_or(|row| row.holder != holder) {

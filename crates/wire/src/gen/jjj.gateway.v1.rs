@@ -21001,8 +21001,9 @@ pub mod participant_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// What a key has signed since a moment, in the log's order: for after a compromise. For the key's
-        /// own organisation and the gateway's administrators. RECORD_NOT_FOUND, NOT_YOUR_RECORD.
+        /// What a key has signed since a moment, in the log's order: for after a compromise. All that was recorded
+        /// before the call. For the key's own organisation and the gateway's administrators. RECORD_NOT_FOUND,
+        /// NOT_YOUR_RECORD; GATEWAY_UNAVAILABLE while the log does not number what was recorded.
         pub async fn list_signatures(
             &mut self,
             request: impl tonic::IntoRequest<super::ListSignaturesRequest>,
@@ -21233,8 +21234,9 @@ pub mod participant_service_server {
             tonic::Response<super::ListKeysResponse>,
             tonic::Status,
         >;
-        /// What a key has signed since a moment, in the log's order: for after a compromise. For the key's
-        /// own organisation and the gateway's administrators. RECORD_NOT_FOUND, NOT_YOUR_RECORD.
+        /// What a key has signed since a moment, in the log's order: for after a compromise. All that was recorded
+        /// before the call. For the key's own organisation and the gateway's administrators. RECORD_NOT_FOUND,
+        /// NOT_YOUR_RECORD; GATEWAY_UNAVAILABLE while the log does not number what was recorded.
         async fn list_signatures(
             &self,
             request: tonic::Request<super::ListSignaturesRequest>,
