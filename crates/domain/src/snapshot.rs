@@ -88,6 +88,7 @@ pub struct Snapshot {
     changed: Changed,
     misses: RefCell<BTreeSet<Load>>,
     read: RefCell<HashMap<(TypeId, usize), Reading>>,
+    worked_out: RefCell<Option<Box<dyn Any + Send>>>,
 }
 
 /// A stored row, parsed.
@@ -169,6 +170,17 @@ impl Snapshot {
         std::mem::take(&mut *self.misses.borrow_mut()).into_iter().collect()
     }
 
+    /// Sets aside what a long decision has worked out before it missed something else. It is the same when the decision is
+    /// asked again with more rows, for those it was worked out from stay as they are; whatever changes them drops it.
+    pub fn set_aside(&self, worked_out: impl Any + Send) {
+        *self.worked_out.borrow_mut() = Some(Box::new(worked_out));
+    }
+
+    /// What was set aside here, once.
+    pub fn take_aside<T: Any>(&self) -> Option<Box<T>> {
+        self.worked_out.borrow_mut().take()?.downcast().ok()
+    }
+
     /// Rows asked for by key that the database did not have: what is then written under such a
     /// key is new, and must not replace what another transaction has meanwhile put there.
     pub fn absent(&self) -> &Arc<Absent> {
@@ -194,6 +206,7 @@ impl Snapshot {
         self.changed.clear();
         self.loads.clear();
         self.misses.get_mut().clear();
+        *self.worked_out.get_mut() = None;
         Some(self)
     }
 
@@ -234,6 +247,7 @@ impl Snapshot {
 
     /// Makes an accepted command's writes visible to the batch's next commands.
     pub fn apply(&mut self, leaves: &[Leaf]) -> Result<(), StoredFault> {
+        *self.worked_out.get_mut() = None;
         for leaf in leaves {
             for write in &leaf.writes {
                 // Rows that are only ever added, of a table that nobody has asked for: who does, loads them, and

@@ -86,6 +86,12 @@ pub struct Effects {
     pub logged: Logged,
 }
 
+/// Rows made ready for the driver at once: the rest of a large batch is not held twice meanwhile.
+const ROWS_AT_A_TIME: usize = 4_096;
+/// Leaves written by one statement: those of a run are hundreds of kilobytes each, and PostgreSQL takes at most a
+/// gigabyte at a time.
+const LEAF_BYTES: usize = 16 << 20;
+
 /// What an accepted batch adds to the log.
 #[derive(Clone, Debug, Default)]
 pub struct Logged {
@@ -301,7 +307,17 @@ impl WriteTx {
 
     /// Leaves and their evidence. Numbered here where the transaction can, else left to the sequencer.
     pub async fn write_log(&mut self, logged: &Logged) -> Result<()> {
-        self.insert(logged.leaves.iter().map(|leaf| &leaf.row), Shape::Insert).await?;
+        let mut rest = &logged.leaves[..];
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fitting = rest.iter().take_while(|leaf| {
+                bytes += leaf.row.body.len();
+                bytes <= LEAF_BYTES
+            });
+            let (leaves, others) = rest.split_at(fitting.count().max(1));
+            self.insert(leaves.iter().map(|leaf| &leaf.row), Shape::Insert).await?;
+            rest = others;
+        }
         self.insert(&logged.evidence, Shape::Insert).await?;
         if let Some(fold) = logged.fold {
             let (leaves_wait, state) = self.log_state().await?;
@@ -332,8 +348,12 @@ impl WriteTx {
     }
 
     pub(crate) async fn insert<T: Row>(&mut self, rows: impl IntoIterator<Item = &T>, shape: Shape) -> Result<()> {
-        let values: Vec<Vec<Value>> = rows.into_iter().map(T::to_values).collect();
-        self.run(T::spec(), shape, &refs(&values)).await
+        let rows: Vec<&T> = rows.into_iter().collect();
+        for portion in rows.chunks(ROWS_AT_A_TIME) {
+            let values: Vec<Vec<Value>> = portion.iter().map(|row| row.to_values()).collect();
+            self.run(T::spec(), shape, &refs(&values)).await?;
+        }
+        Ok(())
     }
 
     pub(crate) async fn delete(&mut self, spec: &'static TableSpec, mut keys: Vec<Vec<Value>>) -> Result<()> {

@@ -226,12 +226,31 @@ pub struct BillMove {
     pub posted_fen: i64,
 }
 
+/// A posted payment that a row of the file matches; nothing else about it changes. Of a day's payments nearly all are
+/// of this kind, and a copy of each would be most of what a run holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    pub payment: Arc<PaymentRow>,
+    /// `{file}#{row}`.
+    pub matched_by: String,
+}
+
+impl Mark {
+    /// The payment's next version.
+    pub fn row(&self, now: Timestamp) -> PaymentRow {
+        let (matched_by, version) = (Some(self.matched_by.clone()), self.payment.version + 1);
+        PaymentRow { matched_by, version, recorded_at_us: now, ..(*self.payment).clone() }
+    }
+}
+
 /// Everything a unit books.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     pub transfers: Vec<Planned>,
     pub stakes: Vec<Stake>,
+    /// Payments of which more changes than what matched them.
     pub payments: Vec<PaymentRow>,
+    pub marks: Vec<Mark>,
     pub refunds: Vec<RefundRow>,
     pub claims: Vec<ClaimRow>,
     pub bill_moves: Vec<BillMove>,
@@ -262,7 +281,11 @@ pub fn plan(unit: &Unit, rows: &[LedgerRow], place: &Place, booked_rows: usize, 
         planner
             .row_into_suspense(line, if repeats { StakeKind::DuplicateInSuspense } else { StakeKind::RowInSuspense });
     }
-    planner.plan
+    // A run holds the plans of its whole day.
+    let mut plan = planner.plan;
+    plan.transfers.shrink_to_fit();
+    plan.marks.shrink_to_fit();
+    plan
 }
 
 struct Planner<'a> {
@@ -287,6 +310,13 @@ impl Planner<'_> {
         }
     }
 
+    fn at_stake(&mut self, kind: StakeKind, institution: &str, date: Date, amount_fen: i64) {
+        if amount_fen != 0 {
+            let stake = self.stake(kind, institution, date, amount_fen);
+            self.put_at_stake(stake);
+        }
+    }
+
     /// Notes a stake and books the entry that makes it, when there is one.
     fn put_at_stake(&mut self, stake: Stake) {
         if stake.amount_fen == 0 {
@@ -305,6 +335,9 @@ impl Planner<'_> {
     }
 
     fn post(&mut self, entry: EntryKind, debit: Account, credit: Account, amount_fen: i64, date: Date) {
+        if amount_fen == 0 {
+            return;
+        }
         self.book(Transfer::posted(entry, debit, credit, amount_fen, self.terms.month).on(date));
     }
 
@@ -329,9 +362,15 @@ impl Planner<'_> {
             (_, Standing::Gone) => self.row_into_suspense(line, StakeKind::RowInSuspense),
             (LedgerRow::Payment(p), Standing::Held) => {
                 let confirmed = self.confirm_from_file(p);
-                self.payment_in_file(confirmed, line);
+                self.payment_in_file(&confirmed, line);
+                let (version, recorded_at_us) = (confirmed.version + 1, self.terms.now);
+                let matched_by = Some(line.reference());
+                self.plan.payments.push(PaymentRow { matched_by, version, recorded_at_us, ..confirmed });
             }
-            (LedgerRow::Payment(p), Standing::Posted) => self.payment_in_file((**p).clone(), line),
+            (LedgerRow::Payment(p), Standing::Posted) => {
+                self.payment_in_file(p, line);
+                self.plan.marks.push(Mark { payment: p.clone(), matched_by: line.reference() });
+            }
             (LedgerRow::Refund(r, _), _) => self.refund_in_file(r, line),
             (LedgerRow::Claim(c), standing) => self.claim_on_statement(c, standing, line),
         }
@@ -347,16 +386,13 @@ impl Planner<'_> {
         PaymentRow { state: PaymentState::Confirmed, clearing_date: date, ..payment.clone() }
     }
 
-    fn payment_in_file(&mut self, payment: PaymentRow, line: &FileLine) {
+    fn payment_in_file(&mut self, payment: &PaymentRow, line: &FileLine) {
         let (date, stated) = (payment.clearing_date, &line.line);
         let lesser = payment.amount_fen.min(stated.amount_fen);
         self.post(EntryKind::Matched, self.clearing(date), self.payable(&stated.institution), lesser, date);
-        let more = self.stake(StakeKind::AmountInSuspense, &stated.institution, date, stated.amount_fen - lesser);
-        self.put_at_stake(more);
-        let less = self.stake(StakeKind::InClearing, &stated.institution, date, payment.amount_fen - lesser);
-        self.put_at_stake(less);
-        self.fee(stated, &payment, date);
-        self.plan.payments.push(self.matched_payment(payment, Some(line.reference())));
+        self.at_stake(StakeKind::AmountInSuspense, &stated.institution, date, stated.amount_fen - lesser);
+        self.at_stake(StakeKind::InClearing, &stated.institution, date, payment.amount_fen - lesser);
+        self.fee(stated, payment, date);
     }
 
     /// The agreed fee; what the file has more goes into suspense, what it has less waits for the
@@ -368,9 +404,9 @@ impl Planner<'_> {
                 let fee_payable = Account::fee_payable(&self.place.book, self.terms.channel);
                 self.post(EntryKind::FeeInstitution, self.payable(&stated.institution), fee_payable, agreed, date);
                 let more = (stated.fee_fen - agreed).max(0);
-                self.put_at_stake(self.stake(StakeKind::FeeInSuspense, &stated.institution, date, more));
+                self.at_stake(StakeKind::FeeInSuspense, &stated.institution, date, more);
                 let less = (agreed - stated.fee_fen).max(0);
-                self.put_at_stake(self.stake(StakeKind::FeeBookedMore, &stated.institution, date, less));
+                self.at_stake(StakeKind::FeeBookedMore, &stated.institution, date, less);
             }
             FeeBearer::Region => {
                 let funder = self.terms.funders.get(&payment.person);
@@ -391,10 +427,8 @@ impl Planner<'_> {
         let (date, stated) = (refund.clearing_date, &line.line);
         let lesser = refund.amount_fen.min(stated.amount_fen);
         self.post(EntryKind::RefundInFile, self.payable(&stated.institution), self.clearing(date), lesser, date);
-        let more = self.stake(StakeKind::RefundInSuspense, &stated.institution, date, stated.amount_fen - lesser);
-        self.put_at_stake(more);
-        let less = self.stake(StakeKind::RefundInClearing, &stated.institution, date, refund.amount_fen - lesser);
-        self.put_at_stake(less);
+        self.at_stake(StakeKind::RefundInSuspense, &stated.institution, date, stated.amount_fen - lesser);
+        self.at_stake(StakeKind::RefundInClearing, &stated.institution, date, refund.amount_fen - lesser);
         self.refund_fee(stated, date);
         self.plan.refunds.push(self.matched_refund(refund, Some(line.reference())));
     }
@@ -420,10 +454,8 @@ impl Planner<'_> {
         let moved_on = self.terms.clearing_date;
         self.post(EntryKind::OperatingSubsidyOnStatement, self.clearing(date), bank, lesser, moved_on);
         let more_fen = stated.amount_fen - lesser;
-        let more = self.stake(StakeKind::StatementInSuspense, &stated.institution, moved_on, more_fen);
-        self.put_at_stake(more);
-        let less = self.stake(StakeKind::ClaimInClearing, &stated.institution, date, claim.amount_fen - lesser);
-        self.put_at_stake(less);
+        self.at_stake(StakeKind::StatementInSuspense, &stated.institution, moved_on, more_fen);
+        self.at_stake(StakeKind::ClaimInClearing, &stated.institution, date, claim.amount_fen - lesser);
         self.plan.claims.push(self.claim_found(claim, Some(stated.order_id.clone()), date));
     }
 
@@ -433,15 +465,15 @@ impl Planner<'_> {
         let payable = self.payable(&first.line.institution);
         for row in rows {
             let (date, amount_fen) = (row.clearing_date(self.terms.clearing_date), row.amount_fen());
-            let (clearing, matched_by) = (self.clearing(date), Some(first.reference()));
+            let (clearing, matched_by) = (self.clearing(date), first.reference());
             match row {
                 LedgerRow::Payment(payment) => {
                     self.post(EntryKind::Matched, clearing, payable.clone(), amount_fen, date);
-                    self.plan.payments.push(self.matched_payment((**payment).clone(), matched_by));
+                    self.plan.marks.push(Mark { payment: payment.clone(), matched_by });
                 }
                 LedgerRow::Refund(refund, _) => {
                     self.post(EntryKind::RefundInFile, payable.clone(), clearing, amount_fen, date);
-                    self.plan.refunds.push(self.matched_refund(refund, matched_by));
+                    self.plan.refunds.push(self.matched_refund(refund, Some(matched_by)));
                 }
                 LedgerRow::Claim(claim) => {
                     let bank = Account::bank(&self.place.book);
@@ -460,11 +492,6 @@ impl Planner<'_> {
                 LedgerRow::Claim(_) => {}
             }
         }
-    }
-
-    fn matched_payment(&self, payment: PaymentRow, matched_by: Option<String>) -> PaymentRow {
-        let (version, recorded_at_us) = (payment.version + 1, self.terms.now);
-        PaymentRow { matched_by, version, recorded_at_us, ..payment }
     }
 
     fn matched_refund(&self, refund: &RefundRow, matched_by: Option<String>) -> RefundRow {

@@ -10,24 +10,26 @@ use super::super::file::LineKind;
 use super::super::rows::{ExpectedFile, RunRow, RunState, UnitRow, ViewRow, ViewState};
 use super::super::tree::{Frontier, leaf_hash};
 use super::super::view::{self, Rendered};
-use super::judge::Outcome;
+use super::judge::{BreakChange, Outcome};
 use super::load::Day;
-use super::{Assembled, StartRun, UNITS_PER_LEAF};
+use super::{Assembled, Judged, StartRun, UNITS_PER_LEAF};
 use crate::decision::{Call, Decision, Leaf};
 use crate::names::Participant;
 use crate::participant::ParticipantRow;
 use crate::settlement::PayoutProofState;
 use crate::snapshot::Stop;
+use crate::time::Timestamp;
 use crate::value::Json;
 
 /// Working days in which a region signs (DESIGN.md §7).
 const SIGNING_WORKING_DAYS: i64 = 2;
 
-pub fn decision(run: &StartRun, day: Day, mut found: Assembled, call: &Call) -> Result<Decision, Stop> {
+pub fn decision(run: &StartRun, judged: Judged, mut found: Assembled, call: &Call) -> Result<Decision, Stop> {
+    let Judged { day, mut outcomes, .. } = judged;
     let name = run.run_name(&day);
     let of_unit = |o: &Outcome| Rendered::of(&o.unit, o.class, o.place.as_ref(), run.clearing_date);
-    let rendered: Vec<Rendered> = found.outcomes.iter().map(of_unit).collect();
-    let views = views(&day, &found, &rendered, &name, call);
+    let rendered: Vec<Rendered> = outcomes.iter().map(of_unit).collect();
+    let views = views(&day, &outcomes, &found, &rendered, &name, call);
     let mut decision = Decision::new(call);
     let leaf = decision.leaf("reconciliation.run", &name, 1);
     // The number of the next run rests on there being no other: runs of a channel wait for each other.
@@ -38,14 +40,14 @@ pub fn decision(run: &StartRun, day: Day, mut found: Assembled, call: &Call) -> 
     }
     // A large day's rows are not kept beside the leaves that say what became of them.
     drop(day);
-    for outcome in &mut found.outcomes {
+    for outcome in &mut outcomes {
         outcome.unit.entries = Vec::new();
         outcome.unit.lines = Vec::new();
         outcome.rows = Vec::new();
     }
-    units(&name, &found, rendered, &mut decision);
-    bookings(&name, &mut found, &mut decision);
-    breaks(&found, &mut decision);
+    units(&name, &outcomes, &found, rendered, &mut decision);
+    bookings(&name, &mut outcomes, &mut found.bill_lines, call.now, &mut decision);
+    breaks(&outcomes, &found.others, &mut decision);
     for alert in &found.alerts {
         let concerned = alert.book_region().unwrap_or_else(|| alert.channel.clone());
         decision.leaf("alert.counted", &alert.alert, alert.version).put(alert).tell(&concerned);
@@ -120,10 +122,17 @@ struct View {
     credit_fen: i64,
 }
 
-fn views(day: &Day, found: &Assembled, rows: &[Rendered], name: &str, call: &Call) -> Vec<ViewRow> {
+fn views(
+    day: &Day,
+    outcomes: &[Outcome],
+    found: &Assembled,
+    rows: &[Rendered],
+    name: &str,
+    call: &Call,
+) -> Vec<ViewRow> {
     let gateway = Participant::gateway();
     let mut of: BTreeMap<&Participant, View> = BTreeMap::from([(&gateway, View::default())]);
-    for (outcome, row) in found.outcomes.iter().zip(rows) {
+    for (outcome, row) in outcomes.iter().zip(rows) {
         let leaf = leaf_hash(row.body.as_bytes());
         for participant in concerned(outcome).into_iter().flatten().chain([&gateway]) {
             let view = of.entry(participant).or_default();
@@ -180,9 +189,9 @@ fn by_regions(outcomes: &[Outcome], wanted: impl Fn(&Outcome) -> bool) -> ByRegi
 }
 
 /// The rows of the views, told to the regions whose views they are in.
-fn units(name: &str, found: &Assembled, mut rendered: Vec<Rendered>, decision: &mut Decision) {
+fn units(name: &str, outcomes: &[Outcome], found: &Assembled, mut rendered: Vec<Rendered>, decision: &mut Decision) {
     let lines: Vec<_> = found.regions.lines().collect();
-    let first_line = found.outcomes.len();
+    let first_line = outcomes.len();
     let mut row = |at: usize| {
         let unit = || UnitRow {
             run: name.to_owned(),
@@ -192,7 +201,7 @@ fn units(name: &str, found: &Assembled, mut rendered: Vec<Rendered>, decision: &
             body: String::new(),
             break_name: None,
         };
-        let Some(outcome) = found.outcomes.get(at) else {
+        let Some(outcome) = outcomes.get(at) else {
             let line = &lines[at - first_line];
             let (region, break_name) = (Some(line.region.clone()), line.break_name.map(str::to_owned));
             return UnitRow { region, break_name, body: line.body.to_owned(), ..unit() };
@@ -206,7 +215,7 @@ fn units(name: &str, found: &Assembled, mut rendered: Vec<Rendered>, decision: &
             ..unit()
         }
     };
-    let mut by_regions = by_regions(&found.outcomes, |_| true);
+    let mut by_regions = by_regions(outcomes, |_| true);
     for (at, line) in (first_line..).zip(&lines) {
         by_regions.entry([Some(line.region), None]).or_default().push(at);
     }
@@ -225,12 +234,11 @@ fn units(name: &str, found: &Assembled, mut rendered: Vec<Rendered>, decision: &
     }
 }
 
-fn bookings(run: &str, found: &mut Assembled, decision: &mut Decision) {
-    let by_regions: Vec<(BTreeSet<Participant>, Vec<usize>)> =
-        by_regions(&found.outcomes, |o| o.plan != Plan::default())
-            .into_iter()
-            .map(|(regions, units)| (regions.into_iter().flatten().cloned().collect(), units))
-            .collect();
+fn bookings(run: &str, outcomes: &mut [Outcome], bill_lines: &mut BillLines, now: Timestamp, decision: &mut Decision) {
+    let by_regions: Vec<(BTreeSet<Participant>, Vec<usize>)> = by_regions(outcomes, |o| o.plan != Plan::default())
+        .into_iter()
+        .map(|(regions, units)| (regions.into_iter().flatten().cloned().collect(), units))
+        .collect();
     let mut n = 0;
     for (regions, units) in by_regions {
         for chunk in units.chunks(UNITS_PER_LEAF) {
@@ -240,16 +248,16 @@ fn bookings(run: &str, found: &mut Assembled, decision: &mut Decision) {
                 leaf.tell(region);
             }
             for at in chunk {
-                let outcome = &mut found.outcomes[*at];
-                book_unit(leaf, outcome);
-                move_bills(leaf, &outcome.plan.bill_moves, &mut found.bill_lines);
+                let outcome = &mut outcomes[*at];
+                book_unit(leaf, outcome, now);
+                move_bills(leaf, &outcome.plan.bill_moves, bill_lines);
             }
         }
     }
 }
 
 /// Books a unit's transfers and notes with each stake which one made it.
-fn book_unit(leaf: &mut Leaf, outcome: &mut Outcome) {
+fn book_unit(leaf: &mut Leaf, outcome: &mut Outcome, now: Timestamp) {
     let plan = &mut outcome.plan;
     for planned in std::mem::take(&mut plan.transfers) {
         if let Some(stake) = planned.stake {
@@ -259,6 +267,9 @@ fn book_unit(leaf: &mut Leaf, outcome: &mut Outcome) {
     }
     for row in std::mem::take(&mut plan.payments) {
         leaf.put(&row);
+    }
+    for mark in std::mem::take(&mut plan.marks) {
+        leaf.put(&mark.row(now));
     }
     for row in std::mem::take(&mut plan.refunds) {
         leaf.put(&row);
@@ -279,10 +290,9 @@ fn move_bills(leaf: &mut Leaf, moves: &[super::super::booking::BillMove], lines:
     }
 }
 
-fn breaks(found: &Assembled, decision: &mut Decision) {
-    let of_units =
-        found.outcomes.iter().filter_map(|o| o.change.as_deref().map(|change| (change, o.plan.stakes.as_slice())));
-    let others = found.others.iter().map(|change| (change, &[][..]));
+fn breaks(outcomes: &[Outcome], others: &[BreakChange], decision: &mut Decision) {
+    let of_units = outcomes.iter().filter_map(|o| o.change.as_deref().map(|change| (change, o.plan.stakes.as_slice())));
+    let others = others.iter().map(|change| (change, &[][..]));
     for (change, stakes) in of_units.chain(others) {
         let mut row = change.row.clone();
         row.stakes.0.extend_from_slice(stakes);

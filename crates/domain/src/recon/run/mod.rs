@@ -37,11 +37,11 @@ use crate::decision::{Call, Command, Decision};
 use crate::guard;
 use crate::key;
 use crate::ledger::{Book, Transfer};
-use crate::names::Participant;
+use crate::names::{Participant, RequestId};
 use crate::rejection::Reason;
 use crate::settlement::PayoutRow;
 use crate::snapshot::{Snapshot, Stop};
-use crate::time::Date;
+use crate::time::{Date, Timestamp};
 
 /// A file of the run, as the server has read it.
 #[derive(Clone, Debug)]
@@ -92,24 +92,35 @@ impl Command for StartRun {
             return Err(Reason::FieldOutOfRange.field("clearing_date").var("range", range).into());
         }
         self.check_files(snapshot)?;
-        let mut day = Day::load(self, snapshot, call)?;
-        if day.missing_files > 0 && !self.allow_missing_files {
-            let fault = Reason::FileMissing.var("channel", &self.channel).var("date", self.clearing_date);
-            return Err(fault.var("missing", day.missing_files).into());
+        let judged = snapshot.take_aside::<Judged>().filter(|judged| judged.is_for == (call.request_id, call.now));
+        let judged = match judged {
+            Some(judged) => judged,
+            None => Box::new(self.judge(snapshot, call)?),
+        };
+        match self.assemble(&judged.day, &judged.outcomes, snapshot, call) {
+            Ok(found) => emit::decision(self, *judged, found, call),
+            Err(Stop::Miss) => {
+                snapshot.set_aside(*judged);
+                Err(Stop::Miss)
+            }
+            Err(stop) => Err(stop),
         }
-        day.foresee(self, snapshot, call)?;
-        let outcomes = judge::units(self, &day, snapshot, call)?;
-        let run = self.assemble(&day, outcomes, snapshot, call)?;
-        emit::decision(self, day, run, call)
     }
+}
+
+/// A day and its units, judged.
+struct Judged {
+    /// The call that they were judged for.
+    is_for: (RequestId, Timestamp),
+    day: Day,
+    outcomes: Vec<Outcome>,
 }
 
 /// Bill lines by bill and fee type.
 type BillLines = BTreeMap<(String, crate::care::bill::FeeType), crate::care::bill::BillLineRow>;
 
-/// Everything a run has found, before it becomes leaves.
+/// Everything a run has found beside its units, before it becomes leaves.
 struct Assembled {
-    outcomes: Vec<Outcome>,
     /// Breaks that no unit of this run carries: cleared, reclassified, findings, file faults.
     others: Vec<BreakChange>,
     /// Payouts that bank statements prove now, or no more.
@@ -152,30 +163,36 @@ impl StartRun {
         format!("runs/{}-{date}-{}", self.channel.code(), day.number)
     }
 
-    fn assemble(&self, day: &Day, outcomes: Vec<Outcome>, snapshot: &Snapshot, call: &Call) -> Result<Assembled, Stop> {
+    fn judge(&self, snapshot: &Snapshot, call: &Call) -> Result<Judged, Stop> {
+        let mut day = Day::load(self, snapshot, call)?;
+        if day.missing_files > 0 && !self.allow_missing_files {
+            let fault = Reason::FileMissing.var("channel", &self.channel).var("date", self.clearing_date);
+            return Err(fault.var("missing", day.missing_files).into());
+        }
+        day.foresee(self, snapshot, call)?;
+        let outcomes = judge::units(self, &day, snapshot, call)?;
+        Ok(Judged { is_for: (call.request_id, call.now), day, outcomes })
+    }
+
+    fn assemble(&self, day: &Day, outcomes: &[Outcome], snapshot: &Snapshot, call: &Call) -> Result<Assembled, Stop> {
         let mut gather = Gather::default();
         let mut others = judge::file_faults(self, day, call);
-        others.extend(gather.all(judge::findings(self, day, &outcomes, snapshot, call))?);
-        others.extend(judge::carried_forward(self, day, &outcomes, call));
-        let mut regions = regions::Regions::of(self, day, &outcomes, call);
+        others.extend(gather.all(judge::findings(self, day, outcomes, snapshot, call))?);
+        others.extend(judge::carried_forward(self, day, outcomes, call));
+        let mut regions = regions::Regions::of(self, day, outcomes, call);
         others.append(&mut regions.changes);
-        let expired = expire::reservations(self, day, &outcomes, call)?;
-        let bill_lines = gather.ask(load::bill_lines(snapshot, &outcomes, &expired))?.unwrap_or_default();
-        let books: Vec<&Transfer> = check::transfers(&outcomes, &others, &expired).collect();
+        let expired = expire::reservations(self, day, outcomes, call)?;
+        let bill_lines = gather.ask(load::bill_lines(snapshot, outcomes, &expired))?.unwrap_or_default();
+        let books: Vec<&Transfer> = check::transfers(outcomes, &others, &expired).collect();
         let bank = gather.ask(bank::judge(self, day, &books, snapshot, call))?;
         let bank::Bank { changes, payouts } = bank.unwrap_or_default();
         others.extend(changes);
-        let after = breaks_after(day, &outcomes, &others);
-        let found = check::Found {
-            outcomes: &outcomes,
-            others: &others,
-            expired: &expired,
-            after: &after,
-            bill_lines: &bill_lines,
-        };
+        let after = breaks_after(day, outcomes, &others);
+        let found =
+            check::Found { outcomes, others: &others, expired: &expired, after: &after, bill_lines: &bill_lines };
         let identities = gather.all(check::identities(self, day, &found, snapshot, call))?;
         let opened = |b: &&BreakRow| b.version == 1;
-        let (ledger_leg, channel_leg) = judge::leg_counts(day, &outcomes);
+        let (ledger_leg, channel_leg) = judge::leg_counts(day, outcomes);
         let count = alert::Count {
             channel: &self.channel,
             date: self.clearing_date,
@@ -187,7 +204,7 @@ impl StartRun {
         gather.end()?;
         Ok(Assembled {
             alerts,
-            breaks_opened: changed(&outcomes, &others).filter(opened).count() as i64,
+            breaks_opened: changed(outcomes, &others).filter(opened).count() as i64,
             breaks_open: after.values().filter(|b| b.clearing_date == self.clearing_date && b.is_open()).count() as i64,
             unbooked: outcomes.iter().any(|o| o.unbooked),
             identities,
@@ -196,7 +213,6 @@ impl StartRun {
             channel_leg,
             regions,
             expired,
-            outcomes,
             others,
             payouts,
         })
