@@ -90,13 +90,15 @@ pub struct Effects {
 const ROWS_AT_A_TIME: usize = 4_096;
 /// Leaves written by one statement: those of a run are hundreds of kilobytes each, and PostgreSQL takes at most a
 /// gigabyte at a time.
-const LEAF_BYTES: usize = 16 << 20;
+pub const LEAF_BYTES: usize = 16 << 20;
 
 /// What an accepted batch adds to the log.
 #[derive(Clone, Debug, Default)]
 pub struct Logged {
     /// New leaves in order of cause and effect.
     pub leaves: Vec<NewLeaf>,
+    /// By [`WriteTx::write_leaves`]: their bodies are not needed here any more.
+    pub leaves_are_written: bool,
     pub evidence: Vec<EvidenceRow>,
     /// Numbers the leaves in this very transaction, where commits have an order before they happen:
     /// on SQLite, with its one writer. `None`: they wait for the sequencer.
@@ -305,18 +307,26 @@ impl WriteTx {
         self.insert(&effects.transfers, Shape::Insert).await
     }
 
-    /// Leaves and their evidence. Numbered here where the transaction can, else left to the sequencer.
-    pub async fn write_log(&mut self, logged: &Logged) -> Result<()> {
-        let mut rest = &logged.leaves[..];
+    /// Leaves alone: a part of those of a transaction too large to hold them all until [`Self::write_log`].
+    pub async fn write_leaves(&mut self, leaves: &[NewLeaf]) -> Result<()> {
+        let mut rest = leaves;
         while !rest.is_empty() {
             let mut bytes = 0;
             let fitting = rest.iter().take_while(|leaf| {
                 bytes += leaf.row.body.len();
                 bytes <= LEAF_BYTES
             });
-            let (leaves, others) = rest.split_at(fitting.count().max(1));
-            self.insert(leaves.iter().map(|leaf| &leaf.row), Shape::Insert).await?;
+            let (fitting, others) = rest.split_at(fitting.count().max(1));
+            self.insert(fitting.iter().map(|leaf| &leaf.row), Shape::Insert).await?;
             rest = others;
+        }
+        Ok(())
+    }
+
+    /// Leaves and their evidence. Numbered here where the transaction can, else left to the sequencer.
+    pub async fn write_log(&mut self, logged: &Logged) -> Result<()> {
+        if !logged.leaves_are_written {
+            self.write_leaves(&logged.leaves).await?;
         }
         self.insert(&logged.evidence, Shape::Insert).await?;
         if let Some(fold) = logged.fold {

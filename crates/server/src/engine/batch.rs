@@ -20,10 +20,11 @@ use jjj_domain::row::StoredFault;
 use jjj_domain::snapshot::{Load, Snapshot};
 use jjj_domain::time::Timestamp;
 use jjj_store::dialect::Dialect;
-use jjj_store::{Claim, Mark, RequestClaim, Store, StoreError, WriteTx};
+use jjj_store::{Claim, Effects, Mark, NewLeaf, RequestClaim, Store, StoreError, WriteTx};
+use tokio::sync::mpsc;
 
 use super::decide::{Verdict, apply, aside, explore, in_order};
-use super::effects::{Accepting, EffectsError, Prepared, make, rows, sign};
+use super::effects::{Accepting, EffectsError, PORTIONS, Prepared, make, rows, sign};
 use super::job::{Accepted, Job, Moment, Outcome};
 use super::leaf::LeafView;
 use super::locks::Locks;
@@ -186,13 +187,16 @@ impl Writer {
             return Err(BatchError::NoSigningKey);
         }
         let signed = async |made| sign(&pairs, made, now, read_at, &self.origin, signing.as_ref()).await;
-        let making = make(&pairs, now, &self.keys.master);
-        let writing = tx.write_rows(&effects);
         let (written, prepared) = match alone {
-            false => tokio::join!(writing, async { signed(making.await?).await }),
+            false => {
+                let making = make(&pairs, now, &self.keys.master, None);
+                tokio::join!(tx.write_rows(&effects), async { signed(making.await?).await })
+            }
             // Its rows may take longer than its receipt promises.
             true => {
-                let (written, made) = tokio::join!(writing, making);
+                let (portions, taken) = mpsc::channel(PORTIONS);
+                let making = make(&pairs, now, &self.keys.master, Some(portions));
+                let (written, made) = tokio::join!(write_as_made(&mut tx, &effects, taken), making);
                 written?;
                 (Ok(()), signed(made?).await)
             }
@@ -362,6 +366,19 @@ impl Writer {
         }
         Ok(answers)
     }
+}
+
+/// Writes rows, then leaves as they are made.
+async fn write_as_made(
+    tx: &mut WriteTx,
+    effects: &Effects,
+    mut made: mpsc::Receiver<Vec<NewLeaf>>,
+) -> Result<(), StoreError> {
+    tx.write_rows(effects).await?;
+    while let Some(leaves) = made.recv().await {
+        tx.write_leaves(&leaves).await?;
+    }
+    Ok(())
 }
 
 /// An answer rebuilt from what was stored with it.

@@ -1,5 +1,6 @@
 //! From accepted decisions to everything their transaction writes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,11 +10,12 @@ use jjj_custody::aside;
 use jjj_domain::snapshot::Snapshot;
 use jjj_domain::time::Timestamp;
 use jjj_store::log_tables::{EvidenceRow, LeafRow};
-use jjj_store::{Effects, Logged, NewLeaf};
+use jjj_store::{Effects, LEAF_BYTES, Logged, NewLeaf};
 use jjj_token::receipt::{Receipt, ReceiptBody, ReceiptError, sign_receipts};
 use jjj_token::seal::{self, DataKey, MasterKey, SealError};
 use jjj_token::{Hash, SignError, SigningKey};
 use sha2::{Digest, Sha256};
+use tokio::sync::mpsc;
 
 use super::decide::Ruling;
 use super::job::{Accepted, Evidence, Job, SealedFor};
@@ -82,19 +84,31 @@ pub(super) fn rows(accepted: &[Accepting<'_>], decided_on: &Snapshot) -> Effects
     }
 }
 
+/// Portions of leaves made ahead of their being written.
+pub(super) const PORTIONS: usize = 8;
+
 /// Leaves, and what receipts will be for.
 pub(super) struct Made {
     leaves: Vec<NewLeaf>,
+    /// Whether they have been handed over, and are here without their bodies.
+    handed_over: bool,
     /// Of signed requests, without their deadline.
     bodies: Vec<ReceiptBody>,
     /// Of each command, its first leaf and its request's bytes as they are stored.
     firsts: Vec<(Arc<LeafView>, Option<Vec<u8>>)>,
 }
 
-/// Makes leaves. Steps aside now and then: the rows are being written meanwhile.
-pub(super) async fn make(accepted: &[Accepting<'_>], now: Timestamp, master: &MasterKey) -> Result<Made, EffectsError> {
-    let mut made = Made { leaves: Vec::new(), bodies: Vec::new(), firsts: Vec::with_capacity(accepted.len()) };
-    let mut rows = 0;
+/// Makes leaves. Steps aside now and then: the rows are being written meanwhile. Where somebody writes the leaves as they
+/// come, each portion is handed over: those of a large day are more than should be held.
+pub(super) async fn make(
+    accepted: &[Accepting<'_>],
+    now: Timestamp,
+    master: &MasterKey,
+    portions: Option<mpsc::Sender<Vec<NewLeaf>>>,
+) -> Result<Made, EffectsError> {
+    let firsts = Vec::with_capacity(accepted.len());
+    let mut made = Made { leaves: Vec::new(), handed_over: portions.is_some(), bodies: Vec::new(), firsts };
+    let (mut rows, mut portion, mut bytes) = (0, Vec::new(), 0);
     for Accepting { job, content_digest, ruling } in accepted {
         let context = Context {
             actor: &job.actor,
@@ -108,12 +122,22 @@ pub(super) async fn make(accepted: &[Accepting<'_>], now: Timestamp, master: &Ma
             job.evidence().map(|e| stored_bytes(job, e, ruling, &leaves[0].leaf_id, master)).transpose()?;
         for (n, leaf) in leaves.iter().enumerate() {
             let digests = job.evidence().filter(|_| n == 0).zip(stored.as_ref()).map(|(e, s)| digests(job, e, s));
-            let row = leaf_row(leaf, &context, digests.as_ref());
+            let mut row = leaf_row(leaf, &context, digests.as_ref());
             if n == 0 {
                 if job.evidence().is_some() {
                     made.bodies.push(receipt_body(&row));
                 }
                 made.firsts.push((Arc::new(LeafView::fresh(leaf, &row)), stored.take()));
+            }
+            if let Some(portions) = &portions {
+                bytes += row.body.len();
+                let body = std::mem::take(&mut row.body);
+                portion.push(NewLeaf { row: LeafRow { body, ..row.clone() }, audience: BTreeSet::new() });
+                if bytes >= LEAF_BYTES {
+                    bytes = 0;
+                    // Who does not take them any more says why.
+                    let _ = portions.send(std::mem::take(&mut portion)).await;
+                }
             }
             made.leaves.push(NewLeaf { row, audience: leaf.audience.clone() });
             rows += 1 + leaf.writes.len();
@@ -122,6 +146,9 @@ pub(super) async fn make(accepted: &[Accepting<'_>], now: Timestamp, master: &Ma
                 tokio::task::yield_now().await;
             }
         }
+    }
+    if let Some(portions) = portions {
+        let _ = portions.send(portion).await;
     }
     Ok(made)
 }
@@ -136,8 +163,8 @@ pub(super) async fn sign(
     origin: &str,
     signing: Option<&Arc<SigningKey>>,
 ) -> Result<Prepared, EffectsError> {
-    let Made { leaves, mut bodies, firsts } = made;
-    let mut logged = Logged { leaves, ..Logged::default() };
+    let Made { leaves, handed_over, mut bodies, firsts } = made;
+    let mut logged = Logged { leaves, leaves_are_written: handed_over, ..Logged::default() };
     let written = now.plus_us(i64::try_from(read_at.elapsed().as_micros()).unwrap_or(i64::MAX));
     bodies.iter_mut().for_each(|body| body.log_deadline_us = written.plus_us(LOG_DEADLINE_US).0);
     // Nothing accepted, nothing to sign.
