@@ -139,7 +139,7 @@ async fn killed_in_a_run(db: TestDatabase) {
 
     let start = json!({"channel": UNIONPAY, "clearing_date": world.yesterday});
     let mut cut_short = 0;
-    // How long a run takes at most, learnt from those that came to their end.
+    // The shortest run so far that came to its end: kills are drawn from within it.
     let mut takes_us = 250_000;
     for _ in 0..kills {
         let (session, request) = (gateway.session(CHEN), start.clone());

@@ -7,7 +7,9 @@ use jjj_domain::names::Participant;
 use jjj_domain::row::StoredFault;
 use jjj_domain::time::Timestamp;
 use jjj_store::log_tables::{CheckpointRow, EvidenceRow, LeafRow, NodeRow};
-use jjj_store::{Fold, LogState, LogStep, Logged, NewLeaf, SealState, Sequenced, Store, StoreError, WriteTx};
+use jjj_store::{
+    Fold, LEAF_BYTES, LogState, LogStep, Logged, NewLeaf, SealState, Sequenced, Store, StoreError, WriteTx,
+};
 use jjj_tests::both_databases;
 use jjj_tests::postgres::TestDatabase;
 
@@ -19,6 +21,7 @@ both_databases!(
     a_frontier_that_does_not_fit_the_log_is_refused,
     cursors_only_move_forward,
     records_keep_their_versions_and_evidence,
+    leaves_too_large_to_go_together_are_written_one_after_another,
 );
 
 async fn opened(db: &TestDatabase) -> Store {
@@ -303,4 +306,39 @@ async fn records_keep_their_versions_and_evidence(db: TestDatabase) {
     again.row.leaf_id = "other".into();
     let clash = tx.write_log(&Logged { leaves: vec![again], ..Logged::default() }).await.unwrap_err();
     assert!(clash.retryable(), "{clash:?}");
+}
+
+/// A large transaction hands its leaves over as they are made, and keeps them without their bodies.
+async fn leaves_too_large_to_go_together_are_written_one_after_another(db: TestDatabase) {
+    let store = opened(&db).await;
+    let large: Vec<NewLeaf> = ["small", "half", "half too", "whole", "more than one takes"]
+        .into_iter()
+        .zip([1, LEAF_BYTES / 2, LEAF_BYTES / 2, LEAF_BYTES, LEAF_BYTES * 3])
+        .map(|(id, bytes)| {
+            let mut leaf = leaf(id, &[(beijing(), Topic::Event)]);
+            leaf.row.body = incompressible(bytes).into();
+            leaf
+        })
+        .collect();
+    let mut tx = store.begin_write().await.unwrap();
+    let rows: Vec<LeafRow> =
+        large.iter().map(|leaf| LeafRow { body: leaf.row.body.clone().to_store(), ..leaf.row.clone() }).collect();
+    let rows: Vec<&LeafRow> = rows.iter().collect();
+    tx.write_leaves(&rows[..2]).await.unwrap();
+    tx.write_leaves(&rows[2..]).await.unwrap();
+    let mut leaves = large.clone();
+    leaves.iter_mut().for_each(|leaf| leaf.row.body = String::new().into());
+    tx.write_log(&Logged { leaves, leaves_are_written: true, ..Logged::default() }).await.unwrap();
+    tx.commit().await.unwrap();
+    let order = store.sequence(100, list).await.unwrap();
+    assert!(matches!(order, Sequenced::Numbered { first: 0, count: 5, .. }), "{order:?}");
+    let mut session = store.read().await.unwrap();
+    for (at, expected) in (0..).zip(large) {
+        assert_eq!(session.leaf_at(at).await.unwrap(), Some(expected.row));
+    }
+}
+
+fn incompressible(bytes: usize) -> String {
+    let mut draw = fastrand::Rng::with_seed(7);
+    (0..bytes).map(|_| draw.alphanumeric()).collect()
 }

@@ -313,7 +313,7 @@ impl Snapshot {
     }
 
     /// Replaces one row and keeps the lists that it belongs to.
-    pub fn put(&mut self, spec: &'static TableSpec, values: &[Value]) -> Result<(), StoredFault> {
+    fn put(&mut self, spec: &'static TableSpec, values: &[Value]) -> Result<(), StoredFault> {
         let key = spec.key_of(values);
         let parsed = (spec.parse)(values.to_vec())?;
         let table = self.tables.entry(spec.name).or_default();
@@ -375,6 +375,20 @@ mod tests {
     fn of_colour(snapshot: &Snapshot, colour: &str) -> Vec<String> {
         let found = snapshot.list::<Ball>(&["colour"], key![colour.to_owned()]).unwrap();
         found.iter().map(|ball| ball.name.clone()).collect()
+    }
+
+    #[test]
+    fn what_was_worked_out_is_had_once_and_not_after_a_change() {
+        let mut snapshot = Snapshot::default();
+        snapshot.set_aside("worked out");
+        assert_eq!(snapshot.take_aside::<&str>().as_deref(), Some(&"worked out"));
+        assert_eq!(snapshot.take_aside::<&str>(), None);
+        snapshot.set_aside("before a change");
+        snapshot.apply(&[]).unwrap();
+        assert_eq!(snapshot.take_aside::<&str>(), None);
+        snapshot.set_aside("in another batch");
+        let kept = snapshot.kept(10).unwrap();
+        assert_eq!(kept.take_aside::<&str>(), None);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use jjj_domain::value::{ColumnType, Value};
 /// The most rows of one statement on SQLite: more bring nothing, and statements are kept prepared.
 const MOST_ROWS: usize = 128;
 /// … on PostgreSQL, where all rows of a statement are in memory at both ends, and one has only so long.
-const MOST_ROWS_POSTGRES: usize = 16_384;
+pub(crate) const MOST_ROWS_POSTGRES: usize = 16_384;
 /// Above these, rows are written by so many more at a time: few sizes, and so few statements to keep, while a
 /// small batch goes in one statement. Each is a way to the database's thread and back.
 const ROWS_STEP: usize = 16;

@@ -34,6 +34,17 @@ impl Packed {
     pub fn into_text(self) -> String {
         self.text
     }
+
+    /// What is stored of it, for whoever only writes it: the text is let go.
+    pub fn to_store(self) -> Self {
+        let packed = self.packed.unwrap_or_else(|| pack(&self.text));
+        Self { text: String::new(), packed: Some(packed) }
+    }
+
+    /// Bytes as stored.
+    pub fn stored_len(&self) -> usize {
+        self.packed.as_ref().map_or(self.text.len(), Vec::len)
+    }
 }
 
 impl PartialEq for Packed {

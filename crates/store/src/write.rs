@@ -15,7 +15,7 @@ use jjj_domain::value::{ColumnType, Value};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::Result;
-use crate::dialect::{Dialect, Part, Shape, bundles, column_names, inserted, types_of};
+use crate::dialect::{Dialect, MOST_ROWS_POSTGRES, Part, Shape, bundles, column_names, inserted, types_of};
 use crate::error::{ConflictKind, StoreError};
 use crate::log_tables::{EvidenceRow, LeafRow, PendingRow, RequestRow};
 use crate::sequence::{Entry, Fold};
@@ -86,18 +86,16 @@ pub struct Effects {
     pub logged: Logged,
 }
 
-/// Rows made ready for the driver at once: the rest of a large batch is not held twice meanwhile.
-const ROWS_AT_A_TIME: usize = 4_096;
-/// Leaves written by one statement: those of a run are hundreds of kilobytes each, and PostgreSQL takes at most a
-/// gigabyte at a time.
-pub const LEAF_BYTES: usize = 16 << 20;
+/// Stored bytes of leaves that one statement writes: those of a run are up to a hundred kilobytes each, and PostgreSQL takes
+/// at most a gigabyte at a time. Little where assertions are checked, so that tests go through many portions.
+pub const LEAF_BYTES: usize = if cfg!(debug_assertions) { 16 << 10 } else { 4 << 20 };
 
 /// What an accepted batch adds to the log.
 #[derive(Clone, Debug, Default)]
 pub struct Logged {
     /// New leaves in order of cause and effect.
     pub leaves: Vec<NewLeaf>,
-    /// By [`WriteTx::write_leaves`]: their bodies are not needed here any more.
+    /// By [`WriteTx::write_leaves`]: here they are without their bodies, to be numbered.
     pub leaves_are_written: bool,
     pub evidence: Vec<EvidenceRow>,
     /// Numbers the leaves in this very transaction, where commits have an order before they happen:
@@ -308,16 +306,16 @@ impl WriteTx {
     }
 
     /// Leaves alone: a part of those of a transaction too large to hold them all until [`Self::write_log`].
-    pub async fn write_leaves(&mut self, leaves: &[NewLeaf]) -> Result<()> {
+    pub async fn write_leaves(&mut self, leaves: &[&LeafRow]) -> Result<()> {
         let mut rest = leaves;
         while !rest.is_empty() {
             let mut bytes = 0;
             let fitting = rest.iter().take_while(|leaf| {
-                bytes += leaf.row.body.len();
+                bytes += leaf.body.stored_len();
                 bytes <= LEAF_BYTES
             });
             let (fitting, others) = rest.split_at(fitting.count().max(1));
-            self.insert(fitting.iter().map(|leaf| &leaf.row), Shape::Insert).await?;
+            self.insert(fitting.iter().copied(), Shape::Insert).await?;
             rest = others;
         }
         Ok(())
@@ -326,7 +324,7 @@ impl WriteTx {
     /// Leaves and their evidence. Numbered here where the transaction can, else left to the sequencer.
     pub async fn write_log(&mut self, logged: &Logged) -> Result<()> {
         if !logged.leaves_are_written {
-            self.write_leaves(&logged.leaves).await?;
+            self.write_leaves(&logged.leaves.iter().map(|leaf| &leaf.row).collect::<Vec<_>>()).await?;
         }
         self.insert(&logged.evidence, Shape::Insert).await?;
         if let Some(fold) = logged.fold {
@@ -359,7 +357,7 @@ impl WriteTx {
 
     pub(crate) async fn insert<T: Row>(&mut self, rows: impl IntoIterator<Item = &T>, shape: Shape) -> Result<()> {
         let rows: Vec<&T> = rows.into_iter().collect();
-        for portion in rows.chunks(ROWS_AT_A_TIME) {
+        for portion in rows.chunks(MOST_ROWS_POSTGRES) {
             let values: Vec<Vec<Value>> = portion.iter().map(|row| row.to_values()).collect();
             self.run(T::spec(), shape, &refs(&values)).await?;
         }

@@ -229,13 +229,13 @@ pub struct BillMove {
 /// A posted payment that a row of the file matches; nothing else about it changes. Of a day's payments nearly all are
 /// of this kind, and a copy of each would be most of what a run holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mark {
+pub struct MatchedPayment {
     pub payment: Arc<PaymentRow>,
     /// `{file}#{row}`.
     pub matched_by: String,
 }
 
-impl Mark {
+impl MatchedPayment {
     /// The payment's next version.
     pub fn row(&self, now: Timestamp) -> PaymentRow {
         let (matched_by, version) = (Some(self.matched_by.clone()), self.payment.version + 1);
@@ -248,12 +248,21 @@ impl Mark {
 pub struct Plan {
     pub transfers: Vec<Planned>,
     pub stakes: Vec<Stake>,
-    /// Payments of which more changes than what matched them.
+    /// Payments' next versions, but for those that are only matched.
     pub payments: Vec<PaymentRow>,
-    pub marks: Vec<Mark>,
+    pub matched: Vec<MatchedPayment>,
     pub refunds: Vec<RefundRow>,
     pub claims: Vec<ClaimRow>,
     pub bill_moves: Vec<BillMove>,
+}
+
+impl Plan {
+    /// Whether any row of the ledger has another version by it.
+    pub fn changes_rows(&self) -> bool {
+        let Self { transfers: _, stakes: _, payments, matched, refunds, claims, bill_moves } = self;
+        let none = payments.is_empty() && matched.is_empty() && refunds.is_empty() && claims.is_empty();
+        !none || !bill_moves.is_empty()
+    }
 }
 
 /// Plans a unit. `booked_rows` further rows were put into suspense by an earlier run; `place` is
@@ -284,7 +293,7 @@ pub fn plan(unit: &Unit, rows: &[LedgerRow], place: &Place, booked_rows: usize, 
     // A run holds the plans of its whole day.
     let mut plan = planner.plan;
     plan.transfers.shrink_to_fit();
-    plan.marks.shrink_to_fit();
+    plan.matched.shrink_to_fit();
     plan
 }
 
@@ -335,6 +344,7 @@ impl Planner<'_> {
     }
 
     fn post(&mut self, entry: EntryKind, debit: Account, credit: Account, amount_fen: i64, date: Date) {
+        // A leaf would drop it: a transfer moves something.
         if amount_fen == 0 {
             return;
         }
@@ -369,7 +379,7 @@ impl Planner<'_> {
             }
             (LedgerRow::Payment(p), Standing::Posted) => {
                 self.payment_in_file(p, line);
-                self.plan.marks.push(Mark { payment: p.clone(), matched_by: line.reference() });
+                self.plan.matched.push(MatchedPayment { payment: p.clone(), matched_by: line.reference() });
             }
             (LedgerRow::Refund(r, _), _) => self.refund_in_file(r, line),
             (LedgerRow::Claim(c), standing) => self.claim_on_statement(c, standing, line),
@@ -469,7 +479,7 @@ impl Planner<'_> {
             match row {
                 LedgerRow::Payment(payment) => {
                     self.post(EntryKind::Matched, clearing, payable.clone(), amount_fen, date);
-                    self.plan.marks.push(Mark { payment: payment.clone(), matched_by });
+                    self.plan.matched.push(MatchedPayment { payment: payment.clone(), matched_by });
                 }
                 LedgerRow::Refund(refund, _) => {
                     self.post(EntryKind::RefundInFile, payable.clone(), clearing, amount_fen, date);

@@ -20,7 +20,8 @@ use jjj_domain::row::StoredFault;
 use jjj_domain::snapshot::{Load, Snapshot};
 use jjj_domain::time::Timestamp;
 use jjj_store::dialect::Dialect;
-use jjj_store::{Claim, Effects, Mark, NewLeaf, RequestClaim, Store, StoreError, WriteTx};
+use jjj_store::log_tables::LeafRow;
+use jjj_store::{Claim, Effects, Mark, RequestClaim, Store, StoreError, WriteTx};
 use tokio::sync::mpsc;
 
 use super::decide::{Verdict, apply, aside, explore, in_order};
@@ -372,11 +373,11 @@ impl Writer {
 async fn write_as_made(
     tx: &mut WriteTx,
     effects: &Effects,
-    mut made: mpsc::Receiver<Vec<NewLeaf>>,
+    mut made: mpsc::Receiver<Vec<LeafRow>>,
 ) -> Result<(), StoreError> {
     tx.write_rows(effects).await?;
     while let Some(leaves) = made.recv().await {
-        tx.write_leaves(&leaves).await?;
+        tx.write_leaves(&leaves.iter().collect::<Vec<_>>()).await?;
     }
     Ok(())
 }

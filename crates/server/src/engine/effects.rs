@@ -1,6 +1,5 @@
 //! From accepted decisions to everything their transaction writes.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -84,8 +83,9 @@ pub(super) fn rows(accepted: &[Accepting<'_>], decided_on: &Snapshot) -> Effects
     }
 }
 
-/// Portions of leaves made ahead of their being written.
-pub(super) const PORTIONS: usize = 8;
+/// Portions of leaves ([`LEAF_BYTES`] each) made ahead of their being written: while the rows of a day are, more than a
+/// hundred thousand rows' leaves.
+pub(super) const PORTIONS: usize = 32;
 
 /// Leaves, and what receipts will be for.
 pub(super) struct Made {
@@ -104,7 +104,7 @@ pub(super) async fn make(
     accepted: &[Accepting<'_>],
     now: Timestamp,
     master: &MasterKey,
-    portions: Option<mpsc::Sender<Vec<NewLeaf>>>,
+    portions: Option<mpsc::Sender<Vec<LeafRow>>>,
 ) -> Result<Made, EffectsError> {
     let firsts = Vec::with_capacity(accepted.len());
     let mut made = Made { leaves: Vec::new(), handed_over: portions.is_some(), bodies: Vec::new(), firsts };
@@ -130,14 +130,17 @@ pub(super) async fn make(
                 made.firsts.push((Arc::new(LeafView::fresh(leaf, &row)), stored.take()));
             }
             if let Some(portions) = &portions {
-                bytes += row.body.len();
-                let body = std::mem::take(&mut row.body);
-                portion.push(NewLeaf { row: LeafRow { body, ..row.clone() }, audience: BTreeSet::new() });
-                if bytes >= LEAF_BYTES {
+                let body = std::mem::take(&mut row.body).to_store();
+                let len = body.stored_len();
+                if bytes + len > LEAF_BYTES && !portion.is_empty() {
                     bytes = 0;
-                    // Who does not take them any more says why.
-                    let _ = portions.send(std::mem::take(&mut portion)).await;
+                    if portions.send(std::mem::take(&mut portion)).await.is_err() {
+                        // Writing has failed, and says why.
+                        return Ok(made);
+                    }
                 }
+                bytes += len;
+                portion.push(LeafRow { body, ..row.clone() });
             }
             made.leaves.push(NewLeaf { row, audience: leaf.audience.clone() });
             rows += 1 + leaf.writes.len();

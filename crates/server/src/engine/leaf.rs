@@ -68,7 +68,7 @@ pub struct Context<'a> {
 /// The row to store for a leaf.
 pub fn leaf_row(leaf: &Leaf, context: &Context<'_>, evidence: Option<&EvidenceDigests>) -> LeafRow {
     let author = if leaf.by_gateway { "gateway".to_owned() } else { context.actor.to_string() };
-    let mut body = Canonical::default();
+    let mut body = Canonical::with_room(room(leaf));
     body.object(|body| {
         let audience = leaf.audience.iter().map(|(to, topic)| format!("{topic} {to}"));
         body.member("audience").list(audience, |to, line| to.text(&line));
@@ -103,6 +103,19 @@ pub fn leaf_row(leaf: &Leaf, context: &Context<'_>, evidence: Option<&EvidenceDi
         body: body.into(),
         leaf_hash,
     }
+}
+
+/// About how many bytes a leaf's text takes, rather more.
+fn room(leaf: &Leaf) -> usize {
+    const NAME: usize = 24;
+    const TRANSFER: usize = 1_024;
+    let value = |value: &Value| match value {
+        Value::Null | Value::Int(_) => 20,
+        Value::Text(text) => text.len() + 8,
+        Value::Bytes(bytes) => 2 * bytes.len() + 8,
+    };
+    let of_row = |write: &Write| write.values.iter().map(|v| NAME + value(v)).sum::<usize>();
+    1_024 + leaf.writes.iter().map(of_row).sum::<usize>() + leaf.transfers.len() * TRANSFER
 }
 
 impl EvidenceDigests {

@@ -36,10 +36,6 @@ pub(super) async fn page_of(
     let bound = format!("{} {}", q.key, q.from_time_us);
     let paging = Paging::new(caller.method.path, &bound, q.page_size, &q.page_token).map_err(refuse)?;
     let mut after = paging.number(0..=i64::MAX).map_err(refuse)?.unwrap_or(-1);
-    // After a compromise the last thing signed matters most.
-    if !is_numbered(gateway).await? {
-        return Err(Refused::Unavailable.into());
-    }
     let mut session = gateway.store.read().await.map_err(failed)?;
     let row: Option<KeyRow> = session.get(key![key.clone()]).await.map_err(failed)?;
     if row.is_none_or(|row| row.holder != holder) {
@@ -51,6 +47,13 @@ pub(super) async fn page_of(
     // The gateway's key signs receipts for everybody's requests, any other its holder's requests.
     let author = (holder != Actor::system(Participant::gateway())).then(|| holder.to_string());
     let kind = if author.is_some() { pb::SignatureKind::Request } else { pb::SignatureKind::Receipt };
+    drop(session);
+    // After a compromise what was signed last matters most.
+    if !is_numbered(gateway).await? {
+        tracing::warn!("a key's signatures are asked for, and the log does not number what was recorded");
+        return Err(Refused::Unavailable.into());
+    }
+    let mut session = gateway.store.read().await.map_err(failed)?;
     let last = session.tree_size().await.map_err(failed)? - 1;
     let most = after.saturating_add(MAX_SEARCHED).min(last);
     let mut signatures = Vec::new();

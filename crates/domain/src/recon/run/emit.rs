@@ -268,8 +268,8 @@ fn book_unit(leaf: &mut Leaf, outcome: &mut Outcome, now: Timestamp) {
     for row in std::mem::take(&mut plan.payments) {
         leaf.put(&row);
     }
-    for mark in std::mem::take(&mut plan.marks) {
-        leaf.put(&mark.row(now));
+    for matched in std::mem::take(&mut plan.matched) {
+        leaf.put(&matched.row(now));
     }
     for row in std::mem::take(&mut plan.refunds) {
         leaf.put(&row);

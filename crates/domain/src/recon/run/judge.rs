@@ -289,7 +289,8 @@ impl Judge<'_> {
         let plan = booking::plan(&outcome.unit, &outcome.rows, &place, booked, &self.booking_terms());
         let open = existing.filter(|b| b.is_open());
         let had: &[Stake] = open.map_or(&[], |b| &b.stakes.0);
-        let same = same_stakes(had, &plan.stakes) && plan.transfers.iter().all(|t| t.stake.is_some());
+        let is_staked = plan.transfers.iter().all(|t| t.stake.is_some());
+        let same = same_stakes(had, &plan.stakes) && is_staked && !plan.changes_rows();
         let (stakes, take_back) = if matched != Matched::No {
             let before = existing.map_or(&[][..], |b| &b.stakes.0);
             outcome.plan = plan;

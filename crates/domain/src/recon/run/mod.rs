@@ -37,7 +37,7 @@ use crate::decision::{Call, Command, Decision};
 use crate::guard;
 use crate::key;
 use crate::ledger::{Book, Transfer};
-use crate::names::{Participant, RequestId};
+use crate::names::Participant;
 use crate::rejection::Reason;
 use crate::settlement::PayoutRow;
 use crate::snapshot::{Snapshot, Stop};
@@ -92,7 +92,7 @@ impl Command for StartRun {
             return Err(Reason::FieldOutOfRange.field("clearing_date").var("range", range).into());
         }
         self.check_files(snapshot)?;
-        let judged = snapshot.take_aside::<Judged>().filter(|judged| judged.is_for == (call.request_id, call.now));
+        let judged = snapshot.take_aside::<Judged>().filter(|judged| judged.is_for == (call.leaf_id(0), call.now));
         let judged = match judged {
             Some(judged) => judged,
             None => Box::new(self.judge(snapshot, call)?),
@@ -110,8 +110,8 @@ impl Command for StartRun {
 
 /// A day and its units, judged.
 struct Judged {
-    /// The call that they were judged for.
-    is_for: (RequestId, Timestamp),
+    /// The call that they were judged for, and its time.
+    is_for: (String, Timestamp),
     day: Day,
     outcomes: Vec<Outcome>,
 }
@@ -171,7 +171,7 @@ impl StartRun {
         }
         day.foresee(self, snapshot, call)?;
         let outcomes = judge::units(self, &day, snapshot, call)?;
-        Ok(Judged { is_for: (call.request_id, call.now), day, outcomes })
+        Ok(Judged { is_for: (call.leaf_id(0), call.now), day, outcomes })
     }
 
     fn assemble(&self, day: &Day, outcomes: &[Outcome], snapshot: &Snapshot, call: &Call) -> Result<Assembled, Stop> {

@@ -1112,6 +1112,26 @@ fn a_cut_off_clears_by_the_next_dates_file_and_keeps_its_name() {
     assert_eq!(world.run().state, RunState::Balanced);
 }
 
+/// What is at stake stays the same, and yet the row is matched now.
+#[test]
+fn a_row_of_nothing_matches_what_was_missing() {
+    for region_bears in [false, true] {
+        let mut world = World::on("2026-11-17");
+        if region_bears {
+            world.region_bears_the_fee();
+        }
+        let payment = world.payment("ORDER001", 60_000, PaymentState::Confirmed);
+        world.run();
+        assert_eq!(world.classes(), [BreakClass::Cutoff]);
+        world.line("ORDER001", 0).fee_fen = 0;
+        let start = StartRun { fee: None, ..world.start(vec![world.file("files/f1")]) };
+        world.run_with(&start);
+        assert_eq!(world.classes(), [BreakClass::AmountMismatch], "{region_bears}");
+        let row: PaymentRow = world.sim.get(key![payment.payment]).unwrap();
+        assert_eq!((row.matched_by.as_deref(), world.clearing()), (Some("files/f1#2"), 60_000), "{region_bears}");
+    }
+}
+
 #[test]
 fn a_cut_off_past_its_grace_is_ledger_only_under_the_same_name() {
     let mut world = World::on("2026-11-17");
