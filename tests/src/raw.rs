@@ -6,25 +6,33 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, SqliteCo
 
 use crate::postgres::TestDatabase;
 
-/// A connection, the triggers that refuse change dropped.
+/// A connection.
 pub enum Raw {
     Sqlite(SqliteConnection),
     Postgres(PgConnection),
 }
 
 impl Raw {
-    pub async fn open(db: &TestDatabase) -> Self {
-        if db.is_postgres() {
-            let mut raw = Self::Postgres(PgConnection::connect(db.url()).await.unwrap());
-            raw.run("DROP FUNCTION IF EXISTS refuse_change() CASCADE").await;
-            return raw;
+    pub async fn connect(db: &TestDatabase) -> Self {
+        match db.is_postgres() {
+            true => Self::Postgres(PgConnection::connect(db.url()).await.unwrap()),
+            false => Self::Sqlite(SqliteConnection::connect(db.url()).await.unwrap()),
         }
-        let mut connection = SqliteConnection::connect(db.url()).await.unwrap();
-        let triggers: Vec<(String,)> = sqlx::query_as("SELECT name FROM sqlite_master WHERE type = 'trigger'")
-            .fetch_all(&mut connection)
-            .await
-            .unwrap();
-        let mut raw = Self::Sqlite(connection);
+    }
+
+    /// Drops the triggers that refuse change.
+    pub async fn open(db: &TestDatabase) -> Self {
+        let mut raw = Self::connect(db).await;
+        let triggers: Vec<(String,)> = match &mut raw {
+            Self::Postgres(_) => {
+                raw.run("DROP FUNCTION IF EXISTS refuse_change() CASCADE").await;
+                return raw;
+            }
+            Self::Sqlite(connection) => sqlx::query_as("SELECT name FROM sqlite_master WHERE type = 'trigger'")
+                .fetch_all(connection)
+                .await
+                .unwrap(),
+        };
         for (name,) in triggers {
             raw.run(&format!("DROP TRIGGER {name}")).await;
         }

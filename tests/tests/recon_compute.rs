@@ -13,10 +13,11 @@ use jjj_tests::both_databases;
 use jjj_tests::campaign::{seed, sized};
 use jjj_tests::gateway::{Gateway, Site, jjj};
 use jjj_tests::postgres::TestDatabase;
+use jjj_tests::raw::Raw;
 use jjj_tests::world::{self, BOOK, CHEN, Systems, UNIONPAY, World, authorise, done, int, names, settlement_file};
 use serde_json::{Value, json};
 
-both_databases!(a_view_is_the_same_from_an_export, killed_in_a_run);
+both_databases!(a_view_is_the_same_from_an_export, killed_in_a_run, a_run_that_cannot_be_written_leaves_nothing);
 
 /// Who looks at the whole, and a region each.
 const VIEWERS: [(&str, &str); 3] =
@@ -113,30 +114,13 @@ async fn a_view_is_the_same_from_an_export(db: TestDatabase) {
 /// The gateway dies at random moments of a run, again and again; what the last run books and finds is what
 /// one run alone would have.
 async fn killed_in_a_run(db: TestDatabase) {
-    const EACH: usize = 8;
     let (kills, seed) = (sized(8, 200), seed());
     let mut draw = fastrand::Rng::with_seed(seed);
     let site = Site::init(db.url());
     let mut gateway = site.serve();
     let systems = Systems::of(&gateway);
     let world = World::build(&systems, 2, 12).await;
-    let at = systems.unionpay.client.now_us();
-    let order = |n: usize| format!("KILLED{n:06}");
-    let ask = |n: usize| authorise(&world.bills[n % world.bills.len()], 1_000, &order(n), at);
-    let asked = (0..world.bills.len() * EACH).map(ask).collect();
-    let payments = names(&systems.unionpay, "PaymentService/AuthorizePayment", asked, "payment").await;
-    let confirm = |name: &String| json!({"payment": name, "amount_fen": "1000", "clearing_date": world.yesterday});
-    let confirms = payments.iter().map(confirm).collect();
-    names(&systems.unionpay, "PaymentService/ConfirmPayment", confirms, "payment").await;
-    let listed = systems.unionpay.list("PaymentService/ListPayments", "", "payments").await.expect("payments");
-    let mut lines: Vec<SettlementLine> = listed.iter().enumerate().map(|(n, payment)| line(n, payment)).collect();
-    lines.iter_mut().for_each(|line| (line.amount_fen, line.fee_fen) = (1_000, 2));
-    let mut unknown = lines[0].clone();
-    (unknown.order_id, unknown.line) = ("UNKNOWN00001".to_owned(), lines.len() as i64 + 2);
-    lines.push(unknown);
-    let content = settlement_file(&lines);
-    world::deliver(&systems.unionpay, &world.yesterday, &content).await;
-
+    let payments = day_with_one_unknown(&systems, &world).await;
     let start = json!({"channel": UNIONPAY, "clearing_date": world.yesterday});
     let mut cut_short = 0;
     // The shortest run so far that came to its end: kills are drawn from within it.
@@ -162,17 +146,92 @@ async fn killed_in_a_run(db: TestDatabase) {
     let again = done(&systems.chen, "ReconciliationService/StartRun", start).await["run"].take();
     assert_eq!(run["root_hash"], again["root_hash"]);
     assert_eq!(run["breaks_open"], "1", "{run:#}");
+    assert_eq!(balances(&systems).await, [0, payments as i64 * 1_000 + 1_000, 1_000]);
+    assert!(gateway.stop().success());
+    site.verify();
+}
+
+/// The database refuses a part of what a run writes: its caller is told that it is our fault, nothing of it is there, and
+/// once the database takes it the run is what it would have been.
+async fn a_run_that_cannot_be_written_leaves_nothing(db: TestDatabase) {
+    let site = Site::init(db.url());
+    let gateway = site.serve();
+    let systems = Systems::of(&gateway);
+    let world = World::build(&systems, 2, 4).await;
+    let payments = day_with_one_unknown(&systems, &world).await;
+    let before = balances(&systems).await;
+    let start = json!({"channel": UNIONPAY, "clearing_date": world.yesterday});
+    let mut raw = Raw::connect(&db).await;
+    // The run's own leaf, one of the first portion handed over, one of the last.
+    for kind in ["reconciliation.run", "reconciliation.units", "break.opened"] {
+        let [spoil, mend] = refusing(&raw, kind);
+        raw.run(&spoil).await;
+        let refused = systems.chen.call("ReconciliationService/StartRun", start.clone()).await.expect_err(kind);
+        assert_eq!((refused.code.as_str(), refused.reason.as_str()), ("INTERNAL", "INTERNAL"), "{kind}");
+        raw.run(&mend).await;
+        assert!(
+            systems.chen.list("ReconciliationService/ListRuns", "", "runs").await.expect("runs").is_empty(),
+            "{kind}"
+        );
+        assert_eq!(balances(&systems).await, before, "{kind}");
+    }
+    let run = done(&systems.chen, "ReconciliationService/StartRun", start).await["run"].take();
+    assert_eq!((&run["breaks_open"], &run["number"]), (&json!("1"), &json!("1")), "{run:#}");
+    assert_eq!(balances(&systems).await, [0, payments as i64 * 1_000 + 1_000, 1_000]);
+    assert!(gateway.stop().success());
+    site.verify();
+}
+
+/// What makes the database refuse leaves of a kind, and take them again.
+fn refusing(raw: &Raw, kind: &str) -> [String; 2] {
+    match raw {
+        Raw::Sqlite(_) => [
+            format!(
+                "CREATE TRIGGER spoilt BEFORE INSERT ON leaves WHEN NEW.kind = '{kind}' \
+                 BEGIN SELECT RAISE(ABORT, 'spoilt'); END"
+            ),
+            "DROP TRIGGER spoilt".to_owned(),
+        ],
+        Raw::Postgres(_) => [
+            format!(
+                "CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+                 IF NEW.kind = '{kind}' THEN RAISE EXCEPTION 'spoilt'; END IF; RETURN NEW; END $$; \
+                 CREATE TRIGGER spoilt BEFORE INSERT ON leaves FOR EACH ROW EXECUTE FUNCTION spoil()"
+            ),
+            "DROP FUNCTION spoil() CASCADE".to_owned(),
+        ],
+    }
+}
+
+/// Yesterday with eight payments a bill, all in the file, and one row that nobody knows; how many payments.
+async fn day_with_one_unknown(systems: &Systems, world: &World) -> usize {
+    let at = systems.unionpay.client.now_us();
+    let order = |n: usize| format!("KILLED{n:06}");
+    let ask = |n: usize| authorise(&world.bills[n % world.bills.len()], 1_000, &order(n), at);
+    let asked = (0..world.bills.len() * 8).map(ask).collect();
+    let payments = names(&systems.unionpay, "PaymentService/AuthorizePayment", asked, "payment").await;
+    let confirm = |name: &String| json!({"payment": name, "amount_fen": "1000", "clearing_date": world.yesterday});
+    let confirms = payments.iter().map(confirm).collect();
+    names(&systems.unionpay, "PaymentService/ConfirmPayment", confirms, "payment").await;
+    let listed = systems.unionpay.list("PaymentService/ListPayments", "", "payments").await.expect("payments");
+    let mut lines: Vec<SettlementLine> = listed.iter().enumerate().map(|(n, payment)| line(n, payment)).collect();
+    lines.iter_mut().for_each(|line| (line.amount_fen, line.fee_fen) = (1_000, 2));
+    let mut unknown = lines[0].clone();
+    (unknown.order_id, unknown.line) = ("UNKNOWN00001".to_owned(), lines.len() as i64 + 2);
+    lines.push(unknown);
+    let content = settlement_file(&lines);
+    world::deliver(&systems.unionpay, &world.yesterday, &content).await;
+    payments.len()
+}
+
+/// What lies in clearing, with payees and their channel, and in suspense, in fen.
+async fn balances(systems: &Systems) -> [i64; 3] {
     let trial = done(&systems.beijing, "LedgerService/GetTrialBalance", json!({"book": BOOK})).await;
     let balance = |kind: &str| -> i64 {
         let lines = trial["lines"].as_array().expect("lines").iter();
         lines.filter(|line| line["kind"] == kind).map(|line| int(&line["balance_fen"]).abs()).sum()
     };
-    let fen = payments.len() as i64 * 1_000;
-    assert_eq!(balance("clearing"), 0, "{trial:#}");
-    assert_eq!(balance("payable") + balance("fee_payable"), fen + 1_000, "{trial:#}");
-    assert_eq!(balance("suspense"), 1_000, "{trial:#}");
-    assert!(gateway.stop().success());
-    site.verify();
+    [balance("clearing"), balance("payable") + balance("fee_payable"), balance("suspense")]
 }
 
 fn line(n: usize, payment: &Value) -> SettlementLine {

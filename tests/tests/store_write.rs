@@ -421,15 +421,21 @@ async fn relied_on_rows_are_shared_and_written_ones_are_not() {
     }
 }
 
+/// Entitlements with five fen each.
+async fn six_funded(store: &Store) -> Vec<Account> {
+    let accounts: Vec<Account> = (0..6).map(|n| entitlement(&format!("e{n}"))).collect();
+    let funding =
+        accounts.iter().zip(0..).map(|(a, line)| transfer("leaf", line, Layer::Posted, clearing(), a.clone(), 5));
+    book_all(store, funding.collect()).await.unwrap();
+    accounts
+}
+
 /// Whether locks of several rows go in one statement or, because they alternate along a table's keys, in several.
 #[tokio::test]
 async fn every_row_of_many_is_locked_as_asked() {
     let db = TestDatabase::postgres();
     let store = opened(&db).await;
-    let accounts: Vec<Account> = (0..6).map(|n| entitlement(&format!("e{n}"))).collect();
-    let funding =
-        accounts.iter().zip(0..).map(|(a, line)| transfer("leaf", line, Layer::Posted, clearing(), a.clone(), 5));
-    book_all(&store, funding.collect()).await.unwrap();
+    let accounts = six_funded(&store).await;
     assert_eq!(claims(&store, &[claim(1, "a")]).await, [Claim::New]);
     let request = (RequestRow::spec(), key![region("110000"), claim(1, "a").request_id]);
     for is_shared in [|n: usize| n < 3, |n: usize| n.is_multiple_of(2)] {
@@ -457,10 +463,7 @@ async fn every_row_of_many_is_locked_as_asked() {
 async fn batches_that_lock_in_any_order_do_not_wait_for_one_another() {
     let db = TestDatabase::postgres();
     let store = opened(&db).await;
-    let accounts: Vec<Account> = (0..6).map(|n| entitlement(&format!("e{n}"))).collect();
-    let funding =
-        accounts.iter().zip(0..).map(|(a, line)| transfer("leaf", line, Layer::Posted, clearing(), a.clone(), 5));
-    book_all(&store, funding.collect()).await.unwrap();
+    let accounts = six_funded(&store).await;
     let batches = (0..24usize).map(|n| {
         let (store, accounts) = (store.clone(), accounts.clone());
         tokio::spawn(async move {

@@ -260,8 +260,8 @@ impl Plan {
     /// Whether any row of the ledger has another version by it.
     pub fn changes_rows(&self) -> bool {
         let Self { transfers: _, stakes: _, payments, matched, refunds, claims, bill_moves } = self;
-        let none = payments.is_empty() && matched.is_empty() && refunds.is_empty() && claims.is_empty();
-        !none || !bill_moves.is_empty()
+        let changed = payments.len() + matched.len() + refunds.len() + claims.len() + bill_moves.len();
+        changed > 0
     }
 }
 
@@ -319,6 +319,7 @@ impl Planner<'_> {
         }
     }
 
+    /// Notes a stake of so much, where it is anything: of most rows nothing is at stake.
     fn at_stake(&mut self, kind: StakeKind, institution: &str, date: Date, amount_fen: i64) {
         if amount_fen != 0 {
             let stake = self.stake(kind, institution, date, amount_fen);

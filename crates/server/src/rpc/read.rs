@@ -34,17 +34,21 @@ pub enum Sees {
 /// Returns once what was committed before the call has its place in the log (on PostgreSQL a moment after); `false`
 /// when that takes too long.
 pub async fn is_numbered(gateway: &Gateway) -> Result<bool, Status> {
-    let waiting = async || gateway.store.read().await.map_err(failed)?.waiting().await.map_err(failed);
-    let Some((_, last)) = waiting().await? else { return Ok(true) };
     let until = Instant::now() + NUMBERED_WITHIN;
-    while Instant::now() < until {
-        match waiting().await? {
-            // No connection is held while the sequencer is waited for.
-            Some((first, _)) if first <= last => tokio::time::sleep(NUMBERED_LOOK).await,
-            _ => return Ok(true),
+    // The last that waited when the call came.
+    let mut awaited = None;
+    loop {
+        let waiting = gateway.store.read().await.map_err(failed)?.waiting().await.map_err(failed)?;
+        let Some((first, last)) = waiting else { return Ok(true) };
+        if first > *awaited.get_or_insert(last) {
+            return Ok(true);
         }
+        if Instant::now() >= until {
+            return Ok(false);
+        }
+        // No connection is held while the sequencer is waited for.
+        tokio::time::sleep(NUMBERED_LOOK).await;
     }
-    Ok(false)
 }
 
 /// A failed read, logged once.

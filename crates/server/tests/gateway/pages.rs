@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jjj_domain::participant::AddKey;
 use jjj_tests::both_databases;
 use jjj_tests::postgres::TestDatabase;
+use jjj_tests::raw::Raw;
 use jjj_token::{Algorithm, SigningKey};
 use jjj_wire::pb;
 use sha2::{Digest, Sha256};
@@ -85,4 +86,26 @@ async fn signatures_of_one_of_two_keys_are_paged(database: TestDatabase) {
             assert_eq!(found, own, "{page_size} at a time");
         }
     }
+}
+
+/// Where the log numbers nothing, what a key signed last is unknown: the list says so instead of leaving it out.
+#[tokio::test]
+async fn signatures_that_the_log_does_not_number_are_not_left_out() {
+    const SIGNATURES: &str = method!("ParticipantService/ListSignatures");
+    let world = World::start(TestDatabase::postgres()).await;
+    let key = format!("regions/130000/keys/{}", world.hebei.key.kid());
+    let asked = pb::ListSignaturesRequest { key, ..Default::default() };
+    let mut other = Raw::connect(&world.database).await;
+    // What one gateway at a time takes to number.
+    other.run("SELECT pg_advisory_lock(30087452421058407)").await;
+    let published: pb::PublishRatingResponse = world.ask(&world.hebei, PUBLISH, &request(&world)).await;
+    // Who may not ask does not wait to be told.
+    let began = std::time::Instant::now();
+    assert_eq!(world.refusal(&world.beijing, SIGNATURES, &asked).await, "NOT_YOUR_RECORD key");
+    assert!(began.elapsed() < std::time::Duration::from_secs(4));
+    assert_eq!(world.refusal(&world.hebei, SIGNATURES, &asked).await.trim(), "GATEWAY_UNAVAILABLE");
+    other.run("SELECT pg_advisory_unlock(30087452421058407)").await;
+    let listed: pb::ListSignaturesResponse = world.ask(&world.hebei, SIGNATURES, &asked).await;
+    let last = listed.signatures.last().expect("a signature");
+    assert_eq!(last.record, published.rating.unwrap().name);
 }
