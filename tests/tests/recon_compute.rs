@@ -176,7 +176,7 @@ async fn a_run_that_cannot_be_written_leaves_nothing(db: TestDatabase) {
         assert_eq!(balances(&systems).await, before, "{kind}");
     }
     let run = done(&systems.chen, "ReconciliationService/StartRun", start).await["run"].take();
-    assert_eq!((&run["breaks_open"], &run["number"]), (&json!("1"), &json!("1")), "{run:#}");
+    assert_eq!((&run["breaks_open"], &run["number"]), (&json!("1"), &json!(1)), "{run:#}");
     assert_eq!(balances(&systems).await, [0, payments as i64 * 1_000 + 1_000, 1_000]);
     assert!(gateway.stop().success());
     site.verify();
