@@ -11,7 +11,7 @@ use crate::key;
 use crate::ledger::{AccountKind, AccountRow, Transfer, TransferRow};
 use crate::names::{Actor, Participant, RequestId};
 use crate::row::{Row, TableKind, TableSpec};
-use crate::snapshot::{Snapshot, Stop};
+use crate::snapshot::{AnyRow, Load, Snapshot, Stop};
 use crate::text_enum;
 use crate::time::Timestamp;
 use crate::value::Value;
@@ -31,6 +31,53 @@ text_enum! {
 /// `decide` is pure and may run several times, until everything it asks the snapshot for is loaded.
 pub trait Command: Send + Sync {
     fn decide(&self, snapshot: &Snapshot, call: &Call) -> Result<Decision, Stop>;
+
+    /// How a command that may be too large to be decided as one is decided part by part; `None` of nearly all.
+    fn in_parts(&self) -> Option<Box<dyn InParts + '_>> {
+        None
+    }
+}
+
+/// A command that is decided part by part, each written before the next is decided, in one transaction that sees one
+/// moment. No part may rest on what an earlier one writes, other than by what it keeps itself: a snapshot may show either.
+pub trait InParts: Send {
+    /// Rows to lock against every rival before anything is read: see [`Decision::guards`].
+    fn guards(&self) -> Vec<(&'static TableSpec, Vec<Value>)>;
+
+    /// The next part. After a [`Stop::Miss`] it is asked for again, with more rows.
+    fn next(&mut self, snapshot: &Snapshot, call: &Call) -> Result<Part, Stop>;
+
+    /// A row that a [`Part::Rows`] asked to see.
+    fn see(&mut self, row: AnyRow);
+}
+
+/// What a command in parts wants next.
+pub enum Part {
+    /// To see these rows, one by one, in any order: they are more than should be held.
+    Rows(Vec<Load>),
+    /// That these leaves be written. They stand behind the caller's, which comes with the last part.
+    Leaves(Decision),
+    /// The end: the caller's leaf, and the last of those behind it.
+    Last(Decision),
+}
+
+/// A command in parts, decided as one.
+pub fn decide_whole(mut parts: Box<dyn InParts + '_>, snapshot: &Snapshot, call: &Call) -> Result<Decision, Stop> {
+    let mut made = Vec::new();
+    loop {
+        match parts.next(snapshot, call)? {
+            Part::Rows(loads) => {
+                // All of them, before any misses something: one load serves all.
+                let rows: Vec<_> = loads.iter().map(|load| snapshot.rows(load)).collect();
+                rows.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().for_each(|row| parts.see(row));
+            }
+            Part::Leaves(part) => made.extend(part.leaves),
+            Part::Last(mut decision) => {
+                decision.leaves.splice(1..1, made);
+                return Ok(decision);
+            }
+        }
+    }
 }
 
 /// Who asks, when, under which id. Time is the database's clock, read after locking.
@@ -172,21 +219,38 @@ impl Leaf {
     }
 }
 
-/// All leaves of one accepted command; the first is the caller's.
+/// All leaves of one accepted command, the first being the caller's; or those of a part of it.
 #[derive(Clone, Debug)]
 pub struct Decision {
     call: Call,
     pub leaves: Vec<Leaf>,
+    /// Leaves that earlier parts have made.
+    made_before: usize,
+    /// Whether the caller's leaf comes with a later part.
+    is_part: bool,
 }
 
 impl Decision {
     pub fn new(call: &Call) -> Self {
-        Self { call: call.clone(), leaves: Vec::new() }
+        Self::last(call, 0)
+    }
+
+    /// Of a part of a command, so many leaves having been made by earlier ones. The caller's leaf is not among them.
+    pub fn part(call: &Call, made_before: usize) -> Self {
+        Self { is_part: true, ..Self::last(call, made_before) }
+    }
+
+    /// Of a command's last part.
+    pub fn last(call: &Call, made_before: usize) -> Self {
+        Self { call: call.clone(), leaves: Vec::new(), made_before, is_part: false }
     }
 
     /// Adds a leaf. All but the first are the gateway's own, caused by the first.
     pub fn leaf(&mut self, kind: &'static str, record: impl ToString, version: i64) -> &mut Leaf {
-        let n = self.leaves.len();
+        let n = match (self.is_part, self.leaves.len()) {
+            (false, 0) => 0,
+            (is_part, n) => self.made_before + n + usize::from(is_part),
+        };
         if let Some(made) = self.leaves.last_mut() {
             made.positions = HashMap::default();
         }

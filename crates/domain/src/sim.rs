@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 
 use crate::close;
-use crate::decision::{Call, Command, Decision};
+use crate::decision::{Call, Command, Decision, InParts, Leaf, Part};
 use crate::ledger::{Account, AccountRow, CashDayRow, GeneralLedgerRow, Layer, TransferRow};
 use crate::names::{Actor, Participant};
 use crate::policy;
 use crate::rejection::Rejection;
 use crate::row::Row;
-use crate::snapshot::{Load, Snapshot, Stop};
+use crate::snapshot::{Known, Load, Snapshot, Stop};
 use crate::value::Value;
 
 /// All rows, transfers and balances.
@@ -35,6 +35,9 @@ impl Sim {
 
     /// Decides a command and takes in its effects, or refuses and changes nothing.
     pub fn execute(&mut self, call: &Call, command: &dyn Command) -> Result<Decision, Rejection> {
+        if let Some(parts) = command.in_parts() {
+            return self.execute_in_parts(call, parts);
+        }
         let decision = self.read(|snapshot| {
             let decision = command.decide(snapshot, call)?;
             close::check_open(snapshot, call, &decision)?;
@@ -44,8 +47,40 @@ impl Sim {
         Ok(decision)
     }
 
+    /// As the server does: each part sees the rows that those before it wrote, and the balances as they were.
+    fn execute_in_parts(&mut self, call: &Call, mut parts: Box<dyn InParts + '_>) -> Result<Decision, Rejection> {
+        let mut written = self.clone();
+        let mut made = Vec::new();
+        loop {
+            let part = written.read_mut(|snapshot| parts.next(snapshot, call))?;
+            if let Part::Leaves(decision) | Part::Last(decision) = &part {
+                written.read(|snapshot| close::check_open(snapshot, call, decision))?;
+                decision.leaves.iter().for_each(|leaf| written.put(leaf));
+            }
+            match part {
+                Part::Rows(loads) => {
+                    for values in
+                        loads.iter().flat_map(|load| written.find(load).into_iter().map(|row| (load.spec, row)))
+                    {
+                        parts.see(Known::parse(values.0, values.1).expect("rows written here parse").into_row());
+                    }
+                }
+                Part::Leaves(decision) => made.extend(decision.leaves),
+                Part::Last(mut decision) => {
+                    decision.leaves.splice(1..1, made);
+                    self.take_in(&decision);
+                    return Ok(decision);
+                }
+            }
+        }
+    }
+
     /// Runs a rule that only reads, loading what it misses.
     pub fn read<T>(&self, rule: impl Fn(&Snapshot) -> Result<T, Stop>) -> Result<T, Rejection> {
+        self.read_mut(rule)
+    }
+
+    fn read_mut<T>(&self, mut rule: impl FnMut(&Snapshot) -> Result<T, Stop>) -> Result<T, Rejection> {
         let mut snapshot = Snapshot::default();
         loop {
             match rule(&snapshot) {
@@ -94,14 +129,19 @@ impl Sim {
         of_table.map(|(_, values)| values.clone()).filter(|v| load.spec.pick(load.columns, v) == load.values).collect()
     }
 
+    /// A leaf's rows.
+    fn put(&mut self, leaf: &Leaf) {
+        for write in &leaf.writes {
+            self.rows.insert((write.spec.name, write.spec.key_of(&write.values)), write.values.to_vec());
+        }
+        for erasure in &leaf.erasures {
+            self.rows.remove(&(erasure.spec.name, erasure.key.clone()));
+        }
+    }
+
     fn take_in(&mut self, decision: &Decision) {
         for leaf in &decision.leaves {
-            for write in &leaf.writes {
-                self.rows.insert((write.spec.name, write.spec.key_of(&write.values)), write.values.to_vec());
-            }
-            for erasure in &leaf.erasures {
-                self.rows.remove(&(erasure.spec.name, erasure.key.clone()));
-            }
+            self.put(leaf);
             for transfer in &leaf.transfers {
                 for (account, delta) in transfer.deltas() {
                     let key = crate::key![account.clone()];

@@ -74,7 +74,8 @@ pub type Absent = HashSet<(&'static str, Vec<Value>)>;
 /// By table, columns that were changed.
 pub type Changed = HashMap<&'static str, ColumnSet>;
 
-type AnyRow = Arc<dyn Any + Send + Sync>;
+/// A row of some table, parsed.
+pub type AnyRow = Arc<dyn Any + Send + Sync>;
 type Columns = &'static [&'static str];
 
 /// The rows loaded so far, as the batch's earlier commands have left them.
@@ -88,7 +89,6 @@ pub struct Snapshot {
     changed: Changed,
     misses: RefCell<BTreeSet<Load>>,
     read: RefCell<HashMap<(TypeId, usize), Reading>>,
-    worked_out: RefCell<Option<Box<dyn Any + Send>>>,
 }
 
 /// A stored row, parsed.
@@ -101,6 +101,10 @@ impl Known {
     /// Takes a whole row in column order.
     pub fn parse(spec: &'static TableSpec, values: Vec<Value>) -> Result<Self, StoredFault> {
         Ok(Self { key: spec.key_of(&values), row: (spec.parse)(values)? })
+    }
+
+    pub fn into_row(self) -> AnyRow {
+        self.row
     }
 }
 
@@ -138,14 +142,16 @@ impl Snapshot {
             .iter()
             .find(|ix| **ix == columns)
             .unwrap_or_else(|| panic!("table {} has no index on {columns:?}", spec.name));
-        let table = self.tables.get(spec.name);
-        match table.and_then(|table| Some((table, table.lists.get(columns)?.get(&values)?))) {
-            Some((table, keys)) => {
-                let found = keys.iter().filter_map(|key| table.rows.get(key).cloned().flatten());
-                Ok(found.map(downcast).collect())
-            }
+        Ok(self.rows(&Load { spec, columns, values })?.into_iter().map(downcast).collect())
+    }
+
+    /// The rows of a load by an index, ordered by key.
+    pub fn rows(&self, load: &Load) -> Result<Vec<AnyRow>, Stop> {
+        let table = self.tables.get(load.spec.name);
+        match table.and_then(|table| Some((table, table.lists.get(load.columns)?.get(&load.values)?))) {
+            Some((table, keys)) => Ok(keys.iter().filter_map(|key| table.rows.get(key).cloned().flatten()).collect()),
             None => {
-                self.misses.borrow_mut().insert(Load { spec, columns, values });
+                self.misses.borrow_mut().insert(load.clone());
                 Err(Stop::Miss)
             }
         }
@@ -168,17 +174,6 @@ impl Snapshot {
     /// What decisions asked for in vain since the last call.
     pub fn take_misses(&self) -> Vec<Load> {
         std::mem::take(&mut *self.misses.borrow_mut()).into_iter().collect()
-    }
-
-    /// Sets aside what a long decision has worked out before it missed something else. It is the same when the decision is
-    /// asked again with more rows, for those it was worked out from stay as they are; whatever changes them drops it.
-    pub fn set_aside(&self, worked_out: impl Any + Send) {
-        *self.worked_out.borrow_mut() = Some(Box::new(worked_out));
-    }
-
-    /// What was set aside here, once.
-    pub fn take_aside<T: Any>(&self) -> Option<Box<T>> {
-        self.worked_out.borrow_mut().take()?.downcast().ok()
     }
 
     /// Rows asked for by key that the database did not have: what is then written under such a
@@ -206,7 +201,6 @@ impl Snapshot {
         self.changed.clear();
         self.loads.clear();
         self.misses.get_mut().clear();
-        *self.worked_out.get_mut() = None;
         Some(self)
     }
 
@@ -247,7 +241,6 @@ impl Snapshot {
 
     /// Makes an accepted command's writes visible to the batch's next commands.
     pub fn apply(&mut self, leaves: &[Leaf]) -> Result<(), StoredFault> {
-        *self.worked_out.get_mut() = None;
         for leaf in leaves {
             for write in &leaf.writes {
                 // Rows that are only ever added, of a table that nobody has asked for: who does, loads them, and
@@ -267,8 +260,8 @@ impl Snapshot {
         Ok(())
     }
 
-    /// What [`Self::apply`] would say of [`Self::changed`], for a command after which nothing else is decided on these rows:
-    /// a large run's are as many again.
+    /// What [`Self::apply`] would say of [`Self::changed`], for a part of a command, after which nothing else is decided on
+    /// these rows.
     pub fn note_changes(&mut self, leaves: &[Leaf]) {
         for write in leaves.iter().flat_map(|leaf| &leaf.writes) {
             let spec = write.spec;
@@ -375,20 +368,6 @@ mod tests {
     fn of_colour(snapshot: &Snapshot, colour: &str) -> Vec<String> {
         let found = snapshot.list::<Ball>(&["colour"], key![colour.to_owned()]).unwrap();
         found.iter().map(|ball| ball.name.clone()).collect()
-    }
-
-    #[test]
-    fn what_was_worked_out_is_had_once_and_not_after_a_change() {
-        let mut snapshot = Snapshot::default();
-        snapshot.set_aside("worked out");
-        assert_eq!(snapshot.take_aside::<&str>().as_deref(), Some(&"worked out"));
-        assert_eq!(snapshot.take_aside::<&str>(), None);
-        snapshot.set_aside("before a change");
-        snapshot.apply(&[]).unwrap();
-        assert_eq!(snapshot.take_aside::<&str>(), None);
-        snapshot.set_aside("in another batch");
-        let kept = snapshot.kept(10).unwrap();
-        assert_eq!(kept.take_aside::<&str>(), None);
     }
 
     #[test]

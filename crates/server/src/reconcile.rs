@@ -12,7 +12,7 @@ use jjj_domain::names::{Participant, RequestId};
 use jjj_domain::policy::{self, AgreedFee, BreakPolicy, ChannelPolicy, PolicyBody, PolicyRow};
 use jjj_domain::recon::matching::FeeRule;
 use jjj_domain::recon::resolve::ResolveAutomatically;
-use jjj_domain::recon::run::{RunBook, StartRun};
+use jjj_domain::recon::run::{LINES_PER_PART, RunBook, StartRun};
 use jjj_domain::recon::schedule::{self, Due, ScheduledRun};
 use jjj_domain::recon::{BreakRow, BreakState, FileRow};
 use jjj_domain::time::{Date, Timestamp};
@@ -40,7 +40,8 @@ const ALL: i64 = 100_000;
 /// A run of which nothing has been read yet.
 pub fn unprepared(channel: Participant, clearing_date: Date, allow_missing_files: bool) -> StartRun {
     let (files, books, cut, fee, default_book) = (Vec::new(), Vec::new(), 0, None, None);
-    StartRun { channel, clearing_date, allow_missing_files, files, books, cut, fee, default_book }
+    let lines_per_part = LINES_PER_PART;
+    StartRun { channel, clearing_date, allow_missing_files, files, books, cut, fee, default_book, lines_per_part }
 }
 
 /// What a run goes by beside the ledger: the files that are there, the agreed fee, and where

@@ -39,6 +39,6 @@ pub use session::Session;
 pub use settlement::Funded;
 pub use store::{POSTGRES_READ_SETTINGS, POSTGRES_WRITE_SETTINGS, Store};
 pub use upload::Begun;
-pub use write::{Claim, Effects, LEAF_BYTES, Logged, Mark, NewLeaf, RequestClaim, WriteTx};
+pub use write::{Balances, Claim, Effects, LEAF_BYTES, Logged, Mark, NewLeaf, RequestClaim, WriteTx};
 
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;

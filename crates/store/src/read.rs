@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jjj_domain::ledger::{AccountKind, Book, Layer};
 use jjj_domain::row::{Row, StoredFault, TableSpec};
-use jjj_domain::snapshot::{Known, Load, Snapshot};
+use jjj_domain::snapshot::{AnyRow, Known, Load, Snapshot};
 use jjj_domain::time::{Month, Timestamp};
 use jjj_domain::value::{Column, ColumnType, Value};
 
@@ -135,6 +135,17 @@ impl Session {
             into.take_in(load.clone(), rows);
         }
         Ok(())
+    }
+
+    /// Shows each row of loads, as it comes.
+    pub async fn see(&mut self, loads: &[Load], each: &mut (dyn FnMut(AnyRow) + Send)) -> Result<()> {
+        let mut fault = None;
+        self.load_each(loads, &mut |at, values| match Known::parse(loads[at].spec, values) {
+            Ok(known) => each(known.into_row()),
+            Err(of_row) => fault = Some(of_row),
+        })
+        .await?;
+        fault.map_or(Ok(()), |fault| Err(fault.into()))
     }
 
     /// The rows of each load, as stored.

@@ -1,6 +1,8 @@
 //! One batch's transaction, in the order of DESIGN.md §4: claim the requests, load
 //! and lock, decide (elsewhere), write, commit.
 
+use std::borrow::Borrow;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +12,7 @@ use jjj_domain::ledger::{Account, AccountRow, CashDayRow, GeneralLedgerRow, Laye
 use jjj_domain::names::{Participant, RequestId};
 use jjj_domain::row::{ColumnSet, Row, TableKind, TableSpec};
 use jjj_domain::snapshot::{Absent, Changed, Load, Snapshot};
-use jjj_domain::time::Timestamp;
+use jjj_domain::time::{Date, Timestamp};
 use jjj_domain::value::{ColumnType, Value};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -18,7 +20,7 @@ use crate::Result;
 use crate::dialect::{Dialect, MOST_ROWS_POSTGRES, Part, Shape, bundles, column_names, inserted, types_of};
 use crate::error::{ConflictKind, StoreError};
 use crate::log_tables::{EvidenceRow, LeafRow, PendingRow, RequestRow};
-use crate::sequence::{Entry, Fold};
+use crate::sequence::{self, Fold};
 use crate::session::{Args, Session};
 
 /// A commit that is not answered in this time is in doubt: the server, or the way to it, is gone.
@@ -341,10 +343,27 @@ impl WriteTx {
 
     /// Adds the transfers to the accounts' balances, the general ledger and the days of money: the last rows that a transaction takes, in one order.
     pub async fn write_balances(&mut self, transfers: &[TransferRow]) -> Result<()> {
-        self.insert(&balance_changes(transfers), Shape::Add { sums: &["posted_fen", "held_fen"] }).await?;
-        let sums = GeneralLedgerRow::sums(transfers);
-        self.insert(&sums, Shape::Add { sums: &["amount_fen", "transfers"] }).await?;
-        self.insert(&CashDayRow::sums(transfers), Shape::Add { sums: &["posted_fen", "transfers"] }).await
+        let mut accounts = HashMap::new();
+        add_to_accounts(&mut accounts, transfers);
+        self.write_sums(&accounts, &GeneralLedgerRow::sums(transfers), &CashDayRow::sums(transfers)).await
+    }
+
+    /// … of transfers that were written part by part.
+    pub async fn write_summed(&mut self, balances: Balances) -> Result<()> {
+        let Balances { accounts, general, cash } = balances;
+        let general: Vec<GeneralLedgerRow> = general.into_values().collect();
+        self.write_sums(&accounts, &general, &cash.into_values().collect::<Vec<_>>()).await
+    }
+
+    async fn write_sums<A: Borrow<Account>>(
+        &mut self,
+        accounts: &HashMap<A, (i64, i64)>,
+        general: &[GeneralLedgerRow],
+        cash: &[CashDayRow],
+    ) -> Result<()> {
+        self.insert(&balance_changes(accounts), Shape::Add { sums: &["posted_fen", "held_fen"] }).await?;
+        self.insert(general, Shape::Add { sums: &["amount_fen", "transfers"] }).await?;
+        self.insert(cash, Shape::Add { sums: &["posted_fen", "transfers"] }).await
     }
 
     /// Writes rows of a table that no leaf commits to (uploads, chunks), replacing equal keys.
@@ -416,9 +435,9 @@ impl RequestClaim {
 }
 
 impl NewLeaf {
-    fn entry(&self) -> Entry {
+    fn entry(&self) -> sequence::Entry {
         let (leaf_id, leaf_hash) = (self.row.leaf_id.clone(), self.row.leaf_hash.clone());
-        Entry { leaf_id, leaf_hash, audience: self.audience.iter().cloned().collect() }
+        sequence::Entry { leaf_id, leaf_hash, audience: self.audience.iter().cloned().collect() }
     }
 
     fn pending(&self) -> PendingRow {
@@ -433,9 +452,37 @@ fn is_usual(locks: &[Part]) -> bool {
     locks.windows(3).all(|three| three[0].spec != three[2].spec)
 }
 
-/// One row per account, holding the sum of its changes, sorted by account.
-fn balance_changes(transfers: &[TransferRow]) -> Vec<AccountRow> {
-    let mut sums: HashMap<&Account, (i64, i64)> = HashMap::new();
+/// What a transaction adds to balances, summed as its parts come: it grows with accounts, not with transfers.
+#[derive(Debug, Default)]
+pub struct Balances {
+    /// Posted, and held.
+    accounts: HashMap<Account, (i64, i64)>,
+    general: BTreeMap<Vec<Value>, GeneralLedgerRow>,
+    cash: BTreeMap<(String, Date), CashDayRow>,
+}
+
+impl Balances {
+    pub fn take(&mut self, transfers: &[TransferRow]) {
+        let mut accounts = HashMap::new();
+        add_to_accounts(&mut accounts, transfers);
+        for (account, (posted_fen, held_fen)) in accounts {
+            let sum = self.accounts.entry(account.clone()).or_default();
+            *sum = (sum.0 + posted_fen, sum.1 + held_fen);
+        }
+        for row in GeneralLedgerRow::sums(transfers) {
+            match self.general.entry(GeneralLedgerRow::spec().key_of(&row.to_values())) {
+                Entry::Vacant(free) => drop(free.insert(row)),
+                Entry::Occupied(mut known) => {
+                    known.get_mut().amount_fen += row.amount_fen;
+                    known.get_mut().transfers += row.transfers;
+                }
+            }
+        }
+        transfers.iter().for_each(|transfer| CashDayRow::add_to(&mut self.cash, transfer));
+    }
+}
+
+fn add_to_accounts<'t>(sums: &mut HashMap<&'t Account, (i64, i64)>, transfers: &'t [TransferRow]) {
     for transfer in transfers {
         for (account, fen) in transfer.deltas() {
             let (posted, held) = sums.entry(account).or_default();
@@ -445,10 +492,15 @@ fn balance_changes(transfers: &[TransferRow]) -> Vec<AccountRow> {
             }
         }
     }
-    let change = |(account, (posted_fen, held_fen)): (&Account, (i64, i64))| {
-        (account.to_string(), AccountRow { posted_fen, held_fen, ..AccountRow::empty(account.clone()) })
+}
+
+/// One row per account, holding the sum of its changes, sorted by account.
+fn balance_changes<A: Borrow<Account>>(sums: &HashMap<A, (i64, i64)>) -> Vec<AccountRow> {
+    let change = |(account, (posted_fen, held_fen)): (&A, &(i64, i64))| {
+        let empty = AccountRow::empty(account.borrow().clone());
+        (account.borrow().to_string(), AccountRow { posted_fen: *posted_fen, held_fen: *held_fen, ..empty })
     };
-    sums.into_iter().map(change).collect::<BTreeMap<_, _>>().into_values().collect()
+    sums.iter().map(change).collect::<BTreeMap<_, _>>().into_values().collect()
 }
 
 pub(crate) fn refs(rows: &[Vec<Value>]) -> Vec<&[Value]> {

@@ -286,7 +286,7 @@ fn join(
 /// Where rendered rows go.
 struct Output<'a> {
     views: Views,
-    legs: Vec<Leg<'a>>,
+    legs: Vec<Leg<&'a RegionalBook>>,
     counts: BTreeMap<Participant, LegCounts>,
     only: Option<Participant>,
     rows: Option<BufWriter<File>>,

@@ -243,6 +243,7 @@ impl World {
             cut: 1,
             fee: None,
             default_book: Some(book()),
+            lines_per_part: crate::recon::run::LINES_PER_PART,
         };
         let decision = self.execute("gateway/admins/setup", &start)?;
         let run: RunRow = self.sim.get(key![decision.leaves[0].record.clone()]).unwrap();

@@ -81,7 +81,7 @@ impl LedgerRow {
         }
     }
 
-    fn standing(&self) -> Standing {
+    pub fn standing(&self) -> Standing {
         match self {
             Self::Payment(p) => match p.state {
                 PaymentState::Confirmed | PaymentState::Late => Standing::Posted,

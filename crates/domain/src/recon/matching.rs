@@ -282,6 +282,25 @@ pub fn match_rows(entries: Vec<LedgerEntry>, lines: Vec<FileLine>, terms: &Terms
     units
 }
 
+/// What the end-to-end key joins, and what it leaves over.
+pub struct Joined {
+    /// In their order.
+    pub units: Vec<Unit>,
+    pub entries: Vec<LedgerEntry>,
+    pub lines: Vec<FileLine>,
+}
+
+/// Joins by the end-to-end key alone: what is left of a part of a day may belong to what is left of another.
+pub fn join(entries: Vec<LedgerEntry>, lines: Vec<FileLine>, terms: &Terms) -> Joined {
+    let mut left = Remaining::new(entries, lines);
+    let mut units = left.by_end_to_end_key();
+    units.iter_mut().for_each(|unit| judge(unit, terms));
+    units.sort_by(Unit::order);
+    let Remaining { entries, lines } = left;
+    let entries = entries.into_values().flatten().collect();
+    Joined { units, entries, lines: lines.into_values().flatten().collect() }
+}
+
 /// A unit judged again, after what is known of its entries has changed.
 pub fn judged_again(unit: Unit, terms: &Terms) -> Unit {
     let rule = match unit.rule {

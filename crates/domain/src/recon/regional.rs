@@ -13,6 +13,7 @@
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
 
@@ -377,15 +378,16 @@ enum RowState {
 
 /// A book as the units of its region's view come by, in any order.
 #[derive(Debug)]
-pub struct Leg<'a> {
-    pub book: &'a RegionalBook,
+pub struct Leg<B> {
+    pub book: B,
     rows: Vec<RowState>,
     apart: Vec<Compared>,
 }
 
-impl<'a> Leg<'a> {
-    pub fn new(book: &'a RegionalBook) -> Self {
-        Self { book, rows: vec![RowState::Unseen; book.rows.len()], apart: Vec::new() }
+impl<B: Deref<Target = RegionalBook> + Clone> Leg<B> {
+    pub fn new(book: B) -> Self {
+        let rows = vec![RowState::Unseen; book.rows.len()];
+        Self { book, rows, apart: Vec::new() }
     }
 
     /// A row that [`RegionalBook::plain_row`] found.
@@ -415,7 +417,7 @@ impl<'a> Leg<'a> {
         date: Date,
         is_resolved: impl Fn(&str, &Compared) -> bool,
     ) -> LegResult {
-        let book = self.book;
+        let book = self.book.clone();
         let unseen: Vec<usize> = (0..self.rows.len()).filter(|row| self.rows[*row] == RowState::Unseen).collect();
         let of_order = |a: &usize, b: &usize| {
             let key = |row: &usize| (&book.rows[*row].order_id, book.rows[*row].kind);

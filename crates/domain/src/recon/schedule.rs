@@ -7,15 +7,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::rows::{FileRow, RunRow};
-use super::run::StartRun;
-use crate::decision::{Call, Command, Decision};
+use super::run::{RunInParts, StartRun};
+use crate::decision::{Call, Command, Decision, InParts, Part};
 use crate::guard;
 use crate::key;
 use crate::names::{Participant, ParticipantKind};
 use crate::policy::{self, ChannelPolicy, PolicyBody, PolicyRow};
 use crate::rejection::Reason;
-use crate::snapshot::{Snapshot, Stop};
+use crate::row::TableSpec;
+use crate::snapshot::{AnyRow, Snapshot, Stop};
 use crate::time::{Date, Timestamp};
+use crate::value::Value;
 
 /// How far back a date is still run by itself.
 const MOST_DAYS_BACK: i64 = 31;
@@ -120,6 +122,42 @@ pub struct ScheduledRun(pub StartRun);
 
 impl Command for ScheduledRun {
     fn decide(&self, snapshot: &Snapshot, call: &Call) -> Result<Decision, Stop> {
+        self.check(snapshot, call)?;
+        self.0.decide(snapshot, call)
+    }
+
+    fn in_parts(&self) -> Option<Box<dyn InParts + '_>> {
+        Some(Box::new(ScheduledInParts { scheduled: self, run: RunInParts::of(&self.0), is_due: false }))
+    }
+}
+
+/// A scheduled run under way: whether it is due is looked at before anything else.
+struct ScheduledInParts<'a> {
+    scheduled: &'a ScheduledRun,
+    run: RunInParts<'a>,
+    is_due: bool,
+}
+
+impl InParts for ScheduledInParts<'_> {
+    fn guards(&self) -> Vec<(&'static TableSpec, Vec<Value>)> {
+        self.run.guards()
+    }
+
+    fn see(&mut self, row: AnyRow) {
+        self.run.see(row);
+    }
+
+    fn next(&mut self, snapshot: &Snapshot, call: &Call) -> Result<Part, Stop> {
+        if !self.is_due {
+            self.scheduled.check(snapshot, call)?;
+            self.is_due = true;
+        }
+        self.run.next(snapshot, call)
+    }
+}
+
+impl ScheduledRun {
+    fn check(&self, snapshot: &Snapshot, call: &Call) -> Result<(), Stop> {
         if call.actor.is_admin() || call.participant().kind() != ParticipantKind::Gateway {
             return Err(Reason::RoleNotAllowed.into());
         }
@@ -129,7 +167,7 @@ impl Command for ScheduledRun {
             let name = format!("{} {}", run.channel, run.clearing_date);
             return Err(guard::wrong_state("run", "due", "clearing_date", name).into());
         }
-        run.decide(snapshot, call)
+        Ok(())
     }
 }
 

@@ -803,7 +803,7 @@ impl<'a> Found<'a> {
     }
 
     /// Hands over what is left for [`Day::rest`], and what concerns books.
-    pub fn leave(&mut self, rest: &mut Rest, legs: &mut [Leg]) {
+    pub fn leave(&mut self, rest: &mut Rest, legs: &mut [Leg<&RegionalBook>]) {
         self.agreeing.drain(..).for_each(|(book, row)| legs[book].agree(row));
         self.compared.drain(..).for_each(|(book, compared)| legs[book].add(compared));
         rest.entries.append(&mut self.rest.entries);

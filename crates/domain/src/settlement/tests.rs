@@ -176,6 +176,7 @@ fn run(world: &mut World, date: Date, more_fen: i64) {
         cut: 1,
         fee: Some(FeeRule { basis_points: 100, min_fen: 0, max_fen: 1_000_000 }),
         default_book: Some(book()),
+        lines_per_part: crate::recon::run::LINES_PER_PART,
     };
     let decision = world.execute("gateway/admins/setup", &start).unwrap();
     let run: RunRow = world.sim.get(key![decision.leaves[0].record.clone()]).unwrap();

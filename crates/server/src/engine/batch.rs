@@ -9,25 +9,29 @@
 //! | decide in order with the database's time | each sees those before it | the same |
 //! | write, release refused claims, commit | a statement per table | a statement per table |
 //!
+//! A command that goes in parts, as a run does, is decided and written part by part in place of the fourth to the sixth
+//! step, its transaction seeing one moment; its last part is written as others are.
+//!
 //! Nothing is answered until the commit has succeeded.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jjj_domain::decision::{InParts, Part};
 use jjj_domain::rejection::Reason;
 use jjj_domain::row::StoredFault;
 use jjj_domain::snapshot::{Load, Snapshot};
 use jjj_domain::time::Timestamp;
 use jjj_store::dialect::Dialect;
 use jjj_store::log_tables::LeafRow;
-use jjj_store::{Claim, Effects, Mark, RequestClaim, Store, StoreError, WriteTx};
+use jjj_store::{Balances, Claim, Effects, Mark, NewLeaf, RequestClaim, Store, StoreError, WriteTx};
 use tokio::sync::mpsc;
 
-use super::decide::{Verdict, apply, aside, explore, in_order};
-use super::effects::{Accepting, EffectsError, PORTIONS, Prepared, make, rows, sign};
+use super::decide::{Ruling, Verdict, apply, aside, explore, in_order, next_part};
+use super::effects::{Accepting, EffectsError, PORTIONS, Prepared, make, make_part, rows, sign};
 use super::job::{Accepted, Job, Moment, Outcome};
-use super::leaf::LeafView;
+use super::leaf::{Context, LeafView, Salts};
 use super::locks::Locks;
 use crate::clock::Clock;
 use crate::keys::{GatewayKeys, Signer};
@@ -111,6 +115,15 @@ struct Decided {
     snapshot: Snapshot,
 }
 
+/// What the earlier parts of a command have written.
+#[derive(Default)]
+struct Written {
+    /// Without their bodies, to be numbered.
+    leaves: Vec<NewLeaf>,
+    /// What they add to balances, which are written last; `None` of what is not decided in parts.
+    balances: Option<Balances>,
+}
+
 /// What a batch spent its time on, microseconds, for `JJJ_LOG=jjj_server=debug`.
 struct Steps {
     at: Instant,
@@ -160,8 +173,12 @@ impl Writer {
         let at = Moment { now: self.clock.shift(begun), lane };
         steps.done("claim");
         let known = known.filter(|(then, _)| version == Some(*then)).map(|(_, snapshot)| snapshot);
-        let Decided { verdicts, now, read_at, mut snapshot } =
-            self.decide(&mut tx, &new, at, known.unwrap_or_default()).await?;
+        let mut written = Written::default();
+        let in_parts = new.first().filter(|_| alone).and_then(|job| Some((*job, job.command.in_parts()?)));
+        let Decided { verdicts, now, read_at, mut snapshot } = match in_parts {
+            Some((job, parts)) => self.decide_in_parts(&mut tx, job, parts, at, &mut written).await?,
+            None => self.decide(&mut tx, &new, at, known.unwrap_or_default()).await?,
+        };
         steps.done("decide");
         let mut pairs = Vec::new();
         let mut refused = Vec::new();
@@ -174,7 +191,7 @@ impl Writer {
         }
         let wrote = !pairs.is_empty();
         let effects = aside(alone, || {
-            let effects = rows(&pairs, &snapshot);
+            let effects = rows(pairs.iter().map(|accepting| &accepting.ruling.decision), &snapshot);
             if alone {
                 // A whole day's rows are not kept, and not needed while they are written.
                 snapshot = Snapshot::default();
@@ -188,7 +205,7 @@ impl Writer {
             return Err(BatchError::NoSigningKey);
         }
         let signed = async |made| sign(&pairs, made, now, read_at, &self.origin, signing.as_ref()).await;
-        let (written, prepared) = match alone {
+        let (done, prepared) = match alone {
             false => {
                 let making = make(&pairs, now, &self.keys.master, None);
                 tokio::join!(tx.write_rows(&effects), async { signed(making.await?).await })
@@ -197,12 +214,12 @@ impl Writer {
             true => {
                 let (portions, taken) = mpsc::channel(PORTIONS);
                 let making = make(&pairs, now, &self.keys.master, Some(portions));
-                let (written, made) = tokio::join!(write_as_made(&mut tx, &effects, taken), making);
-                written?;
+                let (done, made) = tokio::join!(write_as_made(&mut tx, &effects, taken), making);
+                done?;
                 (Ok(()), signed(made?).await)
             }
         };
-        written?;
+        done?;
         steps.done("rows and leaves");
         let Prepared { mut logged, answers: accepted } = prepared?;
         logged.fold = match self.store.dialect() {
@@ -210,8 +227,15 @@ impl Writer {
             Dialect::Postgres => None,
         };
         if wrote {
+            logged.leaves.splice(1..1, written.leaves);
             tx.write_log(&logged).await?;
-            tx.write_balances(&effects.transfers).await?;
+            match written.balances {
+                None => tx.write_balances(&effects.transfers).await?,
+                Some(mut balances) => {
+                    balances.take(&effects.transfers);
+                    tx.write_summed(balances).await?;
+                }
+            }
             for upload in pairs.iter().filter_map(|accepting| accepting.job.completes_upload.as_ref()) {
                 tx.finish_upload(upload).await?;
             }
@@ -277,12 +301,8 @@ impl Writer {
                 }
             }
             // A command by itself, where nobody else writes, has been decided: as of now and of these rows.
-            if let ([job], false) = (jobs, is_locking) {
-                match (&explored[..], job.alone) {
-                    // Nothing is decided on its rows any more.
-                    ([Verdict::Accepted(ruling)], true) => snapshot.note_changes(&ruling.decision.leaves),
-                    _ => apply(&explored, &mut snapshot)?,
-                }
+            if let ([_], false) = (jobs, is_locking) {
+                apply(&explored, &mut snapshot)?;
                 return Ok(Decided { verdicts: explored, now: at.now, read_at, snapshot });
             }
             let loads = snapshot.loads().to_vec();
@@ -301,6 +321,86 @@ impl Writer {
                     self.read_anew(tx, loads, &mut snapshot, &mut locks).await?;
                     explored = self.load_all(tx, &mut snapshot, jobs, at).await?;
                 }
+            }
+        }
+        Err(BatchError::Endless)
+    }
+
+    /// Decides a command part by part, and writes each but the last. Nothing is decided again under its locks: its
+    /// transaction sees one moment, and a row that others have changed since is found by locking it, as a conflict. What
+    /// was found in lists is not: who adds to them waits for the guard.
+    async fn decide_in_parts(
+        &self,
+        tx: &mut WriteTx,
+        job: &Job,
+        mut parts: Box<dyn InParts + '_>,
+        at: Moment,
+        written: &mut Written,
+    ) -> Result<Decided, BatchError> {
+        let (now, read_at) = (at.now, Instant::now());
+        // Better known now than when all is written.
+        if self.signer.current().is_none() {
+            return Err(BatchError::NoSigningKey);
+        }
+        tx.lock(&[], &parts.guards()).await?;
+        let content_digest = job.claim().content_digest;
+        let balances = written.balances.insert(Balances::default());
+        loop {
+            let mut snapshot = Snapshot::default();
+            let (part, salts) = match self.next_part(tx, job, &mut *parts, &mut snapshot, at).await? {
+                Ok(found) => found,
+                Err(refused) => {
+                    return Ok(Decided { verdicts: vec![Verdict::Refused(refused)], now, read_at, snapshot });
+                }
+            };
+            let (decision, is_last) = match part {
+                Part::Rows(loads) => {
+                    tx.session().see(&loads, &mut |row| parts.see(row)).await?;
+                    continue;
+                }
+                Part::Leaves(decision) => (decision, false),
+                Part::Last(decision) => (decision, true),
+            };
+            let locks = Locks::of_decisions(snapshot.loads(), [&decision]);
+            tx.lock(&locks.share(), &locks.update()).await?;
+            aside(true, || snapshot.note_changes(&decision.leaves));
+            if is_last {
+                let ruling = Ruling { decision, salts, sealing_key: None };
+                return Ok(Decided { verdicts: vec![Verdict::Accepted(ruling.into())], now, read_at, snapshot });
+            }
+            let effects = aside(true, || rows(std::iter::once(&decision), &snapshot));
+            drop(snapshot);
+            let context = Context {
+                actor: &job.actor,
+                request_id: job.request_id,
+                recorded_at: now,
+                salts: &salts,
+                content_digest: &content_digest,
+            };
+            let (portions, taken) = mpsc::channel(PORTIONS);
+            let making = make_part(&decision, &context, portions);
+            let (done, made) = tokio::join!(write_as_made(tx, &effects, taken), making);
+            done?;
+            written.leaves.extend(made);
+            balances.take(&effects.transfers);
+        }
+    }
+
+    /// The next part, its rows loaded.
+    async fn next_part(
+        &self,
+        tx: &mut WriteTx,
+        job: &Job,
+        parts: &mut (dyn InParts + '_),
+        snapshot: &mut Snapshot,
+        at: Moment,
+    ) -> Result<Result<(Part, Salts), Refused>, BatchError> {
+        let mut decided = None;
+        for _ in 0..MAX_ROUNDS {
+            match next_part(job, parts, &mut decided, snapshot, at) {
+                Ok(Some(part)) => return Ok(Ok(part)),
+                Err(refused) => return Ok(Err(refused)),
+                Ok(None) => tx.load(&snapshot.take_misses(), snapshot).await?,
             }
         }
         Err(BatchError::Endless)

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use jjj_domain::close;
-use jjj_domain::decision::Decision;
+use jjj_domain::decision::{Decision, InParts, Part};
 use jjj_domain::key;
 use jjj_domain::participant::{AdministratorRow, KeyRow, KeyState, ParticipantRow, Standing};
 use jjj_domain::person::PersonKeyRow;
@@ -78,6 +78,52 @@ pub(super) fn apply(verdicts: &[Verdict], snapshot: &mut Snapshot) -> Result<(),
 pub(super) fn aside<T>(is_long: bool, work: impl FnOnce() -> T) -> T {
     let has_others = || Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
     if is_long && has_others() { tokio::task::block_in_place(work) } else { work() }
+}
+
+/// The next part of a command that goes in parts, once it is there; `None`: something is not loaded. `decided` holds it
+/// meanwhile: it is decided once.
+pub(super) fn next_part(
+    job: &Job,
+    parts: &mut dyn InParts,
+    decided: &mut Option<Part>,
+    snapshot: &Snapshot,
+    at: Moment,
+) -> Result<Option<(Part, Salts)>, Refused> {
+    let found = aside(true, || catch_unwind(AssertUnwindSafe(|| part(job, parts, decided, snapshot, at))));
+    match found {
+        Ok(Ok(Ok(part))) => Ok(Some(part)),
+        Ok(Ok(Err(refusal))) => Err(Refused::AtTheDoor(refusal)),
+        Ok(Err(Stop::Miss)) => Ok(None),
+        Ok(Err(Stop::Reject(rejection))) => Err(Refused::Rejected(rejection)),
+        Err(_) => {
+            tracing::error!(request_id = %job.request_id, "a part of a decision panicked");
+            Err(Refused::Internal)
+        }
+    }
+}
+
+fn part(
+    job: &Job,
+    parts: &mut dyn InParts,
+    decided: &mut Option<Part>,
+    snapshot: &Snapshot,
+    at: Moment,
+) -> Result<Result<(Part, Salts), Refusal>, Stop> {
+    if let Some(refusal) = still_may(job, snapshot, at.now)? {
+        return Ok(Err(refusal));
+    }
+    let call = job.call(at);
+    if decided.is_none() {
+        *decided = Some(parts.next(snapshot, &call)?);
+    }
+    let salts = match decided {
+        Some(Part::Leaves(decision) | Part::Last(decision)) => {
+            close::check_open(snapshot, &call, decision)?;
+            salts(decision, snapshot)?
+        }
+        Some(Part::Rows(_)) | None => Salts::new(),
+    };
+    Ok(Ok((decided.take().expect("decided just now"), salts)))
 }
 
 fn decide(job: &Job, snapshot: &Snapshot, at: Moment) -> Verdict {

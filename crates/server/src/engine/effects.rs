@@ -6,6 +6,7 @@ use std::time::Instant;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jjj_custody::aside;
+use jjj_domain::decision::{Decision, Leaf};
 use jjj_domain::snapshot::Snapshot;
 use jjj_domain::time::Timestamp;
 use jjj_store::log_tables::{EvidenceRow, LeafRow};
@@ -70,9 +71,9 @@ pub(super) struct Accepting<'a> {
     pub ruling: &'a Ruling,
 }
 
-/// The rows of the domain's tables that a batch writes.
-pub(super) fn rows(accepted: &[Accepting<'_>], decided_on: &Snapshot) -> Effects {
-    let leaves = || accepted.iter().flat_map(|accepting| &accepting.ruling.decision.leaves);
+/// The rows of the domain's tables that these decisions write.
+pub(super) fn rows<'d>(decisions: impl Iterator<Item = &'d Decision> + Clone, decided_on: &Snapshot) -> Effects {
+    let leaves = || decisions.clone().flat_map(|decision| &decision.leaves);
     Effects {
         writes: leaves().flat_map(|leaf| &leaf.writes).cloned().collect(),
         erasures: leaves().flat_map(|leaf| &leaf.erasures).cloned().collect(),
@@ -108,7 +109,7 @@ pub(super) async fn make(
 ) -> Result<Made, EffectsError> {
     let firsts = Vec::with_capacity(accepted.len());
     let mut made = Made { leaves: Vec::new(), handed_over: portions.is_some(), bodies: Vec::new(), firsts };
-    let (mut rows, mut portion, mut bytes) = (0, Vec::new(), 0);
+    let mut making = Making { portions, portion: Vec::new(), bytes: 0, rows: 0 };
     for Accepting { job, content_digest, ruling } in accepted {
         let context = Context {
             actor: &job.actor,
@@ -129,31 +130,73 @@ pub(super) async fn make(
                 }
                 made.firsts.push((Arc::new(LeafView::fresh(leaf, &row)), stored.take()));
             }
-            if let Some(portions) = &portions {
-                let body = std::mem::take(&mut row.body).to_store();
-                let len = body.stored_len();
-                if bytes + len > LEAF_BYTES && !portion.is_empty() {
-                    bytes = 0;
-                    if portions.send(std::mem::take(&mut portion)).await.is_err() {
-                        // Writing has failed, and says why.
-                        return Ok(made);
-                    }
-                }
-                bytes += len;
-                portion.push(LeafRow { body, ..row.clone() });
+            if !making.hand_over(leaf, &mut row).await {
+                return Ok(made);
             }
             made.leaves.push(NewLeaf { row, audience: leaf.audience.clone() });
-            rows += 1 + leaf.writes.len();
-            if rows >= AT_A_TIME {
-                rows = 0;
-                tokio::task::yield_now().await;
-            }
         }
     }
-    if let Some(portions) = portions {
-        let _ = portions.send(portion).await;
-    }
+    making.end().await;
     Ok(made)
+}
+
+/// Makes the leaves of a part of a command, and hands them over: they come back without their bodies.
+pub(super) async fn make_part(
+    decision: &Decision,
+    context: &Context<'_>,
+    portions: mpsc::Sender<Vec<LeafRow>>,
+) -> Vec<NewLeaf> {
+    let mut making = Making { portions: Some(portions), portion: Vec::new(), bytes: 0, rows: 0 };
+    let mut made = Vec::with_capacity(decision.leaves.len());
+    for leaf in &decision.leaves {
+        let mut row = leaf_row(leaf, context, None);
+        if !making.hand_over(leaf, &mut row).await {
+            return made;
+        }
+        made.push(NewLeaf { row, audience: leaf.audience.clone() });
+    }
+    making.end().await;
+    made
+}
+
+/// Leaves on their way to whoever writes them.
+struct Making {
+    /// `None`: they are written when all are made.
+    portions: Option<mpsc::Sender<Vec<LeafRow>>>,
+    portion: Vec<LeafRow>,
+    bytes: usize,
+    /// Made since others were last let go on.
+    rows: usize,
+}
+
+impl Making {
+    /// Takes a leaf's body, where somebody writes the leaves as they come. `false`: writing has failed, and says why.
+    async fn hand_over(&mut self, leaf: &Leaf, row: &mut LeafRow) -> bool {
+        if let Some(portions) = &self.portions {
+            let body = std::mem::take(&mut row.body).to_store();
+            let len = body.stored_len();
+            if self.bytes + len > LEAF_BYTES && !self.portion.is_empty() {
+                self.bytes = 0;
+                if portions.send(std::mem::take(&mut self.portion)).await.is_err() {
+                    return false;
+                }
+            }
+            self.bytes += len;
+            self.portion.push(LeafRow { body, ..row.clone() });
+        }
+        self.rows += 1 + leaf.writes.len();
+        if self.rows >= AT_A_TIME {
+            self.rows = 0;
+            tokio::task::yield_now().await;
+        }
+        true
+    }
+
+    async fn end(self) {
+        if let Some(portions) = self.portions {
+            let _ = portions.send(self.portion).await;
+        }
+    }
 }
 
 /// Evidence and receipts. The batch's time was read at `read_at`: what has passed since is not taken off the time

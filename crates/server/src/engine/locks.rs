@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use jjj_domain::decision::Decision;
 use jjj_domain::ledger::AccountRow;
 use jjj_domain::participant::{AdministratorRow, KeyRow, ParticipantRow};
 use jjj_domain::policy::PolicyRow;
@@ -28,10 +29,16 @@ pub(super) struct Locks {
 impl Locks {
     /// What these loads and verdicts need.
     pub fn of(loads: &[Load], verdicts: &[Verdict]) -> Self {
+        let accepted = verdicts.iter().filter_map(|verdict| match verdict {
+            Verdict::Accepted(ruling) => Some(&ruling.decision),
+            Verdict::Refused(_) | Verdict::Missed => None,
+        });
+        Self::of_decisions(loads, accepted)
+    }
+
+    pub fn of_decisions<'d>(loads: &[Load], decisions: impl IntoIterator<Item = &'d Decision>) -> Self {
         let mut locks = Self::default();
-        for verdict in verdicts {
-            let Verdict::Accepted(ruling) = verdict else { continue };
-            let decision = &ruling.decision;
+        for decision in decisions {
             for write in decision.leaves.iter().flat_map(|leaf| &leaf.writes) {
                 locks.for_update(write.spec, write.spec.key_of(&write.values));
             }

@@ -11,11 +11,12 @@ use super::super::proof::{Awaited, Pairing, Shown, prove};
 use super::super::rows::{BreakClass, BreakRow, BreakState, FieldDifference, FileRow, FileState, Resolution};
 use super::StartRun;
 use super::judge::BreakChange;
-use super::load::{Day, Gather};
+use super::load::{Day, Gather, Lines};
+use super::so_far::Moved;
 use crate::decision::Call;
 use crate::entitlement::{MoneyEventKind, MoneyEventRow};
 use crate::key;
-use crate::ledger::{AccountKind, AccountRow, CashDayRow, Layer, Transfer};
+use crate::ledger::{AccountKind, AccountRow, CashDayRow, Layer};
 use crate::names::Participant;
 use crate::policy::{self, BankAccount, ChannelPolicy, PayoutProof, WorkingDays};
 use crate::settlement::{PayoutProofState, PayoutRow, end_to_end_id};
@@ -38,12 +39,19 @@ pub struct Bank {
     pub payouts: Vec<PayoutRow>,
 }
 
-/// Judges balances and payouts. `books` are the run's own transfers.
-pub fn judge(run: &StartRun, day: &Day, books: &[&Transfer], snapshot: &Snapshot, call: &Call) -> Result<Bank, Stop> {
+/// Judges balances and payouts. `moved` is what the run itself books.
+pub fn judge(
+    run: &StartRun,
+    day: &Day,
+    lines: &Lines,
+    moved: &Moved,
+    snapshot: &Snapshot,
+    call: &Call,
+) -> Result<Bank, Stop> {
     if day.policy.bank_accounts.is_empty() {
         return Ok(Bank::default());
     }
-    let desk = Desk { run, day, books, snapshot, call };
+    let desk = Desk { run, day, lines, moved, snapshot, call };
     let stated = desk.load()?;
     let mut bank = Bank::default();
     bank.changes.extend(desk.balances(&stated)?);
@@ -86,7 +94,8 @@ struct Stated<'a> {
 struct Desk<'a> {
     run: &'a StartRun,
     day: &'a Day,
-    books: &'a [&'a Transfer],
+    lines: &'a Lines<'a>,
+    moved: &'a Moved,
     snapshot: &'a Snapshot,
     call: &'a Call,
 }
@@ -223,9 +232,7 @@ impl<'a> Desk<'a> {
                 let day = gather.ask(self.snapshot.get::<CashDayRow>(key![account.clone(), date]))?.flatten();
                 fen -= day.map_or(0, |day| day.posted_fen);
             }
-            let own = self.books.iter().filter(|t| t.layer == Layer::Posted && t.moved_on() <= on);
-            let deltas = own.flat_map(|t| t.deltas());
-            fen += deltas.filter(|(of, _)| **of == account).map(|(_, delta)| delta).sum::<i64>();
+            fen += self.moved.until(&account, Layer::Posted, on);
         }
         gather.end()?;
         Ok(fen)
@@ -278,13 +285,11 @@ impl<'a> Desk<'a> {
         rows.sort_by(|a, b| a.payout.cmp(&b.payout));
         rows.dedup_by(|a, b| a.payout == b.payout);
 
-        let subsidies = day.lines.iter().filter(|line| line.line.kind == LineKind::OperatingSubsidy);
-        let subsidies: BTreeSet<&str> = subsidies.map(|line| line.line.order_id.as_str()).collect();
         let is_payers = |booked: &&Booked| {
             let name = booked.row.name();
             booked.account.payer(&self.run.channel) == payer
                 && !used.contains(name.as_str())
-                && !subsidies.contains(booked.row.end_to_end_id.as_str())
+                && !self.lines.name(LineKind::OperatingSubsidy, &booked.row.end_to_end_id)
         };
         let booked: Vec<&Booked> = stated.entries.iter().filter(is_payers).collect();
         let shown: Vec<Shown> = booked.iter().map(|booked| shown(&booked.row)).collect();

@@ -4,55 +4,80 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::booking::Plan;
+use super::super::booking::{BillMove, Plan};
 use super::super::breaks::due_on;
 use super::super::file::LineKind;
-use super::super::rows::{ExpectedFile, RunRow, RunState, UnitRow, ViewRow, ViewState};
-use super::super::tree::{Frontier, leaf_hash};
+use super::super::rows::{
+    AlertRow, ExpectedFile, IdentityResult, LegCounts, RunRow, RunState, UnitRow, ViewRow, ViewState,
+};
+use super::super::tree::leaf_hash;
 use super::super::view::{self, Rendered};
 use super::judge::{BreakChange, Outcome};
 use super::load::Day;
-use super::{Assembled, Judged, StartRun, UNITS_PER_LEAF};
+use super::parts::Ending;
+use super::regions::Line;
+use super::so_far::{Bills, SoFar, View};
+use super::{StartRun, UNITS_PER_LEAF};
 use crate::decision::{Call, Decision, Leaf};
 use crate::names::Participant;
-use crate::participant::ParticipantRow;
 use crate::settlement::PayoutProofState;
-use crate::snapshot::Stop;
 use crate::time::Timestamp;
 use crate::value::Json;
 
 /// Working days in which a region signs (DESIGN.md §7).
 const SIGNING_WORKING_DAYS: i64 = 2;
 
-pub fn decision(run: &StartRun, judged: Judged, mut found: Assembled, call: &Call) -> Result<Decision, Stop> {
-    let Judged { day, mut outcomes, .. } = judged;
-    let name = run.run_name(&day);
-    let of_unit = |o: &Outcome| Rendered::of(&o.unit, o.class, o.place.as_ref(), run.clearing_date);
-    let rendered: Vec<Rendered> = outcomes.iter().map(of_unit).collect();
-    let views = views(&day, &outcomes, &found, &rendered, &name, call);
-    let mut decision = Decision::new(call);
+/// What rests on all of a run.
+pub struct Found {
+    pub identities: Vec<IdentityResult>,
+    pub alerts: Vec<AlertRow>,
+}
+
+/// The units of a portion, and the breaks found about them.
+pub fn portion(
+    run: &StartRun,
+    day: &Day,
+    outcomes: Vec<Outcome>,
+    others: &[BreakChange],
+    so_far: &mut SoFar,
+    call: &Call,
+) -> Decision {
+    let name = run.run_name(day);
+    let mut decision = Decision::part(call, so_far.leaves);
+    let rendered = rendered(run, &outcomes, so_far);
+    Emitter { name: &name, so_far, decision: &mut decision }.all(outcomes, rendered, &[], others, call);
+    so_far.leaves += decision.leaves.len();
+    decision
+}
+
+/// The last portion, and the run.
+pub fn end(run: &StartRun, ending: Ending, found: Found, mut so_far: SoFar, call: &Call) -> Decision {
+    let name = run.run_name(&ending.day);
+    let rendered = rendered(run, &ending.outcomes, &mut so_far);
+    for leg in &ending.regions.legs {
+        for body in leg.bodies() {
+            let leaf = leaf_hash(body.as_bytes());
+            for participant in [&leg.region, &Participant::gateway()] {
+                so_far.view(participant).tree.push(leaf);
+            }
+        }
+    }
+    let views = views(&ending.day, &mut so_far, &name, call);
+    let mut decision = Decision::last(call, so_far.leaves);
     let leaf = decision.leaf("reconciliation.run", &name, 1);
-    // The number of the next run rests on there being no other: runs of a channel wait for each other.
-    leaf.guard::<ParticipantRow>(crate::key![run.channel.clone()]);
-    leaf.put(&run_row(run, &day, &found, &name, &views, call)).tell(&run.channel);
+    leaf.put(&run_row(run, &ending, &found, &so_far, &views, call)).tell(&run.channel);
     for view in &views {
         leaf.put(view).tell(&view.participant);
     }
-    // A large day's rows are not kept beside the leaves that say what became of them.
-    drop(day);
-    for outcome in &mut outcomes {
-        outcome.unit.entries = Vec::new();
-        outcome.unit.lines = Vec::new();
-        outcome.rows = Vec::new();
-    }
-    units(&name, &outcomes, &found, rendered, &mut decision);
-    bookings(&name, &mut outcomes, &mut found.bill_lines, call.now, &mut decision);
-    breaks(&outcomes, &found.others, &mut decision);
+    let Ending { outcomes, others, regions, expired, bank, .. } = ending;
+    let lines: Vec<Line> = regions.lines().collect();
+    let mut emitter = Emitter { name: &name, so_far: &mut so_far, decision: &mut decision };
+    emitter.all(outcomes, rendered, &lines, &others, call);
     for alert in &found.alerts {
         let concerned = alert.book_region().unwrap_or_else(|| alert.channel.clone());
         decision.leaf("alert.counted", &alert.alert, alert.version).put(alert).tell(&concerned);
     }
-    for payout in &found.payouts {
+    for payout in bank.iter().flat_map(|bank| &bank.payouts) {
         let kind = match payout.proof {
             PayoutProofState::Proven => "payout.proven",
             PayoutProofState::Awaited | PayoutProofState::NotExpected => "payout.unproven",
@@ -63,22 +88,24 @@ pub fn decision(run: &StartRun, judged: Judged, mut found: Assembled, call: &Cal
             leaf.tell(region);
         }
     }
-    for expired in &found.expired {
+    for expired in &expired {
         let payment = &expired.payment;
         let leaf = decision.leaf("payment.expired", &payment.payment, payment.version);
         leaf.put(payment).book(expired.transfer.clone());
-        move_bills(leaf, std::slice::from_ref(&expired.bill_move), &mut found.bill_lines);
+        move_bills(leaf, std::slice::from_ref(&expired.bill_move), &mut so_far.bills);
         leaf.tell(&payment.region).tell(&payment.institution_region).tell(&payment.channel);
     }
-    Ok(decision)
+    decision
 }
 
-fn run_row(run: &StartRun, day: &Day, found: &Assembled, name: &str, views: &[ViewRow], call: &Call) -> RunRow {
+fn run_row(run: &StartRun, ending: &Ending, found: &Found, so_far: &SoFar, views: &[ViewRow], call: &Call) -> RunRow {
+    let Ending { day, regions, expired, .. } = ending;
     let closed = found.identities.iter().all(|i| i.holds);
     let totals = run.files.iter().all(|f| f.parsed.totals_agree());
-    let state = if day.missing_files > 0 || !totals || found.unbooked || !closed {
+    let breaks_open = so_far.breaks(day).filter(|b| b.clearing_date == run.clearing_date && b.is_open()).count();
+    let state = if day.missing_files > 0 || !totals || so_far.unbooked || !closed {
         RunState::Incomplete
-    } else if found.breaks_open > 0 {
+    } else if breaks_open > 0 {
         RunState::WithBreaks
     } else {
         RunState::Balanced
@@ -91,7 +118,7 @@ fn run_row(run: &StartRun, day: &Day, found: &Assembled, name: &str, views: &[Vi
     let absent =
         day.missing().map(|merchant| ExpectedFile { merchant_id: merchant.to_owned(), file: None, sha256: None });
     RunRow {
-        run: name.to_owned(),
+        run: run.run_name(day),
         channel: run.channel.clone(),
         clearing_date: run.clearing_date,
         number: day.number,
@@ -99,13 +126,17 @@ fn run_row(run: &StartRun, day: &Day, found: &Assembled, name: &str, views: &[Vi
         expected_files: Json(here.chain(absent).collect()),
         files_complete: day.complete,
         cut: run.cut,
-        ledger_leg: Json(found.ledger_leg),
-        channel_leg: Json(found.channel_leg),
-        region_legs: Json(found.regions.stated(run, day)),
+        ledger_leg: Json(so_far.ledger_leg),
+        channel_leg: Json(LegCounts {
+            rows: so_far.channel_leg.rows + day.rejected,
+            rejected: day.rejected,
+            ..so_far.channel_leg
+        }),
+        region_legs: Json(regions.stated(run, day)),
         identities: Json(found.identities.clone()),
-        breaks_opened: found.breaks_opened,
-        breaks_open: found.breaks_open,
-        reservations_expired: found.expired.len() as i64,
+        breaks_opened: so_far.opened,
+        breaks_open: breaks_open as i64,
+        reservations_expired: expired.len() as i64,
         terms: Json(super::terms(run, day, call).stated()),
         root: view::run_root(views.iter().map(|v| (&v.participant, v.root.as_str()))),
         started_by: call.actor.clone(),
@@ -114,41 +145,27 @@ fn run_row(run: &StartRun, day: &Day, found: &Assembled, name: &str, views: &[Vi
     }
 }
 
-/// What a view is made of, as its rows come by.
-#[derive(Default)]
-struct View {
-    tree: Frontier,
-    debit_fen: i64,
-    credit_fen: i64,
+/// Units as rows of views, which take them in.
+fn rendered(run: &StartRun, outcomes: &[Outcome], so_far: &mut SoFar) -> Vec<Rendered> {
+    let gateway = Participant::gateway();
+    let mut rows = Vec::with_capacity(outcomes.len());
+    for outcome in outcomes {
+        let row = Rendered::of(&outcome.unit, outcome.class, outcome.place.as_ref(), run.clearing_date);
+        let leaf = leaf_hash(row.body.as_bytes());
+        let is_refund = outcome.unit.key.kind == LineKind::Refund;
+        for participant in concerned(outcome).into_iter().flatten().chain([&gateway]) {
+            so_far.view(participant).take(leaf, is_refund, row.amount_fen);
+        }
+        rows.push(row);
+    }
+    rows
 }
 
-fn views(
-    day: &Day,
-    outcomes: &[Outcome],
-    found: &Assembled,
-    rows: &[Rendered],
-    name: &str,
-    call: &Call,
-) -> Vec<ViewRow> {
-    let gateway = Participant::gateway();
-    let mut of: BTreeMap<&Participant, View> = BTreeMap::from([(&gateway, View::default())]);
-    for (outcome, row) in outcomes.iter().zip(rows) {
-        let leaf = leaf_hash(row.body.as_bytes());
-        for participant in concerned(outcome).into_iter().flatten().chain([&gateway]) {
-            let view = of.entry(participant).or_default();
-            view.tree.push(leaf);
-            let is_refund = outcome.unit.key.kind == LineKind::Refund;
-            *(if is_refund { &mut view.credit_fen } else { &mut view.debit_fen }) += row.amount_fen;
-        }
-    }
-    for leg in &found.regions.legs {
-        let leaves: Vec<_> = leg.bodies().map(|body| leaf_hash(body.as_bytes())).collect();
-        for participant in [&leg.region, &gateway] {
-            of.entry(participant).or_default().tree.extend(leaves.iter().copied());
-        }
-    }
+fn views(day: &Day, so_far: &mut SoFar, name: &str, call: &Call) -> Vec<ViewRow> {
+    // The whole has a view, though nothing be in it.
+    so_far.view(&Participant::gateway());
     let sign_by = due_on(&*day.calendar, call.now.date(), SIGNING_WORKING_DAYS);
-    let row = |(participant, view): (&Participant, View)| ViewRow {
+    let row = |(participant, view): (&Participant, &View)| ViewRow {
         run: name.to_owned(),
         participant: participant.clone(),
         rows: view.tree.rows() as i64,
@@ -163,7 +180,7 @@ fn views(
         // The run's leaf holds it; its own leaves begin with its signature.
         version: 0,
     };
-    of.into_iter().map(row).collect()
+    so_far.views.iter().map(row).collect()
 }
 
 /// The regions in whose views a unit is, in their order: none, one or two.
@@ -188,70 +205,108 @@ fn by_regions(outcomes: &[Outcome], wanted: impl Fn(&Outcome) -> bool) -> ByRegi
     by_regions
 }
 
-/// The rows of the views, told to the regions whose views they are in.
-fn units(name: &str, outcomes: &[Outcome], found: &Assembled, mut rendered: Vec<Rendered>, decision: &mut Decision) {
-    let lines: Vec<_> = found.regions.lines().collect();
-    let first_line = outcomes.len();
-    let mut row = |at: usize| {
-        let unit = || UnitRow {
-            run: name.to_owned(),
-            position: at as i64,
-            region: None,
-            institution_region: None,
-            body: String::new(),
-            break_name: None,
-        };
-        let Some(outcome) = outcomes.get(at) else {
-            let line = &lines[at - first_line];
-            let (region, break_name) = (Some(line.region.clone()), line.break_name.map(str::to_owned));
-            return UnitRow { region, break_name, body: line.body.to_owned(), ..unit() };
-        };
-        let place = outcome.place.as_ref();
-        UnitRow {
-            region: place.map(|p| p.book.region().clone()),
-            institution_region: place.and_then(|p| p.institution_region.clone()),
-            body: std::mem::take(&mut rendered[at].body),
-            break_name: outcome.class.and_then(|_| outcome.break_name.clone()),
-            ..unit()
-        }
-    };
-    let mut by_regions = by_regions(outcomes, |_| true);
-    for (at, line) in (first_line..).zip(&lines) {
-        by_regions.entry([Some(line.region), None]).or_default().push(at);
-    }
-    let mut n = 0;
-    for (regions, positions) in by_regions {
-        for chunk in positions.chunks(UNITS_PER_LEAF) {
-            n += 1;
-            let leaf = decision.leaf("reconciliation.units", format!("{name}/units/{n}"), 1);
-            for region in regions.into_iter().flatten() {
-                leaf.tell(region);
-            }
-            for at in chunk {
-                leaf.put(&row(*at));
-            }
-        }
-    }
+/// Leaves of units, of what they book, and of breaks.
+struct Emitter<'a> {
+    name: &'a str,
+    so_far: &'a mut SoFar,
+    decision: &'a mut Decision,
 }
 
-fn bookings(run: &str, outcomes: &mut [Outcome], bill_lines: &mut BillLines, now: Timestamp, decision: &mut Decision) {
-    let by_regions: Vec<(BTreeSet<Participant>, Vec<usize>)> = by_regions(outcomes, |o| o.plan != Plan::default())
-        .into_iter()
-        .map(|(regions, units)| (regions.into_iter().flatten().cloned().collect(), units))
-        .collect();
-    let mut n = 0;
-    for (regions, units) in by_regions {
-        for chunk in units.chunks(UNITS_PER_LEAF) {
-            n += 1;
-            let leaf = decision.leaf("reconciliation.booked", format!("{run}/bookings/{n}"), 1);
-            for region in &regions {
-                leaf.tell(region);
+impl Emitter<'_> {
+    fn all(
+        &mut self,
+        mut outcomes: Vec<Outcome>,
+        rendered: Vec<Rendered>,
+        lines: &[Line],
+        others: &[BreakChange],
+        call: &Call,
+    ) {
+        self.units(&outcomes, rendered, lines);
+        self.bookings(&mut outcomes, call.now);
+        self.breaks(&outcomes, others);
+    }
+
+    /// The rows of the views, told to the regions whose views they are in. Behind units stand lines of books.
+    fn units(&mut self, outcomes: &[Outcome], mut rendered: Vec<Rendered>, lines: &[Line]) {
+        let (first_row, first_line) = (self.so_far.units, outcomes.len());
+        self.so_far.units += outcomes.len() + lines.len();
+        let mut row = |at: usize| {
+            let unit = || UnitRow {
+                run: self.name.to_owned(),
+                position: (first_row + at) as i64,
+                region: None,
+                institution_region: None,
+                body: String::new(),
+                break_name: None,
+            };
+            let Some(outcome) = outcomes.get(at) else {
+                let line = &lines[at - first_line];
+                let (region, break_name) = (Some(line.region.clone()), line.break_name.map(str::to_owned));
+                return UnitRow { region, break_name, body: line.body.to_owned(), ..unit() };
+            };
+            let place = outcome.place.as_ref();
+            UnitRow {
+                region: place.map(|p| p.book.region().clone()),
+                institution_region: place.and_then(|p| p.institution_region.clone()),
+                body: std::mem::take(&mut rendered[at].body),
+                break_name: outcome.class.and_then(|_| outcome.break_name.clone()),
+                ..unit()
             }
-            for at in chunk {
-                let outcome = &mut outcomes[*at];
-                book_unit(leaf, outcome, now);
-                move_bills(leaf, &outcome.plan.bill_moves, bill_lines);
+        };
+        let mut by_regions = by_regions(outcomes, |_| true);
+        for (at, line) in (first_line..).zip(lines) {
+            by_regions.entry([Some(line.region), None]).or_default().push(at);
+        }
+        for (regions, positions) in by_regions {
+            for chunk in positions.chunks(UNITS_PER_LEAF) {
+                self.so_far.unit_leaves += 1;
+                let record = format!("{}/units/{}", self.name, self.so_far.unit_leaves);
+                let leaf = self.decision.leaf("reconciliation.units", record, 1);
+                for region in regions.into_iter().flatten() {
+                    leaf.tell(region);
+                }
+                for at in chunk {
+                    leaf.put(&row(*at));
+                }
             }
+        }
+    }
+
+    fn bookings(&mut self, outcomes: &mut [Outcome], now: Timestamp) {
+        let by_regions: Vec<(BTreeSet<Participant>, Vec<usize>)> = by_regions(outcomes, |o| o.plan != Plan::default())
+            .into_iter()
+            .map(|(regions, units)| (regions.into_iter().flatten().cloned().collect(), units))
+            .collect();
+        for (regions, units) in by_regions {
+            for chunk in units.chunks(UNITS_PER_LEAF) {
+                self.so_far.booking_leaves += 1;
+                let record = format!("{}/bookings/{}", self.name, self.so_far.booking_leaves);
+                let leaf = self.decision.leaf("reconciliation.booked", record, 1);
+                for region in &regions {
+                    leaf.tell(region);
+                }
+                for at in chunk {
+                    let outcome = &mut outcomes[*at];
+                    book_unit(leaf, outcome, now);
+                    move_bills(leaf, &outcome.plan.bill_moves, &mut self.so_far.bills);
+                }
+            }
+        }
+    }
+
+    fn breaks(&mut self, outcomes: &[Outcome], others: &[BreakChange]) {
+        let of_units =
+            outcomes.iter().filter_map(|o| o.change.as_deref().map(|change| (change, o.plan.stakes.as_slice())));
+        let others = others.iter().map(|change| (change, &[][..]));
+        for (change, stakes) in of_units.chain(others) {
+            let mut row = change.row.clone();
+            row.stakes.0.extend_from_slice(stakes);
+            let leaf = self.decision.leaf(row.step.leaf_kind(), &row.break_name, row.version);
+            leaf.put(&row);
+            for transfer in &change.take_back {
+                leaf.book(transfer.clone());
+            }
+            row.tell(leaf);
         }
     }
 }
@@ -279,28 +334,8 @@ fn book_unit(leaf: &mut Leaf, outcome: &mut Outcome, now: Timestamp) {
     }
 }
 
-type BillLines = BTreeMap<(String, crate::care::bill::FeeType), crate::care::bill::BillLineRow>;
-
-fn move_bills(leaf: &mut Leaf, moves: &[super::super::booking::BillMove], lines: &mut BillLines) {
+fn move_bills(leaf: &mut Leaf, moves: &[BillMove], bills: &mut Bills) {
     for bill_move in moves {
-        let line = lines.get_mut(&(bill_move.bill.clone(), bill_move.fee_type)).expect("loaded with the moves");
-        line.held_fen += bill_move.held_fen;
-        line.posted_fen += bill_move.posted_fen;
-        leaf.put(line);
-    }
-}
-
-fn breaks(outcomes: &[Outcome], others: &[BreakChange], decision: &mut Decision) {
-    let of_units = outcomes.iter().filter_map(|o| o.change.as_deref().map(|change| (change, o.plan.stakes.as_slice())));
-    let others = others.iter().map(|change| (change, &[][..]));
-    for (change, stakes) in of_units.chain(others) {
-        let mut row = change.row.clone();
-        row.stakes.0.extend_from_slice(stakes);
-        let leaf = decision.leaf(row.step.leaf_kind(), &row.break_name, row.version);
-        leaf.put(&row);
-        for transfer in &change.take_back {
-            leaf.book(transfer.clone());
-        }
-        row.tell(leaf);
+        leaf.put(bills.after(bill_move));
     }
 }

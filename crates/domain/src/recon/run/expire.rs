@@ -19,6 +19,7 @@ pub struct Expired {
     pub bill_move: BillMove,
 }
 
+/// Of the last portion, in which all are that no line names.
 pub fn reservations(run: &StartRun, day: &Day, outcomes: &[Outcome], call: &Call) -> Result<Vec<Expired>, Stop> {
     if !day.complete {
         return Ok(Vec::new());

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use super::super::booking::{self, BookingTerms, LedgerRow, Place, Plan};
 use super::super::breaks;
 use super::super::file::LineKind;
-use super::super::matching::{FileLine, MatchRule, Matched, Standing, Terms, Unit, UnitKey, match_rows};
-use super::super::rows::{BreakCategory, BreakClass, BreakRow, BreakStep, FieldDifference, LegCounts, Resolution};
+use super::super::finding;
+use super::super::matching::{FileLine, Joined, MatchRule, Matched, Standing, Terms, Unit, UnitKey, join, match_rows};
+use super::super::rows::{BreakCategory, BreakClass, BreakRow, BreakStep, FieldDifference, Resolution};
 use super::super::stake::{Stake, StakeKind};
 use super::corrected::{self, Corrected};
-use super::load::{Day, Gather};
+use super::load::{Day, Gather, Survey};
+use super::so_far::SoFar;
 use super::{StartRun, regions};
 use crate::decision::Call;
 use crate::key;
@@ -44,8 +46,25 @@ pub struct Outcome {
     pub unbooked: bool,
 }
 
-/// Matches the day and judges every unit.
-pub fn units(run: &StartRun, day: &Day, snapshot: &Snapshot, call: &Call) -> Result<Vec<Outcome>, Stop> {
+/// How a portion of the day is judged.
+pub enum Portion<'a> {
+    /// What its end-to-end keys join.
+    Joined,
+    /// All of it, with what the portions before it left over.
+    Last(&'a Places),
+}
+
+/// A portion, judged.
+#[derive(Default)]
+pub struct Judged {
+    pub outcomes: Vec<Outcome>,
+    /// What is left for the last portion.
+    pub rows: Vec<LedgerRow>,
+    pub lines: Vec<FileLine>,
+}
+
+/// Matches the portion at hand and judges its units.
+pub fn units(run: &StartRun, day: &Day, portion: &Portion, snapshot: &Snapshot, call: &Call) -> Result<Judged, Stop> {
     let terms = super::terms(run, day, call);
     let settling = settling_breaks(day);
     let settled_by = |line: &FileLine| {
@@ -53,16 +72,26 @@ pub fn units(run: &StartRun, day: &Day, snapshot: &Snapshot, call: &Call) -> Res
         let name = || breaks::difference_name(&run.channel, run.clearing_date, &line.key().text());
         if settling.is_empty() { None } else { settling.get(name().as_str()).copied() }
     };
-    let (settled, open): (Vec<FileLine>, Vec<FileLine>) =
+    let (mut settled, open): (Vec<FileLine>, Vec<FileLine>) =
         day.lines.iter().cloned().partition(|line| settled_by(line).is_some());
     let ours = |row: &str| row.split_once('#').is_some_and(|(file, _)| day.own_files.contains(file));
     let entries = day.rows.values().map(|row| row.entry(run.clearing_date, ours)).collect();
-    let judge = Judge { run, day, terms: &terms, call, places: Places::of(run, day) };
+    let mut judged = Judged::default();
+    let (units, places) = match portion {
+        Portion::Joined => {
+            let Joined { units, entries, lines } = join(entries, open, &terms);
+            judged.rows = entries.iter().map(|entry| day.rows[&entry.record].clone()).collect();
+            judged.lines = lines;
+            judged.lines.append(&mut settled);
+            (units, None)
+        }
+        Portion::Last(places) => (match_rows(entries, open, &terms), Some(*places)),
+    };
+    let judge = Judge { run, day, terms: &terms, call, places };
     let mut gather = Gather::default();
-    let units = match_rows(entries, open, &terms);
-    let mut outcomes = Vec::with_capacity(units.len());
+    judged.outcomes.reserve(units.len());
     for unit in units {
-        outcomes.extend(gather.ask(judge.unit(unit, snapshot))?);
+        judged.outcomes.extend(gather.ask(judge.unit(unit, snapshot))?);
     }
     gather.end()?;
     let mut by_key: BTreeMap<UnitKey, Vec<FileLine>> = BTreeMap::new();
@@ -71,10 +100,10 @@ pub fn units(run: &StartRun, day: &Day, snapshot: &Snapshot, call: &Call) -> Res
     }
     for lines in by_key.into_values() {
         let broken = settled_by(&lines[0]).map(|b| b.break_name.clone());
-        outcomes.push(judge.settled(lines, broken));
+        judged.outcomes.push(judge.settled(lines, broken));
     }
-    outcomes.sort_by(|a, b| a.unit.order(&b.unit));
-    Ok(outcomes)
+    judged.outcomes.sort_by(|a, b| a.unit.order(&b.unit));
+    Ok(judged)
 }
 
 /// Breaks that have settled a line for good, by name: it takes no further part in matching.
@@ -102,7 +131,8 @@ struct Judge<'a> {
     day: &'a Day,
     terms: &'a Terms,
     call: &'a Call,
-    places: Places,
+    /// Where lines go that no ledger row explains: there are none among what is joined.
+    places: Option<&'a Places>,
 }
 
 impl Judge<'_> {
@@ -111,7 +141,7 @@ impl Judge<'_> {
         let place = match rows.first() {
             Some(row) => Some(row.place()?),
             // A line without money and without a row concerns nobody.
-            None => unit.money_lines().next().and_then(|line| self.places.of_line(line, self.day)),
+            None => unit.money_lines().next().and_then(|line| self.place_of(line)),
         };
         let existing = self.existing(&unit, snapshot)?;
         if let Some(place) = &place
@@ -139,6 +169,10 @@ impl Judge<'_> {
             return Ok(outcome);
         }
         Ok(self.fresh(outcome, existing.as_deref()))
+    }
+
+    fn place_of(&self, line: &FileLine) -> Option<Place> {
+        self.places.and_then(|places| places.of_line(line, self.day))
     }
 
     /// A unit of which a corrected file says something else.
@@ -194,7 +228,7 @@ impl Judge<'_> {
 
     /// Lines of one key settled by a resolution.
     fn settled(&self, lines: Vec<FileLine>, break_name: Option<String>) -> Outcome {
-        let place = self.places.of_line(&lines[0], self.day);
+        let place = self.place_of(&lines[0]);
         let unit = Unit {
             key: lines[0].key(),
             entries: Vec::new(),
@@ -402,28 +436,17 @@ fn amount_of(unit: &Unit, stakes: &[&Stake]) -> i64 {
 }
 
 /// Books of merchants and institutions, from the rows of these days.
-struct Places {
+pub struct Places {
     by_merchant: BTreeMap<String, Book>,
     by_institution: BTreeMap<String, Book>,
     default: Option<Book>,
 }
 
 impl Places {
-    fn of(run: &StartRun, day: &Day) -> Self {
-        let mut merchants: BTreeMap<String, BTreeMap<Book, i64>> = BTreeMap::new();
-        let mut institutions: BTreeMap<String, BTreeMap<Book, i64>> = BTreeMap::new();
-        for row in day.rows.values() {
-            let Ok(place) = row.place() else { continue };
-            let merchant = row.merchant_id();
-            if !merchant.is_empty() {
-                *merchants.entry(merchant.to_owned()).or_default().entry(place.book.clone()).or_default() += 1;
-            }
-            let institution = booking::id_of(row.institution()).to_owned();
-            *institutions.entry(institution).or_default().entry(place.book).or_default() += 1;
-        }
+    pub fn of(run: &StartRun, survey: &Survey) -> Self {
         Self {
-            by_merchant: most_frequent(merchants),
-            by_institution: most_frequent(institutions),
+            by_merchant: most_frequent(&survey.by_merchant),
+            by_institution: most_frequent(&survey.by_institution),
             default: run.default_book.clone(),
         }
     }
@@ -444,32 +467,11 @@ impl Places {
 }
 
 /// The commonest book of each; of equals the first by name.
-fn most_frequent(counts: BTreeMap<String, BTreeMap<Book, i64>>) -> BTreeMap<String, Book> {
-    let commonest =
-        |books: BTreeMap<Book, i64>| books.into_iter().min_by_key(|(book, n)| (-n, book.clone())).map(|(b, _)| b);
-    counts.into_iter().filter_map(|(name, books)| commonest(books).map(|book| (name, book))).collect()
-}
-
-/// Rows = matched + broken + rejected, per leg.
-pub fn leg_counts(day: &Day, outcomes: &[Outcome]) -> (LegCounts, LegCounts) {
-    let (mut ledger, mut channel) = (LegCounts::default(), LegCounts::default());
-    let count = |leg: &mut LegCounts, kind: LineKind, broken: bool, amount_fen: i64| {
-        leg.rows += 1;
-        *(if broken { &mut leg.broken } else { &mut leg.matched }) += 1;
-        *(if kind == LineKind::Refund { &mut leg.credit_fen } else { &mut leg.debit_fen }) += amount_fen;
+fn most_frequent(counts: &BTreeMap<String, BTreeMap<Book, i64>>) -> BTreeMap<String, Book> {
+    let commonest = |books: &BTreeMap<Book, i64>| {
+        books.iter().min_by_key(|(book, n)| (-**n, (*book).clone())).map(|(book, _)| book.clone())
     };
-    for outcome in outcomes {
-        let broken = outcome.class.is_some();
-        for entry in &outcome.unit.entries {
-            count(&mut ledger, entry.key.kind, broken, entry.amount_fen);
-        }
-        for line in &outcome.unit.lines {
-            count(&mut channel, line.line.kind, broken, line.line.amount_fen);
-        }
-    }
-    channel.rows += day.rejected;
-    channel.rejected = day.rejected;
-    (ledger, channel)
+    counts.iter().filter_map(|(name, books)| Some((name.clone(), commonest(books)?))).collect()
 }
 
 /// Absent files, control totals that disagree, rows set aside; and those of earlier runs that are over.
@@ -547,22 +549,24 @@ fn unencumbered(row: BreakRow) -> BreakChange {
     BreakChange { row, take_back: Vec::new() }
 }
 
-/// Findings about the day's payments that are not known yet.
+/// Findings about the portion's payments that are not known yet, and that no earlier portion has found: several payments
+/// may show that one account is overspent.
 pub fn findings(
     run: &StartRun,
     day: &Day,
     outcomes: &[Outcome],
+    so_far: &SoFar,
     snapshot: &Snapshot,
     call: &Call,
 ) -> Result<Vec<BreakChange>, Stop> {
     let mut gather = Gather::default();
     let mut found: BTreeMap<String, BreakRow> = BTreeMap::new();
     for payment in payments_of(outcomes) {
-        for finding in gather.ask(day.findings(snapshot, payment))?.unwrap_or_default().iter() {
+        for finding in gather.all(finding::of_payment(snapshot, payment))? {
             let name = finding.break_name();
             let known = gather.ask(snapshot.get::<BreakRow>(key![name.clone()]))?.flatten();
-            if known.is_none() && !found.contains_key(&name) {
-                let row = gather.ask(finding.clone().of(snapshot, payment, Some(&run.run_name(day)), call.now))?;
+            if known.is_none() && !found.contains_key(&name) && !so_far.changed.contains_key(&name) {
+                let row = gather.ask(finding.of(snapshot, payment, Some(&run.run_name(day)), call.now))?;
                 found.extend(row.map(|row| (name, row)));
             }
         }
@@ -584,13 +588,12 @@ fn payments_of(outcomes: &[Outcome]) -> Vec<&PaymentRow> {
 
 /// Breaks that no unit of this run shows: the date's differences that are gone, and cut-offs of
 /// earlier dates whose grace is over.
-pub fn carried_forward(run: &StartRun, day: &Day, outcomes: &[Outcome], call: &Call) -> Vec<BreakChange> {
-    let seen: BTreeSet<&str> = outcomes.iter().filter_map(|o| o.break_name.as_deref()).collect();
+pub fn carried_forward(run: &StartRun, day: &Day, shown: &BTreeSet<String>, call: &Call) -> Vec<BreakChange> {
     let name = run.run_name(day);
     let mut changes = Vec::new();
     let of_units = |b: &&Arc<BreakRow>| b.category == BreakCategory::Difference && b.book_region.is_none();
     for row in day.breaks.values().filter(|b| b.is_open()).filter(of_units) {
-        if seen.contains(row.break_name.as_str()) {
+        if shown.contains(&row.break_name) {
             continue;
         }
         if row.clearing_date == run.clearing_date && day.complete {

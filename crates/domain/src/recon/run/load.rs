@@ -1,31 +1,30 @@
-//! What a run reads. Everything of one stage is asked for before the first miss ends the
-//! decision, so that a day loads in a few rounds however many rows it has.
+//! What a run reads: what holds for all of the date ([`Day::load`]), the date's ledger rows one by one ([`Survey`]), and
+//! portion by portion the rows of the orders that the files name ([`Day::load_portion`]). Everything of one stage is asked
+//! for before the first miss ends the decision, so that each loads in a few rounds.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use foldhash::HashSet;
-
-use super::super::booking::{LedgerRow, id_of};
+use super::super::booking::{LedgerRow, Place, id_of};
 use super::super::breaks;
-use super::super::file::LineKind;
-use super::super::finding::{self, Finding};
-use super::super::matching::FileLine;
-use super::super::rows::{AlertRow, AlertState, BreakRow, BreakState, RunRow, RunState};
-use super::expire::Expired;
-use super::judge::Outcome;
-use super::{BillLines, StartRun, bank, books};
+use super::super::file::{LineKind, SettlementLine};
+use super::super::matching::{FileLine, Standing};
+use super::super::rows::{BreakRow, BreakState, RunRow, RunState};
+use super::so_far::Bills;
+use super::{RunFile, StartRun};
 use crate::care::bill::BillLineRow;
 use crate::decision::Call;
 use crate::institution::InstitutionRow;
 use crate::key;
+use crate::ledger::Book;
 use crate::names::Participant;
-use crate::payment::{PaymentRow, RefundRow};
+use crate::payment::{PaymentRow, PaymentState, RefundRow};
 use crate::person::PersonRow;
 use crate::policy::{self, CalendarPolicy, ChannelPolicy, FeeBearer};
+use crate::recon::booking::BillMove;
 use crate::rejection::Reason;
-use crate::snapshot::{Snapshot, Stop};
+use crate::row::Row;
+use crate::snapshot::{Load, Snapshot, Stop};
 use crate::subsidy::ClaimRow;
 use crate::time::Date;
 
@@ -59,7 +58,6 @@ impl Gather {
 
 /// The day as the run sees it.
 pub struct Day {
-    date: Date,
     pub policy: Arc<ChannelPolicy>,
     pub calendar: Arc<CalendarPolicy>,
     /// How the date's breaks are judged.
@@ -68,18 +66,9 @@ pub struct Day {
     pub due_on: Date,
     /// This run's number.
     pub number: i64,
-    /// Ledger rows of the date and its neighbours, and of orders that lines name, by record.
-    pub rows: BTreeMap<String, LedgerRow>,
-    pub lines: Vec<FileLine>,
     pub rejected: i64,
-    /// Payments that refund lines refer to, by order id.
-    pub originals: BTreeMap<String, Arc<PaymentRow>>,
     /// The date's breaks, and the channel's open ones of any date.
     pub breaks: BTreeMap<String, Arc<BreakRow>>,
-    /// Regions of institutions that lines name, by unified social credit code.
-    pub institutions: BTreeMap<String, Participant>,
-    /// Elder → funding district, when the region bears the fees.
-    pub funders: BTreeMap<String, String>,
     pub missing_files: i64,
     /// Merchants whose own files are among the missing.
     pub missing_merchants: Vec<String>,
@@ -89,25 +78,26 @@ pub struct Day {
     pub complete_dates: BTreeSet<Date>,
     /// This run's files and those they supersede.
     pub own_files: BTreeSet<String>,
-    /// What is found about the date's payments, by name, as they were before this run; of others there is nothing.
-    found: BTreeMap<String, Vec<Finding>>,
+    /// Of the portion at hand: lines, and the ledger rows that they name, by record.
+    pub lines: Vec<FileLine>,
+    pub rows: BTreeMap<String, LedgerRow>,
+    /// Elder → funding district, when the region bears the fees.
+    pub funders: BTreeMap<String, String>,
+    /// Of the last portion: payments that refund lines refer to, by order id.
+    pub originals: BTreeMap<String, Arc<PaymentRow>>,
+    /// … and regions of institutions that lines name, by unified social credit code.
+    pub institutions: BTreeMap<String, Participant>,
 }
 
 impl Day {
     pub fn load(run: &StartRun, snapshot: &Snapshot, call: &Call) -> Result<Self, Stop> {
         let (channel, date) = (&run.channel, run.clearing_date);
-        let dates = [date.plus_days(-1), date, date.plus_days(1)];
         let mut gather = Gather::default();
         let policy = gather.ask(policy::in_force::<ChannelPolicy>(snapshot, channel.code(), date))?;
         let calendar = gather.ask(policy::in_force::<CalendarPolicy>(snapshot, "CN", call.now.date()))?;
         let terms = gather.ask(breaks::Terms::load(snapshot, channel, date))?;
-        let (mut payments, mut refunds, mut claims, mut runs) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for d in dates {
-            const DATE: &[&str] = &["clearing_date", "channel"];
-            let by_date = || key![d, channel.clone()];
-            payments.extend(gather.all(snapshot.list::<PaymentRow>(DATE, by_date()))?);
-            refunds.extend(gather.all(snapshot.list::<RefundRow>(DATE, by_date()))?);
-            claims.extend(gather.all(snapshot.list::<ClaimRow>(DATE, by_date()))?);
+        let mut runs = Vec::new();
+        for d in around(date) {
             let of_date = snapshot.list::<RunRow>(&["channel", "clearing_date"], key![channel.clone(), d]);
             runs.push((d, gather.all(of_date)?));
         }
@@ -123,73 +113,25 @@ impl Day {
         let faultless = run.files.iter().all(|f| f.parsed.rejected.is_empty() && f.parsed.totals_agree());
         let (missing_files, missing_merchants) = policy.lacking(run.files.iter().map(|f| f.merchant_id.as_str()));
         let own = run.files.iter().flat_map(|f| std::iter::once(&f.file).chain(&f.supersedes)).cloned();
-        let mut day = Self {
-            date,
+        Ok(Self {
             due_on: breaks::due_on(&*calendar, date, policy.grace_working_days),
             number: runs[1].1.iter().map(|r| r.number).max().unwrap_or(0) + 1,
-            rows: BTreeMap::new(),
-            lines: run.files.iter().flat_map(lines_of).collect(),
             rejected: run.files.iter().map(|f| f.parsed.rejected.len() as i64).sum(),
-            originals: BTreeMap::new(),
             breaks: found.into_iter().map(|b| (b.break_name.clone(), b)).collect(),
-            institutions: BTreeMap::new(),
-            funders: BTreeMap::new(),
             missing_files,
             missing_merchants,
             complete: missing_files == 0 && faultless,
             complete_dates: runs.iter().filter(|(_, of_date)| last_complete(of_date)).map(|(d, _)| *d).collect(),
             own_files: own.collect(),
-            found: BTreeMap::new(),
+            lines: Vec::new(),
+            rows: BTreeMap::new(),
+            funders: BTreeMap::new(),
+            originals: BTreeMap::new(),
+            institutions: BTreeMap::new(),
             policy,
             calendar,
             terms,
-        };
-        day.load_named_orders(channel, snapshot, &mut payments, &mut refunds, &mut claims)?;
-        day.take_in(snapshot, payments, refunds, claims)?;
-        day.load_places(snapshot)?;
-        Ok(day)
-    }
-
-    /// Judges each payment of the day by itself and asks for what the whole will be judged by: matching and booking a
-    /// large day takes long, and is not to be done again for every miss.
-    pub fn foresee(&mut self, run: &StartRun, snapshot: &Snapshot, call: &Call) -> Result<(), Stop> {
-        let named: HashSet<&str> = self.lines.iter().map(|l| l.line.order_id.as_str()).collect();
-        let mut gather = Gather::default();
-        let mut books = BTreeSet::new();
-        let mut found = BTreeMap::new();
-        for row in self.rows.values() {
-            let LedgerRow::Payment(payment) = row else { continue };
-            if payment.clearing_date == run.clearing_date || named.contains(payment.order_id.as_str()) {
-                let findings = gather.all(finding::of_payment(snapshot, payment))?;
-                if !findings.is_empty() && payment.clearing_date == run.clearing_date {
-                    found.insert(payment.payment.clone(), findings);
-                }
-                let book = payment.book()?;
-                if !books.contains(&book) {
-                    books.insert(book);
-                }
-            }
-        }
-        books::foresee(run, &books, snapshot, call, &mut gather)?;
-        gather.ask(bank::judge(run, self, &[], snapshot, call))?;
-        let open = key![AlertState::Open, run.channel.clone()];
-        gather.all(snapshot.list::<AlertRow>(&["state", "channel"], open))?;
-        gather.end()?;
-        self.found = found;
-        Ok(())
-    }
-
-    /// What is found about a payment, as this run leaves it.
-    pub fn findings(&self, snapshot: &Snapshot, payment: &PaymentRow) -> Result<Cow<'_, [Finding]>, Stop> {
-        let judged = |p: &PaymentRow| (p.state, p.clearing_date, p.transaction_time_us, p.amount_fen);
-        match self.rows.get(&payment.payment) {
-            Some(LedgerRow::Payment(before))
-                if before.clearing_date == self.date && judged(before) == judged(payment) =>
-            {
-                Ok(self.found.get(&payment.payment).map_or(&[][..], Vec::as_slice).into())
-            }
-            _ => Ok(finding::of_payment(snapshot, payment)?.into()),
-        }
+        })
     }
 
     /// The files that are missing: the merchant of each, empty where any would do.
@@ -198,103 +140,243 @@ impl Day {
         named.chain(std::iter::repeat("")).take(self.missing_files as usize)
     }
 
-    /// Orders that lines name and no row of these dates has: they may be of any date.
-    fn load_named_orders(
+    /// The ledger rows that these lines name, of whatever date, and `others` that are here already.
+    pub fn load_portion(
         &mut self,
         channel: &Participant,
+        lines: Vec<FileLine>,
+        others: Vec<LedgerRow>,
         snapshot: &Snapshot,
-        payments: &mut Vec<Arc<PaymentRow>>,
-        refunds: &mut Vec<Arc<RefundRow>>,
-        claims: &mut Vec<Arc<ClaimRow>>,
     ) -> Result<(), Stop> {
-        let paid: BTreeMap<String, Arc<PaymentRow>> =
-            payments.iter().map(|p| (p.order_id.clone(), p.clone())).collect();
-        let refunded: BTreeSet<String> = refunds.iter().map(|r| r.order_id.clone()).collect();
-        let claimed: BTreeSet<String> = claims.iter().filter_map(|c| c.order_id.clone()).collect();
+        const ORDER: &[&str] = &["order_id", "channel"];
+        let (mut payments, mut refunds, mut claims) = (Vec::new(), Vec::new(), Vec::new());
         let mut gather = Gather::default();
-        for FileLine { line, .. } in &self.lines {
-            let by_order = |order: &str| key![order.to_owned(), channel.clone()];
-            const ORDER: &[&str] = &["order_id", "channel"];
+        for FileLine { line, .. } in &lines {
+            let by_order = key![line.order_id.clone(), channel.clone()];
             match line.kind {
-                LineKind::Payment if !paid.contains_key(&line.order_id) => {
-                    payments.extend(gather.all(snapshot.list::<PaymentRow>(ORDER, by_order(&line.order_id)))?);
-                }
-                LineKind::Refund => {
-                    if !refunded.contains(&line.order_id) {
-                        refunds.extend(gather.all(snapshot.list::<RefundRow>(ORDER, by_order(&line.order_id)))?);
-                    }
-                    let original = line.original_order_id.as_deref().unwrap_or_default();
-                    let known = match paid.get(original) {
-                        Some(payment) => Some(payment.clone()),
-                        None => gather.all(snapshot.list::<PaymentRow>(ORDER, by_order(original)))?.into_iter().next(),
-                    };
-                    self.originals.extend(known.map(|payment| (original.to_owned(), payment)));
-                }
-                LineKind::OperatingSubsidy if !claimed.contains(&line.order_id) => {
-                    let by_order = by_order(&line.order_id);
-                    claims.extend(gather.all(snapshot.list::<ClaimRow>(ORDER, by_order))?);
-                }
-                LineKind::Payment | LineKind::OperatingSubsidy => {}
-            }
-        }
-        gather.end()
-    }
-
-    fn take_in(
-        &mut self,
-        snapshot: &Snapshot,
-        payments: Vec<Arc<PaymentRow>>,
-        refunds: Vec<Arc<RefundRow>>,
-        claims: Vec<Arc<ClaimRow>>,
-    ) -> Result<(), Stop> {
-        let mut gather = Gather::default();
-        for refund in refunds {
-            let payment = gather.ask(snapshot.get::<PaymentRow>(key![refund.payment.clone()]))?;
-            if let Some(Some(payment)) = payment {
-                self.rows.insert(refund.refund.clone(), LedgerRow::Refund(refund, payment));
+                LineKind::Payment => payments.extend(gather.all(snapshot.list::<PaymentRow>(ORDER, by_order))?),
+                LineKind::Refund => refunds.extend(gather.all(snapshot.list::<RefundRow>(ORDER, by_order))?),
+                LineKind::OperatingSubsidy => claims.extend(gather.all(snapshot.list::<ClaimRow>(ORDER, by_order))?),
             }
         }
         gather.end()?;
-        self.rows.extend(payments.into_iter().map(|p| (p.payment.clone(), LedgerRow::Payment(p))));
-        self.rows.extend(claims.into_iter().map(|c| (c.claim.clone(), LedgerRow::Claim(c))));
+        let mut rows: Vec<LedgerRow> = payments.into_iter().map(LedgerRow::Payment).collect();
+        rows.extend(with_payments(snapshot, refunds)?);
+        rows.extend(claims.into_iter().map(LedgerRow::Claim));
+        rows.extend(others);
+        self.load_funders(&rows, snapshot)?;
+        self.lines = lines;
+        self.rows = rows.into_iter().map(|row| (row.record().to_owned(), row)).collect();
         Ok(())
     }
 
-    fn load_places(&mut self, snapshot: &Snapshot) -> Result<(), Stop> {
+    fn load_funders(&mut self, rows: &[LedgerRow], snapshot: &Snapshot) -> Result<(), Stop> {
+        if self.policy.fee_bearer != FeeBearer::Region {
+            return Ok(());
+        }
         let mut gather = Gather::default();
-        let known: BTreeSet<&str> = self.rows.values().map(|row| id_of(row.institution())).collect();
-        let unknown = self.lines.iter().map(|l| l.line.institution.as_str()).filter(|i| !known.contains(i));
-        for uscc in unknown.collect::<BTreeSet<_>>() {
-            let row = gather.ask(snapshot.get::<InstitutionRow>(key![format!("institutions/{uscc}")]))?;
-            if let Some(Some(row)) = row {
-                self.institutions.insert(uscc.to_owned(), row.region.clone());
+        let payers = rows.iter().filter_map(|row| match row {
+            LedgerRow::Payment(p) => Some(p.person.clone()),
+            LedgerRow::Refund(..) | LedgerRow::Claim(_) => None,
+        });
+        let mut funders = BTreeMap::new();
+        for person in payers.collect::<BTreeSet<_>>() {
+            if let Some(Some(row)) = gather.ask(snapshot.get::<PersonRow>(key![person.clone()]))? {
+                funders.insert(person, row.household_division.clone());
             }
         }
-        if self.policy.fee_bearer == FeeBearer::Region {
-            let payers = self.rows.values().filter_map(|row| match row {
-                LedgerRow::Payment(p) => Some(p.person.clone()),
-                LedgerRow::Refund(..) | LedgerRow::Claim(_) => None,
-            });
-            for person in payers.collect::<BTreeSet<_>>() {
-                if let Some(Some(row)) = gather.ask(snapshot.get::<PersonRow>(key![person.clone()]))? {
-                    self.funders.insert(person, row.household_division.clone());
-                }
-            }
-        }
+        gather.end()?;
+        self.funders = funders;
+        Ok(())
+    }
+
+    /// What lines are judged by that belong to no ledger row.
+    pub fn load_places(&mut self, channel: &Participant, survey: &Survey, snapshot: &Snapshot) -> Result<(), Stop> {
+        const ORDER: &[&str] = &["order_id", "channel"];
+        let known = survey.institutions.iter().map(|(uscc, (_, region))| (uscc.clone(), region.clone()));
+        let mut institutions: BTreeMap<String, Participant> = known.collect();
         for row in self.rows.values() {
-            if let Ok(place) = row.place()
-                && let Some(region) = place.institution_region
-            {
-                self.institutions.insert(id_of(row.institution()).to_owned(), region);
+            if let Ok(Place { institution_region: Some(region), .. }) = row.place() {
+                institutions.insert(id_of(row.institution()).to_owned(), region);
             }
         }
-        gather.end()
+        let mut gather = Gather::default();
+        let unknown = self.lines.iter().map(|l| &l.line.institution).filter(|i| !institutions.contains_key(*i));
+        for uscc in unknown.cloned().collect::<BTreeSet<_>>() {
+            let row = gather.ask(snapshot.get::<InstitutionRow>(key![format!("institutions/{uscc}")]))?;
+            institutions.extend(row.flatten().map(|row| (uscc, row.region.clone())));
+        }
+        let mut originals = BTreeMap::new();
+        for original in self.lines.iter().filter_map(|l| l.line.original_order_id.as_ref()) {
+            let by_order = key![original.clone(), channel.clone()];
+            let known = gather.all(snapshot.list::<PaymentRow>(ORDER, by_order))?.into_iter().next();
+            originals.extend(known.map(|payment| (original.clone(), payment)));
+        }
+        gather.end()?;
+        (self.institutions, self.originals) = (institutions, originals);
+        Ok(())
     }
 }
 
-fn lines_of(file: &super::RunFile) -> impl Iterator<Item = FileLine> {
-    let name: Arc<str> = file.file.as_str().into();
-    file.parsed.lines.iter().map(move |line| FileLine { file: name.clone(), line: line.clone() })
+const DATE: &[&str] = &["clearing_date", "channel"];
+
+/// A date and its neighbours.
+fn around(date: Date) -> [Date; 3] {
+    [date.plus_days(-1), date, date.plus_days(1)]
+}
+
+fn with_payments(snapshot: &Snapshot, refunds: Vec<Arc<RefundRow>>) -> Result<Vec<LedgerRow>, Stop> {
+    let mut gather = Gather::default();
+    let mut rows = Vec::with_capacity(refunds.len());
+    for refund in refunds {
+        let payment = gather.ask(snapshot.get::<PaymentRow>(key![refund.payment.clone()]))?;
+        rows.extend(payment.flatten().map(|payment| LedgerRow::Refund(refund, payment)));
+    }
+    gather.end()?;
+    Ok(rows)
+}
+
+/// The lines of a run's files, by order id.
+#[derive(Default)]
+pub struct Lines<'a> {
+    files: &'a [RunFile],
+    names: Vec<Arc<str>>,
+    /// File and line.
+    sorted: Vec<(u32, u32)>,
+}
+
+impl<'a> Lines<'a> {
+    pub fn of(files: &'a [RunFile]) -> Self {
+        let of_file = |(n, file): (u32, &RunFile)| (0..file.parsed.lines.len() as u32).map(move |line| (n, line));
+        let mut lines = Self {
+            files,
+            names: files.iter().map(|file| file.file.as_str().into()).collect(),
+            sorted: (0..).zip(files).flat_map(of_file).collect(),
+        };
+        let mut sorted = std::mem::take(&mut lines.sorted);
+        sorted.sort_by(|a, b| lines.order(*a).cmp(lines.order(*b)));
+        lines.sorted = sorted;
+        lines
+    }
+
+    fn line(&self, (file, line): (u32, u32)) -> &'a Arc<SettlementLine> {
+        &self.files[file as usize].parsed.lines[line as usize]
+    }
+
+    fn order(&self, at: (u32, u32)) -> &'a str {
+        &self.line(at).order_id
+    }
+
+    /// Whether a line of this kind names the order.
+    pub fn name(&self, kind: LineKind, order: &str) -> bool {
+        let from = self.sorted.partition_point(|at| self.order(*at) < order);
+        self.sorted[from..].iter().take_while(|at| self.order(**at) == order).any(|at| self.line(*at).kind == kind)
+    }
+
+    pub fn len(&self) -> usize {
+        self.sorted.len()
+    }
+
+    /// Where a portion ends that begins there: after so many lines, and with all those of an order.
+    pub fn end_of_portion(&self, from: usize, lines: usize) -> usize {
+        let Some(last) = self.sorted.get(from.saturating_add(lines.max(1)) - 1) else { return self.len() };
+        let order = self.order(*last);
+        from + self.sorted[from..].partition_point(|at| self.order(*at) <= order)
+    }
+
+    pub fn portion(&self, lines: std::ops::Range<usize>) -> impl Iterator<Item = FileLine> {
+        let line = |at: &(u32, u32)| FileLine { file: self.names[at.0 as usize].clone(), line: self.line(*at).clone() };
+        self.sorted[lines].iter().map(line)
+    }
+}
+
+/// The ledger's rows of a date and its neighbours, as they come by: where they place rows that nobody knows, what of them
+/// is reserved, and the few that no line names.
+#[derive(Default)]
+pub struct Survey {
+    /// By merchant, and by institution, how many rows each book has.
+    pub by_merchant: BTreeMap<String, BTreeMap<Book, i64>>,
+    pub by_institution: BTreeMap<String, BTreeMap<Book, i64>>,
+    /// Regions of institutions, by unified social credit code; of several the one of the record that is last by name,
+    /// whatever order rows come in.
+    institutions: BTreeMap<String, (String, Participant)>,
+    /// By book, what is reserved on the date.
+    pub reserved_fen: BTreeMap<Book, i64>,
+    /// Rows that no line names and that something may become of.
+    pub unnamed: Vec<LedgerRow>,
+}
+
+impl Survey {
+    /// The rows to be seen.
+    pub fn loads(run: &StartRun) -> Vec<Load> {
+        let of_date = |date| Load {
+            spec: PaymentRow::spec(),
+            columns: PaymentRow::spec().indexes.iter().find(|ix| **ix == DATE).expect("an index of the table"),
+            values: key![date, run.channel.clone()],
+        };
+        around(run.clearing_date).map(of_date).to_vec()
+    }
+
+    pub fn see(&mut self, payment: Arc<PaymentRow>, run: &StartRun, lines: &Lines) {
+        let date = run.clearing_date;
+        let is_reserved = payment.state == PaymentState::Reserved;
+        let may_expire = is_reserved && payment.authorised_on <= date;
+        let row = LedgerRow::Payment(payment.clone());
+        if let Ok(place) = row.place() {
+            if is_reserved && payment.authorised_on == date {
+                *self.reserved_fen.entry(place.book.clone()).or_default() += payment.amount_fen;
+            }
+            self.count(&row, place);
+        }
+        let is_of_date = payment.clearing_date == date && row.standing() != Standing::Gone;
+        if (is_of_date || may_expire) && !lines.name(LineKind::Payment, &payment.order_id) {
+            self.unnamed.push(row);
+        }
+    }
+
+    fn count(&mut self, row: &LedgerRow, place: Place) {
+        let count = |rows: &mut BTreeMap<String, BTreeMap<Book, i64>>, name: &str| {
+            let books = match rows.get_mut(name) {
+                Some(books) => books,
+                None => rows.entry(name.to_owned()).or_default(),
+            };
+            *books.entry(place.book.clone()).or_default() += 1;
+        };
+        if !row.merchant_id().is_empty() {
+            count(&mut self.by_merchant, row.merchant_id());
+        }
+        let institution = id_of(row.institution());
+        count(&mut self.by_institution, institution);
+        let Some(region) = place.institution_region else { return };
+        match self.institutions.get_mut(institution) {
+            Some((record, _)) if record.as_str() >= row.record() => {}
+            Some(known) => *known = (row.record().to_owned(), region),
+            None => drop(self.institutions.insert(institution.to_owned(), (row.record().to_owned(), region))),
+        }
+    }
+
+    /// Refunds and claims: few, beside payments.
+    pub fn end(&mut self, run: &StartRun, lines: &Lines, snapshot: &Snapshot) -> Result<(), Stop> {
+        let (channel, date) = (&run.channel, run.clearing_date);
+        let mut gather = Gather::default();
+        let (mut refunds, mut claims) = (Vec::new(), Vec::new());
+        for d in around(date) {
+            refunds.extend(gather.all(snapshot.list::<RefundRow>(DATE, key![d, channel.clone()]))?);
+            claims.extend(gather.all(snapshot.list::<ClaimRow>(DATE, key![d, channel.clone()]))?);
+        }
+        gather.end()?;
+        let refunds = with_payments(snapshot, refunds)?;
+        for row in refunds.into_iter().chain(claims.into_iter().map(LedgerRow::Claim)) {
+            if let Ok(place) = row.place() {
+                self.count(&row, place);
+            }
+            let key = row.key();
+            if row.clearing_date(date) == date && !lines.name(key.kind, &key.order_id) {
+                self.unnamed.push(row);
+            }
+        }
+        Ok(())
+    }
 }
 
 fn last_complete(runs: &[Arc<RunRow>]) -> bool {
@@ -302,19 +384,23 @@ fn last_complete(runs: &[Arc<RunRow>]) -> bool {
     last.is_some_and(|r| r.files_complete && r.state != RunState::Incomplete)
 }
 
-/// The bill lines that the run moves.
-pub fn bill_lines(snapshot: &Snapshot, outcomes: &[Outcome], expired: &[Expired]) -> Result<BillLines, Stop> {
+/// Asks for bill lines that moves are of.
+pub fn bill_lines<'m>(
+    snapshot: &Snapshot,
+    moves: impl Iterator<Item = &'m BillMove>,
+    bills: &mut Bills,
+) -> Result<(), Stop> {
     let mut gather = Gather::default();
-    let mut lines = BillLines::new();
-    let moves = outcomes.iter().flat_map(|o| &o.plan.bill_moves).chain(expired.iter().map(|e| &e.bill_move));
     for bill_move in moves {
-        let (bill, fee_type) = (bill_move.bill.clone(), bill_move.fee_type);
-        match gather.ask(snapshot.get::<BillLineRow>(key![bill.clone(), fee_type]))? {
-            Some(Some(line)) => drop(lines.insert((bill, fee_type), (*line).clone())),
-            Some(None) => return Err(Reason::RecordNotFound.field("bill").var("name", bill).into()),
+        if bills.knows(bill_move) {
+            continue;
+        }
+        let key = key![bill_move.bill.clone(), bill_move.fee_type];
+        match gather.ask(snapshot.get::<BillLineRow>(key))? {
+            Some(Some(line)) => bills.know((*line).clone()),
+            Some(None) => return Err(Reason::RecordNotFound.field("bill").var("name", &bill_move.bill).into()),
             None => {}
         }
     }
-    gather.end()?;
-    Ok(lines)
+    gather.end()
 }

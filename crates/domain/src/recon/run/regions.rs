@@ -2,6 +2,7 @@
 //! nothing, and no money waits for it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::super::alert::Unopened;
 use super::super::booking::Place;
@@ -39,32 +40,58 @@ pub fn lacking(run: &StartRun, day: &Day) -> Vec<Participant> {
     day.policy.lacking_books(&run.books.iter().map(|book| &book.region).collect())
 }
 
-impl Regions {
-    pub fn of(run: &StartRun, day: &Day, outcomes: &[Outcome], call: &Call) -> Self {
-        let mut found = Self { legs: Vec::new(), changes: Vec::new(), unopened: Unopened::new() };
+/// The books as the run's units come by.
+#[derive(Default)]
+pub struct Legs {
+    legs: Vec<Leg<Arc<RegionalBook>>>,
+    /// Where the money of units belongs that three sides do not all agree on, by kind and order.
+    places: Vec<BTreeMap<(LineKind, String), Place>>,
+}
+
+impl Legs {
+    pub fn of(run: &StartRun) -> Self {
         let books: BTreeMap<&Participant, &RunFile> = run.books.iter().map(|book| (&book.region, &book.file)).collect();
-        for (region, file) in books {
-            let book = RegionalBook::new(region.clone(), &file.file, &file.sha256, &file.parsed);
-            let mut leg = Leg::new(&book);
-            let mut places: BTreeMap<(LineKind, &str), &Place> = BTreeMap::new();
-            for outcome in outcomes.iter().filter(|outcome| concerned(outcome).contains(&Some(region))) {
-                if let Some(compared) = book.compare(&outcome.unit, run.clearing_date) {
-                    let key = (outcome.unit.key.kind, outcome.unit.key.order_id.as_str());
-                    places.extend(outcome.place.as_ref().map(|place| (key, place)));
-                    leg.add(compared);
+        let book = |(region, file): (&Participant, &RunFile)| {
+            RegionalBook::new(region.clone(), &file.file, &file.sha256, &file.parsed)
+        };
+        let legs: Vec<_> = books.into_iter().map(book).map(Arc::new).map(Leg::new).collect();
+        Self { places: vec![BTreeMap::new(); legs.len()], legs }
+    }
+
+    pub fn take(&mut self, run: &StartRun, outcomes: &[Outcome]) {
+        for (leg, places) in self.legs.iter_mut().zip(&mut self.places) {
+            let region = leg.book.region.clone();
+            for outcome in outcomes.iter().filter(|outcome| concerned(outcome).contains(&Some(&region))) {
+                let Some(compared) = leg.book.compare(&outcome.unit, run.clearing_date) else { continue };
+                if compared.class.is_some()
+                    && let Some(place) = &outcome.place
+                {
+                    let key = (outcome.unit.key.kind, outcome.unit.key.order_id.clone());
+                    places.insert(key, Place { record: None, ..place.clone() });
                 }
+                leg.add(compared);
             }
+        }
+    }
+
+    /// What becomes of them, once all units have come by.
+    pub fn end(self, run: &StartRun, day: &Day, call: &Call) -> Regions {
+        let mut found = Regions { legs: Vec::new(), changes: Vec::new(), unopened: Unopened::new() };
+        for (leg, places) in self.legs.into_iter().zip(self.places) {
+            let region = leg.book.region.clone();
             let is_resolved = |name: &str, compared: &Compared| {
                 day.breaks.get(name).is_some_and(|known| stays_resolved(known, compared))
             };
             let mut leg = leg.end(&run.channel, run.clearing_date, is_resolved);
-            let judge = Judge { run, day, region, call };
+            let judge = Judge { run, day, region: &region, call };
             found.changes.extend(judge.breaks(&mut leg, &places, &mut found.unopened));
             found.legs.push(leg);
         }
         found
     }
+}
 
+impl Regions {
     /// Lines of views, in their order.
     pub fn lines(&self) -> impl Iterator<Item = Line<'_>> {
         self.legs.iter().flat_map(|leg| {
@@ -115,12 +142,12 @@ impl Judge<'_> {
     fn breaks(
         &self,
         leg: &mut LegResult,
-        places: &BTreeMap<(LineKind, &str), &Place>,
+        places: &BTreeMap<(LineKind, String), Place>,
         unopened: &mut Unopened,
     ) -> Vec<BreakChange> {
         let mut changes = Vec::new();
         let at_fault = |line: &LegLine| line.break_name.clone().filter(|_| line.difference.is_some());
-        let place_of = |line: &LegLine| places.get(&(line.compared.kind, line.compared.order_id.as_str())).copied();
+        let place_of = |line: &LegLine| places.get(&(line.compared.kind, line.compared.order_id.clone()));
         let is_open = |name: &String| self.day.breaks.get(name).is_some_and(|b| b.is_open());
         let names: BTreeSet<String> = leg.lines.iter().filter_map(at_fault).collect();
         let open = names.iter().filter(|name| is_open(name)).count() as i64;

@@ -292,6 +292,7 @@ impl World {
             cut: 7,
             fee: Some(FEE),
             default_book: Some(book()),
+            lines_per_part: crate::recon::run::LINES_PER_PART,
         }
     }
 
@@ -1486,4 +1487,18 @@ proptest::proptest! {
         streamed::check(&world, &run);
         proptest::prop_assert_eq!(world.sim.transfers.len(), before);
     }
+}
+
+#[test]
+fn a_refund_alone_places_a_row_that_nobody_knows() {
+    let mut world = World::new();
+    let paid = world.payment("ORDERPAID", 500, PaymentState::Confirmed);
+    world.sim.given(&PaymentRow { clearing_date: date(DAY).plus_days(-7), ..paid.clone() });
+    world.refund("REFUNDOF1", &paid, 100);
+    world.refund_line("REFUNDOF1", "ORDERPAID", 100);
+    world.unknown("ORDERUNKNOWN", 300);
+    let start = StartRun { default_book: None, ..world.start(vec![world.file("files/f1")]) };
+    world.execute("gateway/admins/runner", &start).unwrap();
+    let unknown = world.breaks().into_iter().find(|b| b.class == BreakClass::ChannelOnly).unwrap();
+    assert_eq!(unknown.programme.as_deref(), Some(paid.programme.as_str()));
 }

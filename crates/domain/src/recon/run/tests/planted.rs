@@ -7,7 +7,10 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::decision::{Decision, Leaf};
+use crate::ledger::{AccountRow, GeneralLedgerRow, TransferRow};
 use crate::recon::finding::account_subject;
+use crate::recon::{AlertRow, UnitRow, ViewRow};
 
 /// Draws that only the seed decides (SplitMix64).
 pub(super) struct Draw(u64);
@@ -536,4 +539,82 @@ fn days_whose_file_comes_late() {
         day.world.run_with(&start);
         assert_eq!(day.found(), day.expected, "seed {seed}");
     }
+}
+
+/// What a run leaves behind, but for the leaves that it is written in.
+fn left_behind(world: &World) -> Vec<String> {
+    let sim = &world.sim;
+    let mut left: Vec<String> = sim.all::<RunRow>().iter().map(|row| format!("{row:?}")).collect();
+    left.extend(sim.all::<ViewRow>().iter().map(|row| format!("{row:?}")));
+    left.extend(sim.all::<UnitRow>().iter().map(|row| format!("{row:?}")));
+    left.extend(sim.all::<PaymentRow>().iter().map(|row| format!("{row:?}")));
+    left.extend(sim.all::<RefundRow>().iter().map(|row| format!("{row:?}")));
+    left.extend(sim.all::<AlertRow>().iter().map(|row| format!("{row:?}")));
+    left.extend(sim.all::<AccountRow>().iter().map(|row| format!("{row:?}")));
+    left.extend(sim.all::<GeneralLedgerRow>().iter().map(|row| format!("{row:?}")));
+    for mut row in world.breaks() {
+        row.stakes.0.iter_mut().for_each(|stake| stake.booked = None);
+        left.push(format!("{row:?}"));
+    }
+    let mut booked: Vec<String> = sim.transfers.iter().map(booking).collect();
+    booked.sort();
+    left.extend(booked);
+    left
+}
+
+fn booking(row: &TransferRow) -> String {
+    let corrects = row.corrects.is_some();
+    format!("{:?}", TransferRow { leaf_id: String::new(), line: 0, corrects: None, ..row.clone() })
+        + &corrects.to_string()
+}
+
+fn leaves(decision: &Decision) -> Vec<String> {
+    let text = |leaf: &Leaf| {
+        let Leaf { leaf_id, kind, record, version, cause, writes, transfers, audience, .. } = leaf;
+        let writes: Vec<_> = writes.iter().map(|write| (write.spec.name, &write.values)).collect();
+        format!("{leaf_id} {kind} {record} {version} {cause:?} {writes:?} {transfers:?} {audience:?}")
+    };
+    decision.leaves.iter().map(text).collect()
+}
+
+/// However small the parts are that a day is run in, and whether a part sees what those before it wrote or not, the run is
+/// the same: its rows, breaks, bookings, identities and roots.
+#[test]
+fn a_day_in_parts_is_the_same_day() {
+    for seed in days().take(if std::env::var_os("JJJ_CAMPAIGN").is_some() { 200 } else { 4 }) {
+        let days: Vec<_> = [1, 3, 7, usize::MAX].into_iter().map(|lines| a_day_in_parts_of(seed, lines)).collect();
+        for (n, day) in days.iter().enumerate().skip(1) {
+            for (step, (one, other)) in days[0].iter().zip(day).enumerate() {
+                for (a, b) in one.iter().zip(other) {
+                    assert_eq!(a, b, "seed {seed}, parts {n}, step {step}");
+                }
+                assert_eq!(one.len(), other.len(), "seed {seed}, parts {n}, step {step}");
+            }
+        }
+    }
+}
+
+fn a_day_in_parts_of(seed: u64, lines_per_part: usize) -> Vec<Vec<String>> {
+    let mut day = Planting::of(seed);
+    let mut steps = Vec::new();
+    let (mut file, wrong) = (day.file(), day.wrong_file());
+    let mut run = |world: &mut World, file: RunFile| {
+        let start = StartRun { lines_per_part, ..world.start(vec![file]) };
+        let call = world.call("gateway/admins/runner");
+        let as_one = world.sim.read(|snapshot| start.decide(snapshot, &call)).unwrap();
+        let in_parts = world.sim.execute(&call, &start).unwrap();
+        for (one, other) in leaves(&as_one).into_iter().zip(leaves(&in_parts)) {
+            assert_eq!(one, other, "seed {seed}, {lines_per_part} lines a part");
+        }
+        assert_eq!(as_one.leaves.len(), in_parts.leaves.len(), "seed {seed}");
+        world.check_identities();
+        steps.push(left_behind(world));
+    };
+    run(&mut day.world, wrong);
+    file.supersedes = vec!["files/f0".into()];
+    run(&mut day.world, file.clone());
+    run(&mut day.world, file.clone());
+    day.resolve_all();
+    run(&mut day.world, file);
+    steps
 }

@@ -111,7 +111,7 @@ fn computed(world: &World, run: &RunRow, region: Option<&Participant>) -> Views 
     let day =
         Day { terms: &terms, files: &files, assigned: &assigned, region, books: &books, ledger: &ledger, lines: &file };
     let (mut views, mut rest) = (Views::default(), Rest::default());
-    let mut legs: Vec<Leg> = books.iter().map(Leg::new).collect();
+    let mut legs: Vec<Leg<&RegionalBook>> = books.iter().map(Leg::new).collect();
     let mut found = day.work(&batch, false);
     views.add(&found, region);
     found.leave(&mut rest, &mut legs);
