@@ -361,8 +361,10 @@ impl Writer {
                 Part::Leaves(decision) => (decision, false),
                 Part::Last(decision) => (decision, true),
             };
-            let locks = Locks::of_decisions(snapshot.loads(), [&decision]);
-            tx.lock(&locks.share(), &locks.update()).await?;
+            if self.store.dialect() == Dialect::Postgres {
+                let locks = Locks::of_decisions(snapshot.loads(), [&decision]);
+                tx.lock(&locks.share(), &locks.update()).await?;
+            }
             aside(true, || snapshot.note_changes(&decision.leaves));
             if is_last {
                 let ruling = Ruling { decision, salts, sealing_key: None };
