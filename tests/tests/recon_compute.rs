@@ -17,7 +17,12 @@ use jjj_tests::raw::Raw;
 use jjj_tests::world::{self, BOOK, CHEN, Systems, UNIONPAY, World, authorise, done, int, names, settlement_file};
 use serde_json::{Value, json};
 
-both_databases!(a_view_is_the_same_from_an_export, killed_in_a_run, a_run_that_cannot_be_written_leaves_nothing);
+both_databases!(
+    a_view_is_the_same_from_an_export,
+    killed_in_a_run,
+    a_run_that_cannot_be_written_leaves_nothing,
+    a_run_refused_in_a_late_part_leaves_nothing
+);
 
 /// Who looks at the whole, and a region each.
 const VIEWERS: [(&str, &str); 3] =
@@ -120,7 +125,7 @@ async fn killed_in_a_run(db: TestDatabase) {
     let mut gateway = site.serve();
     let systems = Systems::of(&gateway);
     let world = World::build(&systems, 2, 12).await;
-    let payments = day_with_one_unknown(&systems, &world).await;
+    let payments = day_with_one_unknown(&systems, &world, 0).await;
     let start = json!({"channel": UNIONPAY, "clearing_date": world.yesterday});
     let mut cut_short = 0;
     // The shortest run so far that came to its end: kills are drawn from within it.
@@ -158,7 +163,7 @@ async fn a_run_that_cannot_be_written_leaves_nothing(db: TestDatabase) {
     let gateway = site.serve();
     let systems = Systems::of(&gateway);
     let world = World::build(&systems, 2, 4).await;
-    let payments = day_with_one_unknown(&systems, &world).await;
+    let payments = day_with_one_unknown(&systems, &world, 0).await;
     let before = balances(&systems).await;
     let start = json!({"channel": UNIONPAY, "clearing_date": world.yesterday});
     let mut raw = Raw::connect(&db).await;
@@ -178,6 +183,28 @@ async fn a_run_that_cannot_be_written_leaves_nothing(db: TestDatabase) {
     let run = done(&systems.chen, "ReconciliationService/StartRun", start).await["run"].take();
     assert_eq!((&run["breaks_open"], &run["number"]), (&json!("1"), &json!(1)), "{run:#}");
     assert_eq!(balances(&systems).await, [0, payments as i64 * 1_000 + 1_000, 1_000]);
+    assert!(gateway.stop().success());
+    site.verify();
+}
+
+/// Refused when most of its parts are written: for a bill that is not there any more, of the last payment by order id.
+async fn a_run_refused_in_a_late_part_leaves_nothing(db: TestDatabase) {
+    let site = Site::init(db.url());
+    let gateway = site.serve();
+    let systems = Systems::of(&gateway);
+    let world = World::build(&systems, 2, 4).await;
+    day_with_one_unknown(&systems, &world, 1).await;
+    let before = balances(&systems).await;
+    let start = json!({"channel": UNIONPAY, "clearing_date": world.yesterday});
+    let mut raw = Raw::connect(&db).await;
+    raw.run("UPDATE bill_lines SET bill = bill || '-away'").await;
+    let refused = systems.chen.call("ReconciliationService/StartRun", start.clone()).await.expect_err("no bill");
+    assert_eq!(refused.reason, "RECORD_NOT_FOUND", "{refused:?}");
+    assert!(systems.chen.list("ReconciliationService/ListRuns", "", "runs").await.expect("runs").is_empty());
+    assert_eq!(balances(&systems).await, before);
+    raw.run("UPDATE bill_lines SET bill = substr(bill, 1, length(bill) - length('-away'))").await;
+    let run = done(&systems.chen, "ReconciliationService/StartRun", start).await["run"].take();
+    assert_eq!((&run["breaks_open"], &run["number"]), (&json!("2"), &json!(1)), "{run:#}");
     assert!(gateway.stop().success());
     site.verify();
 }
@@ -203,15 +230,16 @@ fn refusing(raw: &Raw, kind: &str) -> [String; 2] {
     }
 }
 
-/// Yesterday with eight payments a bill, all in the file, and one row that nobody knows; how many payments.
-async fn day_with_one_unknown(systems: &Systems, world: &World) -> usize {
+/// Yesterday with eight payments a bill, the last so many of them only reserved, all in the file, and one row that nobody
+/// knows; how many payments.
+async fn day_with_one_unknown(systems: &Systems, world: &World, unconfirmed: usize) -> usize {
     let at = systems.unionpay.client.now_us();
     let order = |n: usize| format!("KILLED{n:06}");
     let ask = |n: usize| authorise(&world.bills[n % world.bills.len()], 1_000, &order(n), at);
     let asked = (0..world.bills.len() * 8).map(ask).collect();
     let payments = names(&systems.unionpay, "PaymentService/AuthorizePayment", asked, "payment").await;
     let confirm = |name: &String| json!({"payment": name, "amount_fen": "1000", "clearing_date": world.yesterday});
-    let confirms = payments.iter().map(confirm).collect();
+    let confirms = payments.iter().take(payments.len() - unconfirmed).map(confirm).collect();
     names(&systems.unionpay, "PaymentService/ConfirmPayment", confirms, "payment").await;
     let listed = systems.unionpay.list("PaymentService/ListPayments", "", "payments").await.expect("payments");
     let mut lines: Vec<SettlementLine> = listed.iter().enumerate().map(|(n, payment)| line(n, payment)).collect();
