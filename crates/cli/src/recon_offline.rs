@@ -195,7 +195,7 @@ struct Export<'a> {
     session: &'a Session,
     channel: String,
     date: Date,
-    /// By name, those that only refunds of the dates exported lead to: refunds say little of their own.
+    /// By name, those that refunds lead to, which say little of their own.
     payments: BTreeMap<String, Value>,
     /// Differences of the dates exported, and of rows beyond them.
     breaks: Vec<Value>,
@@ -210,16 +210,16 @@ struct Export<'a> {
 impl Export<'_> {
     async fn ledger(&mut self, run: &str, into: &mut csv::Writer<Unfinished>) -> anyhow::Result<u64> {
         let dates = [-1, 0, 1].map(|days| self.date.plus_days(days).to_string());
+        let of_date = |date: &String| format!("channel = \"{}\" AND clearing_date = \"{date}\"", self.channel);
+        let of_dates = dates.each_ref().map(of_date);
+        // Few beside payments, which are written as they come.
         let mut records: BTreeMap<String, Value> = BTreeMap::new();
-        for date in &dates {
-            let of_date = format!("channel = \"{}\" AND clearing_date = \"{date}\"", self.channel);
-            self.breaks.extend(self.list("ReconciliationService/ListBreaks", &of_date, "breaks").await?);
-            for (method, field) in [
-                ("PaymentService/ListPayments", "payments"),
-                ("PaymentService/ListRefunds", "refunds"),
-                ("OperatingSubsidyService/ListClaims", "claims"),
-            ] {
-                let found = self.list(method, &of_date, field).await?;
+        for of_date in &of_dates {
+            self.breaks.extend(self.list("ReconciliationService/ListBreaks", of_date, "breaks").await?);
+            for (method, field) in
+                [("PaymentService/ListRefunds", "refunds"), ("OperatingSubsidyService/ListClaims", "claims")]
+            {
+                let found = self.list(method, of_date, field).await?;
                 records.extend(found.into_iter().map(|record| (text(&record["name"]).to_owned(), record)));
             }
         }
@@ -234,15 +234,48 @@ impl Export<'_> {
             let state = (text(&row["clearing_date"]).to_owned(), state_of(row));
             self.states.entry(text(&row["subject"]).to_owned()).or_default().push(state);
         }
-        for (name, record) in &records {
-            let row = self.row(name, record, &records).await?;
-            into.write_record(row)?;
-            if joined_otherwise.contains(name) {
-                self.know(text(&record["matched_by"]));
+        let refunded: BTreeSet<String> = records.values().map(|record| text(&record["payment"]).to_owned()).collect();
+        let (mut rows, mut reserved) = (0, BTreeSet::new());
+        for of_date in of_dates {
+            let mut pages = self.session.pages("PaymentService/ListPayments", json!({"filter": of_date}));
+            while let Some(mut page) = pages.next().await? {
+                for payment in page["payments"].as_array_mut().into_iter().flatten() {
+                    let name = text(&payment["name"]).to_owned();
+                    // Moved to one of the dates since the run, or from one to another since it was listed.
+                    if records.contains_key(&name) || reserved.contains(&name) {
+                        continue;
+                    }
+                    if text(&payment["state"]).ends_with("_RESERVED") {
+                        reserved.insert(name.clone());
+                    }
+                    rows += 1;
+                    self.write(&name, payment, &joined_otherwise, into).await?;
+                    if refunded.contains(&name) {
+                        self.payments.insert(name, payment.take());
+                    }
+                }
             }
         }
+        for (name, record) in &records {
+            rows += 1;
+            self.write(name, record, &joined_otherwise, into).await?;
+        }
         self.know_lines_of_breaks();
-        Ok(records.len() as u64)
+        Ok(rows)
+    }
+
+    async fn write(
+        &mut self,
+        name: &str,
+        record: &Value,
+        joined_otherwise: &BTreeSet<String>,
+        into: &mut csv::Writer<Unfinished>,
+    ) -> anyhow::Result<()> {
+        into.write_record(self.row(name, record).await?)?;
+        if joined_otherwise.contains(name) {
+            self.know(text(&record["matched_by"]));
+        }
+        Ok(())
     }
 
     /// Records in the view that are of none of the dates; the names of all that were not joined
@@ -284,21 +317,16 @@ impl Export<'_> {
         let method = match name.split_once('/') {
             Some(("payments", _)) => "PaymentService/GetPayment",
             Some(("refunds", _)) => "PaymentService/GetRefund",
-            Some(("claims", _)) => "OperatingSubsidyService/GetClaim",
+            Some(("operatingSubsidyClaims", _)) => "OperatingSubsidyService/GetClaim",
             _ => bail!("{name} is no record of the ledger"),
         };
         Ok(self.session.call(method, json!({"name": name})).await?)
     }
 
     /// A record in the columns of [`LEDGER_HEADER`].
-    async fn row(
-        &mut self,
-        name: &str,
-        record: &Value,
-        records: &BTreeMap<String, Value>,
-    ) -> anyhow::Result<[String; 14]> {
+    async fn row(&mut self, name: &str, record: &Value) -> anyhow::Result<[String; 14]> {
         let refunded = text(&record["payment"]);
-        if name.starts_with("refunds/") && !records.contains_key(refunded) && !self.payments.contains_key(refunded) {
+        if name.starts_with("refunds/") && !self.payments.contains_key(refunded) {
             let payment = self.get(refunded).await?;
             self.payments.insert(refunded.to_owned(), payment);
         }
@@ -316,7 +344,7 @@ impl Export<'_> {
                 let standing = if matches!(state, "CONFIRMED" | "MATCHED") { "POSTED" } else { "GONE" };
                 ("REFUND", standing, self.matched(text(&record["matched_by"])).await?)
             }
-            _ => {
+            Some(("operatingSubsidyClaims", _)) => {
                 let standing = match state {
                     "PAID" | "ON_STATEMENT" => "POSTED",
                     "APPROVED" => "HELD",
@@ -324,9 +352,10 @@ impl Export<'_> {
                 };
                 ("OPERATING_SUBSIDY", standing, if state == "ON_STATEMENT" { "HERE" } else { "" })
             }
+            _ => bail!("{name} is no record of the ledger"),
         };
         let payment = match kind {
-            "REFUND" => records.get(refunded).or_else(|| self.payments.get(refunded)).context("a refund's payment")?,
+            "REFUND" => self.payments.get(refunded).context("a refund's payment")?,
             _ => record,
         };
         let is_claim = kind == "OPERATING_SUBSIDY";
