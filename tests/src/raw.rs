@@ -59,6 +59,14 @@ impl Raw {
         }
     }
 
+    /// How many of the database's transactions wait for a lock.
+    pub async fn waiting(&mut self) -> i64 {
+        let Self::Postgres(connection) = self else { panic!("SQLite has no locks of rows") };
+        let waiting =
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        sqlx::query_scalar(waiting).fetch_one(connection).await.expect("a count")
+    }
+
     pub async fn insert(&mut self, spec: &TableSpec, row: &[Value]) {
         self.run(&self.insertion(spec, row)).await;
     }

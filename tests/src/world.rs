@@ -265,14 +265,19 @@ pub async fn deliver(sender: &Session, date: &str, text: &str) {
 
 /// As [`deliver`], while the gateway may die.
 pub async fn try_deliver(sender: &Session, date: &str, text: &str) -> Result<(), CallError> {
+    let file = upload(sender, date, text).await?;
+    sender.call("ChannelService/CompleteUpload", json!({"file": file})).await.map(drop)
+}
+
+/// All of a file, not yet completed.
+pub async fn upload(sender: &Session, date: &str, text: &str) -> Result<Value, CallError> {
     let content = if sender.client.actor().starts_with("regions/") { "REGIONAL_BOOK" } else { "SETTLEMENT" };
     let begin = json!({"clearing_date": date, "format": "FILE_FORMAT_CSV", "channel": UNIONPAY,
                        "content": format!("FILE_CONTENT_{content}"), "file_name": "day.csv",
                        "size_bytes": text.len().to_string(), "sha256": digest(text)});
     let file = sender.call("ChannelService/BeginUpload", begin).await?["file"]["name"].take();
     let chunk = json!({"file": file, "offset": "0", "data": BASE64_STANDARD.encode(text)});
-    sender.call("ChannelService/UploadChunk", chunk).await?;
-    sender.call("ChannelService/CompleteUpload", json!({"file": file})).await.map(drop)
+    sender.call("ChannelService/UploadChunk", chunk).await.map(|_| file)
 }
 
 /// SHA-256 of a text, hex.

@@ -6,12 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jjj_cli::session::{CallError, Session, find};
+use jjj_domain::recon::file::{LineKind, LineStatus, SettlementLine};
+use jjj_domain::time::Date;
 use jjj_tests::campaign::seed;
 use jjj_tests::crowd::{Crowd, check};
 use jjj_tests::events::all_events;
 use jjj_tests::gateway::Site;
 use jjj_tests::postgres::TestDatabase;
-use jjj_tests::world::{self, CREDITED_FEN, Systems, World, done};
+use jjj_tests::raw::Raw;
+use jjj_tests::world::{self, CREDITED_FEN, Systems, UNIONPAY, World, done};
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -32,6 +35,65 @@ async fn one_of_two_dies_under_load() {
     lasting.kill();
     let crowds = vec![first.stop().await, second];
     check(&site, mortal, &world, crowds).await;
+}
+
+/// A run's transaction has begun, and waits for whoever works on its channel; a file that is completed meanwhile is one
+/// that its run has not read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_completed_while_a_run_waits_is_not_overlooked() {
+    let db = TestDatabase::postgres();
+    let site = Site::init(db.url());
+    let gateway = site.serve();
+    let systems = Systems::of(&gateway);
+    let world = World::build(&systems, 1, 1).await;
+    world::deliver(&systems.unionpay, &world.yesterday, &world::settlement_file(&[])).await;
+    let unknown = SettlementLine {
+        line: 2,
+        byte_offset: 0,
+        kind: LineKind::Payment,
+        merchant_id: "777290058110097".to_owned(),
+        order_id: "UNKNOWN00001".to_owned(),
+        transaction_time: world.yesterday.parse::<Date>().expect("a date").starts_at(),
+        amount_fen: 10_000,
+        fee_fen: 20,
+        status: LineStatus::Success,
+        institution: "52131082XXXX00043X".to_owned(),
+        original_order_id: None,
+    };
+    let corrected = world::settlement_file(&[unknown]);
+    let file = world::upload(&systems.unionpay, &world.yesterday, &corrected).await.expect("a file");
+
+    let (mut holder, mut watch) = (Raw::connect(&db).await, Raw::connect(&db).await);
+    holder.run("BEGIN").await;
+    holder.run("SELECT 1 FROM participants WHERE participant = 'channels/unionpay' FOR UPDATE").await;
+    let waits = |session: &Session, method: &'static str, request: Value| {
+        let session = session.clone();
+        tokio::spawn(async move { session.call(method, request).await })
+    };
+    let completed = waits(&systems.unionpay, "ChannelService/CompleteUpload", json!({"file": file}));
+    until_waiting(&mut watch, 1).await;
+    let start = json!({"channel": UNIONPAY, "clearing_date": world.yesterday});
+    let run = waits(&systems.chen, "ReconciliationService/StartRun", start.clone());
+    until_waiting(&mut watch, 2).await;
+    holder.run("COMMIT").await;
+
+    completed.await.expect("a call").expect("completed");
+    let refused = run.await.expect("a call").expect_err("its file is no more the one in force");
+    assert_eq!(refused.reason, "STATE_NOT_ALLOWED", "{refused}");
+    let run = done(&systems.chen, "ReconciliationService/StartRun", start).await["run"].take();
+    assert_eq!((&run["number"], &run["breaks_open"]), (&json!(1), &json!("1")), "{run:#}");
+    assert!(gateway.stop().success());
+    site.verify();
+}
+
+async fn until_waiting(watch: &mut Raw, transactions: i64) {
+    for _ in 0..1_000 {
+        if watch.waiting().await == transactions {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("{transactions} transactions should wait for a lock, {} do", watch.waiting().await);
 }
 
 const ROUNDS: usize = 60;

@@ -328,7 +328,7 @@ async fn leaves_too_large_to_go_together_are_written_one_after_another(db: TestD
     tx.write_leaves(&rows[2..]).await.unwrap();
     let mut leaves = large.clone();
     leaves.iter_mut().for_each(|leaf| leaf.row.body = String::new().into());
-    tx.write_log(&Logged { leaves, leaves_are_written: true, ..Logged::default() }).await.unwrap();
+    tx.number_leaves(&Logged { leaves, ..Logged::default() }).await.unwrap();
     tx.commit().await.unwrap();
     let order = store.sequence(100, list).await.unwrap();
     assert!(matches!(order, Sequenced::Numbered { first: 0, count: 5, .. }), "{order:?}");

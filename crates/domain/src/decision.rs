@@ -10,8 +10,8 @@ use foldhash::HashMap;
 use crate::key;
 use crate::ledger::{AccountKind, AccountRow, Transfer, TransferRow};
 use crate::names::{Actor, Participant, RequestId};
-use crate::row::{Row, TableKind, TableSpec};
-use crate::snapshot::{AnyRow, Load, Snapshot, Stop};
+use crate::row::{Row, StoredFault, TableKind, TableSpec};
+use crate::snapshot::{Load, Snapshot, Stop};
 use crate::text_enum;
 use crate::time::Timestamp;
 use crate::value::Value;
@@ -41,38 +41,50 @@ pub trait Command: Send + Sync {
 /// A command that is decided part by part, each written before the next is decided, in one transaction that sees one
 /// moment. No part may rest on what an earlier one writes, other than by what it keeps itself: a snapshot may show either.
 pub trait InParts: Send {
-    /// Rows to lock against every rival before anything is read: see [`Decision::guards`].
+    /// Rows to lock against every rival, first of all: see [`Decision::guards`]. It is a little after the moment that the
+    /// transaction sees.
     fn guards(&self) -> Vec<(&'static TableSpec, Vec<Value>)>;
+
+    /// Tables that rivals write under these guards. What the first part reads of them is read again once the guards are
+    /// held: if it has changed since the transaction's moment, all begins anew.
+    fn guarded(&self) -> Vec<&'static TableSpec>;
 
     /// The next part. After a [`Stop::Miss`] it is asked for again, with more rows.
     fn next(&mut self, snapshot: &Snapshot, call: &Call) -> Result<Part, Stop>;
 
-    /// A row that a [`Part::Rows`] asked to see.
-    fn see(&mut self, row: AnyRow);
+    /// The columns of a row that a [`Part::Rows`] asked to see, in the order asked for.
+    fn see(&mut self, values: Vec<Value>) -> Result<(), StoredFault>;
 }
 
 /// What a command in parts wants next.
 pub enum Part {
-    /// To see these rows, one by one, in any order: they are more than should be held.
-    Rows(Vec<Load>),
+    /// To see these columns of these rows, one by one, in any order: they are more than should be held. All are of one table, by
+    /// one of its indexes.
+    Rows(Vec<Load>, &'static [&'static str]),
     /// That these leaves be written. They stand behind the caller's, which comes with the last part.
     Leaves(Decision),
     /// The end: the caller's leaf, and the last of those behind it.
     Last(Decision),
 }
 
-/// A command in parts, decided as one.
+/// A command in parts, decided as one, for tests: the engine decides it part by part.
 pub fn decide_whole(mut parts: Box<dyn InParts + '_>, snapshot: &Snapshot, call: &Call) -> Result<Decision, Stop> {
     let mut made = Vec::new();
     loop {
         match parts.next(snapshot, call)? {
-            Part::Rows(loads) => {
+            Part::Rows(loads, columns) => {
                 // All of them, before any misses something: one load serves all.
                 let rows: Vec<_> = loads.iter().map(|load| snapshot.rows(load)).collect();
-                rows.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().for_each(|row| parts.see(row));
+                for (load, rows) in loads.iter().zip(rows.into_iter().collect::<Result<Vec<_>, _>>()?) {
+                    for row in rows {
+                        let values = load.spec.pick(columns, &(load.spec.unparse)(&*row));
+                        parts.see(values).expect("a row that was read reads again");
+                    }
+                }
             }
             Part::Leaves(part) => made.extend(part.leaves),
             Part::Last(mut decision) => {
+                decision.leaves[0].guards.extend(parts.guards());
                 decision.leaves.splice(1..1, made);
                 return Ok(decision);
             }
@@ -80,7 +92,8 @@ pub fn decide_whole(mut parts: Box<dyn InParts + '_>, snapshot: &Snapshot, call:
     }
 }
 
-/// Who asks, when, under which id. Time is the database's clock, read after locking.
+/// Who asks, when, under which id. Time is the database's clock, read after locking; of a command in parts, that of its
+/// transaction's moment.
 #[derive(Clone, Debug)]
 pub struct Call {
     pub actor: Actor,

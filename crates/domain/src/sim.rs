@@ -10,7 +10,7 @@ use crate::names::{Actor, Participant};
 use crate::policy;
 use crate::rejection::Rejection;
 use crate::row::Row;
-use crate::snapshot::{Known, Load, Snapshot, Stop};
+use crate::snapshot::{Load, Snapshot, Stop};
 use crate::value::Value;
 
 /// All rows, transfers and balances.
@@ -58,11 +58,11 @@ impl Sim {
                 decision.leaves.iter().for_each(|leaf| written.put(leaf));
             }
             match part {
-                Part::Rows(loads) => {
-                    for values in
-                        loads.iter().flat_map(|load| written.find(load).into_iter().map(|row| (load.spec, row)))
-                    {
-                        parts.see(Known::parse(values.0, values.1).expect("rows written here parse").into_row());
+                Part::Rows(loads, columns) => {
+                    for load in &loads {
+                        for row in written.find(load) {
+                            parts.see(load.spec.pick(columns, &row)).expect("rows written here parse");
+                        }
                     }
                 }
                 Part::Leaves(decision) => made.extend(decision.leaves),

@@ -102,10 +102,6 @@ impl Known {
     pub fn parse(spec: &'static TableSpec, values: Vec<Value>) -> Result<Self, StoredFault> {
         Ok(Self { key: spec.key_of(&values), row: (spec.parse)(values)? })
     }
-
-    pub fn into_row(self) -> AnyRow {
-        self.row
-    }
 }
 
 /// Something read out of a row, and the row, which must live as long.

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::config::Limits;
-use crate::engine::{Engine, Job, Origin, Parts};
+use crate::engine::{Engine, Job, Origin, Tools};
 use crate::keys::{GatewayKeys, Signer};
 use crate::seal::Sealer;
 use crate::status::Refused;
@@ -38,7 +38,7 @@ pub async fn found(
 ) -> Result<(), BootstrapError> {
     store.migrate().await?;
     let committed = Arc::new(Notify::new());
-    let (engine, workers) = Engine::start(Parts {
+    let (engine, workers) = Engine::start(Tools {
         store: store.clone(),
         clock: clock.clone(),
         keys: keys.clone(),

@@ -17,7 +17,7 @@ use tonic::transport::Server;
 
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
-use crate::engine::{Engine, FINISH_WITHIN, Parts, Workers};
+use crate::engine::{Engine, FINISH_WITHIN, Tools, Workers};
 use crate::identity::IdentifyLayer;
 use crate::keys::{GatewayKeys, Signer};
 use crate::registry::Registry;
@@ -186,7 +186,7 @@ pub async fn run(
     let committed = Arc::new(Notify::new());
     let sealer = Sealer::new(store.clone(), clock.clone(), signer.clone(), config.origin.clone(), committed.clone());
     let log = sealer.watch();
-    let (engine, workers) = Engine::start(Parts {
+    let (engine, workers) = Engine::start(Tools {
         store: store.clone(),
         clock: clock.clone(),
         keys: keys.clone(),

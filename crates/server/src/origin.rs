@@ -13,7 +13,7 @@ use crate::bootstrap::own_job;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::cosign::{self, Standing};
-use crate::engine::{Engine, Parts};
+use crate::engine::{Engine, Tools};
 use crate::gateway::StartError;
 use crate::keys::{GatewayKeys, Signer};
 use crate::registry::Registry;
@@ -182,7 +182,7 @@ pub async fn open(config: &Config, clock: &Clock, origin: &str, reason: &str) ->
     };
     // Comparing may have taken longer than a view is believed.
     registry.refresh().await?;
-    let (engine, workers) = Engine::start(Parts {
+    let (engine, workers) = Engine::start(Tools {
         store: store.clone(),
         clock: clock.clone(),
         keys,

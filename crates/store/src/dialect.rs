@@ -240,6 +240,10 @@ impl Dialect {
                 let selected = column_names(spec).iter().map(|c| format!(", t.{}", name(c))).collect::<String>();
                 format!("SELECT w.ord{selected} {}", self.matching(spec, columns, nulls, 1))
             }
+            Shape::See { columns, shown } => {
+                let selected = shown.iter().map(|c| format!("t.{}", name(c))).collect::<Vec<_>>().join(", ");
+                format!("SELECT {selected} {}", self.matching(spec, columns, 0, 1))
+            }
             Shape::Lock { exclusive } => self.lock(spec, exclusive, 1),
             Shape::Delete => {
                 let wanted = self.conditions(spec.key, 0);
@@ -421,6 +425,11 @@ pub(crate) enum Shape {
     Load {
         columns: &'static [&'static str],
         nulls: u32,
+    },
+    /// Some columns of such rows, by values none of which is NULL.
+    See {
+        columns: &'static [&'static str],
+        shown: &'static [&'static str],
     },
     /// Locks rows by key, in key order. PostgreSQL only.
     Lock {

@@ -76,7 +76,8 @@ impl StoreError {
         error.code().is_some_and(|code| code == READ_ONLY)
     }
 
-    pub(crate) fn conflict(kind: ConflictKind) -> Self {
+    /// A conflict that was noticed without a statement that failed.
+    pub fn conflict(kind: ConflictKind) -> Self {
         Self::Conflict { kind, source: None }
     }
 

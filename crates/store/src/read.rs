@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jjj_domain::ledger::{AccountKind, Book, Layer};
 use jjj_domain::row::{Row, StoredFault, TableSpec};
-use jjj_domain::snapshot::{AnyRow, Known, Load, Snapshot};
+use jjj_domain::snapshot::{Known, Load, Snapshot};
 use jjj_domain::time::{Month, Timestamp};
 use jjj_domain::value::{Column, ColumnType, Value};
 
@@ -137,14 +137,25 @@ impl Session {
         Ok(())
     }
 
-    /// Shows each row of loads, as it comes.
-    pub async fn see(&mut self, loads: &[Load], each: &mut (dyn FnMut(AnyRow) + Send)) -> Result<()> {
+    /// Shows these columns of each row of loads, as it comes. The loads are of one table, by one of its indexes; none asks
+    /// for NULL.
+    pub async fn see(
+        &mut self,
+        loads: &[Load],
+        shown: &'static [&'static str],
+        each: &mut (dyn FnMut(Vec<Value>) -> Result<(), StoredFault> + Send),
+    ) -> Result<()> {
+        let Some(Load { spec, columns, .. }) = loads.first() else { return Ok(()) };
+        debug_assert!(loads.iter().all(|load| (load.spec, load.columns) == (*spec, *columns)));
+        let wanted: Vec<&[Value]> = loads.iter().map(|load| load.values.as_slice()).collect();
+        let sql = self.dialect().statement(spec, Shape::See { columns, shown });
         let mut fault = None;
-        self.load_each(loads, &mut |at, values| match Known::parse(loads[at].spec, values) {
-            Ok(known) => each(known.into_row()),
-            Err(of_row) => fault = Some(of_row),
-        })
-        .await?;
+        let show = &mut |row: Vec<Value>| {
+            if fault.is_none() {
+                fault = each(row).err();
+            }
+        };
+        self.fetch_each(sql, Args::Rows(&types_of(spec, columns), &wanted), &types_of(spec, shown), show).await?;
         fault.map_or(Ok(()), |fault| Err(fault.into()))
     }
 

@@ -23,9 +23,9 @@ use crate::write::WriteTx;
 /// Generated statements are few per table, and on SQLite some twenty sizes of each; none should be prepared twice.
 const STATEMENTS: usize = 1_024;
 const READERS: u32 = 8;
-/// Eight workers, one for what stands alone, the sequencer, and the small writes: nobody waits for a connection
-/// behind another kind of work.
-const WRITERS: u32 = 10 + SMALL_WRITES as u32;
+/// Eight workers, one for what stands alone and its second look, the sequencer, and the small writes: nobody waits for a
+/// connection behind another kind of work.
+const WRITERS: u32 = 11 + SMALL_WRITES as u32;
 /// Small writes under way at once on PostgreSQL: acknowledgements, chunks of uploads, cosignatures.
 const SMALL_WRITES: usize = 2;
 /// SQLite's writer moves the write-ahead log into the database by itself only from so many pages on, 64 MiB:

@@ -95,10 +95,8 @@ pub const LEAF_BYTES: usize = if cfg!(debug_assertions) { 16 << 10 } else { 4 <<
 /// What an accepted batch adds to the log.
 #[derive(Clone, Debug, Default)]
 pub struct Logged {
-    /// New leaves in order of cause and effect.
+    /// New leaves in order of cause and effect; for [`WriteTx::number_leaves`] without their bodies.
     pub leaves: Vec<NewLeaf>,
-    /// By [`WriteTx::write_leaves`]: here they are without their bodies, to be numbered.
-    pub leaves_are_written: bool,
     pub evidence: Vec<EvidenceRow>,
     /// Numbers the leaves in this very transaction, where commits have an order before they happen:
     /// on SQLite, with its one writer. `None`: they wait for the sequencer.
@@ -307,7 +305,7 @@ impl WriteTx {
         self.insert(&effects.transfers, Shape::Insert).await
     }
 
-    /// Leaves alone: a part of those of a transaction too large to hold them all until [`Self::write_log`].
+    /// Leaves alone: a part of those of a transaction too large to hold them all until [`Self::number_leaves`].
     pub async fn write_leaves(&mut self, leaves: &[&LeafRow]) -> Result<()> {
         let mut rest = leaves;
         while !rest.is_empty() {
@@ -325,9 +323,12 @@ impl WriteTx {
 
     /// Leaves and their evidence. Numbered here where the transaction can, else left to the sequencer.
     pub async fn write_log(&mut self, logged: &Logged) -> Result<()> {
-        if !logged.leaves_are_written {
-            self.write_leaves(&logged.leaves.iter().map(|leaf| &leaf.row).collect::<Vec<_>>()).await?;
-        }
+        self.write_leaves(&logged.leaves.iter().map(|leaf| &leaf.row).collect::<Vec<_>>()).await?;
+        self.number_leaves(logged).await
+    }
+
+    /// Evidence, and the numbers or the wait for them, of leaves that [`Self::write_leaves`] has written.
+    pub async fn number_leaves(&mut self, logged: &Logged) -> Result<()> {
         self.insert(&logged.evidence, Shape::Insert).await?;
         if let Some(fold) = logged.fold {
             let (leaves_wait, state) = self.log_state().await?;

@@ -18,7 +18,7 @@ use jjj_domain::snapshot::{Snapshot, Stop};
 use jjj_domain::time::Timestamp;
 use jjj_domain::value::{Column as _, Value};
 use jjj_server::config::{Limits, TlsListener};
-use jjj_server::engine::{Engine, Job, Parts};
+use jjj_server::engine::{Engine, Job, Tools};
 use jjj_server::keys::{GatewayKeys, Signer};
 use jjj_server::seal::{Sealer, fold};
 use jjj_server::verify::{NoticeKind, VerifyOptions, verify};
@@ -284,7 +284,7 @@ impl Scene {
         let keys = GatewayKeys::load(&config.keys).unwrap();
         let store = Store::open(self.db.url()).await.unwrap();
         let (clock, committed) = (Clock::default(), Arc::new(Notify::new()));
-        let (engine, workers) = Engine::start(Parts {
+        let (engine, workers) = Engine::start(Tools {
             store: store.clone(),
             clock: clock.clone(),
             keys: keys.clone(),

@@ -23,7 +23,7 @@ use jjj_domain::value::{ColumnType, Json, Value};
 use jjj_server::Clock;
 use jjj_server::bootstrap::{found, fresh_id, own_job};
 use jjj_server::config::Limits;
-use jjj_server::engine::{Engine, Evidence, Job, Origin, Parts, SealedFor, Workers};
+use jjj_server::engine::{Engine, Evidence, Job, Origin, SealedFor, Tools, Workers};
 use jjj_server::keys::{GatewayKeys, Signer};
 use jjj_server::seal::Sealer;
 use jjj_server::verify::{VerifyOptions, VerifyReport, verify};
@@ -192,7 +192,7 @@ impl Fixture {
     }
 
     fn start(&mut self) {
-        let (engine, workers) = Engine::start(Parts {
+        let (engine, workers) = Engine::start(Tools {
             store: self.store.clone(),
             clock: self.clock.clone(),
             keys: self.keys.clone(),

@@ -130,7 +130,7 @@ pub fn books(paths: &[PathBuf], day: &DayFile, region: Option<&Participant>) -> 
         };
         let whose = whose.with_context(|| format!("{} is none of the run's books", path.display()))?;
         ensure!(books.iter().all(|book| book.region != *whose), "{whose}: two books are given");
-        books.push(RegionalBook::new(whose.clone(), "book", &digest, &parsed));
+        books.push(RegionalBook::new(whose.clone(), "book", &digest, parsed.into()));
     }
     if let Some(absent) = known.iter().find(|known| books.iter().all(|book| book.region != known.region)) {
         bail!("the run's book of {} (SHA-256 {}) is not given", absent.region, absent.sha256);

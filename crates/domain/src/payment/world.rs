@@ -224,7 +224,7 @@ impl World {
     }
 
     pub fn run_of(&mut self, channel: &str, date: Date, lines: Vec<SettlementLine>) -> Result<Decision, Rejection> {
-        let mut parsed = ParsedFile { lines: lines.into_iter().map(Into::into).collect(), ..ParsedFile::default() };
+        let mut parsed = ParsedFile { lines: lines.into_iter().collect(), ..ParsedFile::default() };
         parsed.trailer = Some(parsed.totals());
         // The day's file; a later one of the same day corrects it.
         let file = format!("files/{date}");

@@ -83,11 +83,7 @@ impl LedgerRow {
 
     pub fn standing(&self) -> Standing {
         match self {
-            Self::Payment(p) => match p.state {
-                PaymentState::Confirmed | PaymentState::Late => Standing::Posted,
-                PaymentState::Reserved => Standing::Held,
-                _ => Standing::Gone,
-            },
+            Self::Payment(p) => p.state.standing(),
             Self::Refund(r, _) if matches!(r.state, RefundState::Confirmed | RefundState::Matched) => Standing::Posted,
             Self::Refund(..) => Standing::Gone,
             Self::Claim(c) => match c.state {
@@ -188,6 +184,17 @@ impl LedgerRow {
                 Some(row) if row.is_empty() || ours(row) => Matched::Here,
                 Some(_) => Matched::Elsewhere,
             },
+        }
+    }
+}
+
+impl PaymentState {
+    /// As matching sees it.
+    pub const fn standing(self) -> Standing {
+        match self {
+            Self::Confirmed | Self::Late => Standing::Posted,
+            Self::Reserved => Standing::Held,
+            _ => Standing::Gone,
         }
     }
 }

@@ -17,10 +17,9 @@
 //! The trailer is `TRAILER,{rows},{sum of amount_fen},{sum of fee_fen},,,,,`: the sums run over
 //! all lines before it, whatever their kind and status. Voided payments do not appear.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
+use super::packed::PackedLines;
 use crate::id::{OrderId, Uscc};
 use crate::text_enum;
 use crate::time::{Date, Timestamp};
@@ -200,7 +199,7 @@ pub fn render_trailer(totals: ControlTotals) -> [String; 9] {
 /// A file's content, read line by line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ParsedFile {
-    pub lines: Vec<Arc<SettlementLine>>,
+    pub lines: PackedLines,
     pub rejected: Vec<LineFault>,
     pub trailer: Option<ControlTotals>,
     /// Lines after the trailer, or a second trailer: the totals prove nothing.
@@ -214,7 +213,7 @@ impl ParsedFile {
     pub fn push(&mut self, record: Result<FileRecord, LineFault>) {
         self.disordered |= self.trailer.is_some();
         match record {
-            Ok(FileRecord::Line(line)) => self.lines.push(Arc::new(line)),
+            Ok(FileRecord::Line(line)) => self.lines.push(&line),
             Ok(FileRecord::Trailer(totals)) => self.trailer = Some(totals),
             Err(fault) => self.rejected.push(fault),
         }
@@ -222,11 +221,8 @@ impl ParsedFile {
 
     /// The sums over the lines that could be read.
     pub fn totals(&self) -> ControlTotals {
-        ControlTotals {
-            rows: (self.lines.len() + self.rejected.len()) as i64,
-            amount_fen: self.lines.iter().map(|l| l.amount_fen).sum(),
-            fee_fen: self.lines.iter().map(|l| l.fee_fen).sum(),
-        }
+        let read = self.lines.totals();
+        ControlTotals { rows: read.rows + self.rejected.len() as i64, ..read }
     }
 
     /// Whether the trailer agrees with the lines. The sums prove nothing once a line was set

@@ -15,6 +15,7 @@ pub mod finding;
 pub mod identities;
 pub mod matching;
 pub mod overspent;
+pub mod packed;
 pub mod proof;
 pub mod ranges;
 pub mod refusal;

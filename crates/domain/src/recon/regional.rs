@@ -12,14 +12,16 @@
 //! `ALL_AGREE`: what is not listed agrees on three sides.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Deref;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::breaks::difference_name;
 use super::file::{LineKind, LineStatus, ParsedFile};
 use super::matching::{LedgerEntry, Matched, Standing, Unit};
+use super::packed::LineRef;
 use super::rows::{BreakClass, FieldDifference, LegCounts};
 use crate::names::Participant;
 use crate::text_enum;
@@ -106,18 +108,6 @@ impl Moved {
     }
 }
 
-/// A row of a book. Merchants and institutions by their number: few, and each in many rows.
-#[derive(Debug)]
-struct BookRow {
-    order_id: Box<str>,
-    kind: LineKind,
-    moves_money: bool,
-    merchant: u32,
-    institution: u32,
-    amount_fen: i64,
-    line: i64,
-}
-
 /// A region's book of a clearing date, as read.
 #[derive(Debug)]
 pub struct RegionalBook {
@@ -126,50 +116,38 @@ pub struct RegionalBook {
     pub file: String,
     /// Of its bytes, 64 hex digits.
     pub sha256: String,
-    /// By order id and kind, then in the file's order.
-    rows: Vec<BookRow>,
-    texts: Vec<String>,
-    rejected: i64,
+    parsed: Arc<ParsedFile>,
+    /// Its lines by order id and kind, then in the file's order: the book's rows.
+    rows: Vec<u32>,
 }
 
 impl RegionalBook {
-    pub fn new(region: Participant, file: &str, sha256: &str, parsed: &ParsedFile) -> Self {
-        let (mut texts, mut numbers) = (Vec::new(), BTreeMap::new());
-        let mut number = |text: &str| {
-            *numbers.entry(text.to_owned()).or_insert_with(|| {
-                texts.push(text.to_owned());
-                texts.len() as u32 - 1
-            })
-        };
-        let mut rows: Vec<BookRow> = Vec::with_capacity(parsed.lines.len());
-        rows.extend(parsed.lines.iter().map(|line| BookRow {
-            order_id: line.order_id.as_str().into(),
-            kind: line.kind,
-            moves_money: line.status == LineStatus::Success,
-            merchant: number(&line.merchant_id),
-            institution: number(&line.institution),
-            amount_fen: line.amount_fen,
-            line: line.line,
-        }));
-        rows.sort_by(|a, b| (&a.order_id, a.kind, a.line).cmp(&(&b.order_id, b.kind, b.line)));
-        let (file, sha256, rejected) = (file.to_owned(), sha256.to_owned(), parsed.rejected.len() as i64);
-        Self { region, file, sha256, rows, texts, rejected }
+    pub fn new(region: Participant, file: &str, sha256: &str, parsed: Arc<ParsedFile>) -> Self {
+        let mut rows: Vec<u32> = (0..parsed.lines.len() as u32).collect();
+        rows.sort_unstable_by_key(|line| {
+            let row = parsed.lines.get(*line as usize);
+            (row.order_id, row.kind, row.line, *line)
+        });
+        Self { region, file: file.to_owned(), sha256: sha256.to_owned(), parsed, rows }
+    }
+
+    fn row(&self, row: usize) -> LineRef<'_> {
+        self.parsed.lines.get(self.rows[row] as usize)
     }
 
     /// The numbers of an order's rows.
     fn of_order(&self, kind: LineKind, order_id: &str) -> std::ops::Range<usize> {
-        let from = self.rows.partition_point(|row| (&*row.order_id, row.kind) < (order_id, kind));
-        let same = |row: &&BookRow| &*row.order_id == order_id && row.kind == kind;
-        from..from + self.rows[from..].iter().take_while(same).count()
-    }
-
-    fn text(&self, number: u32) -> &str {
-        &self.texts[number as usize]
+        let key = |line: u32| {
+            let row = self.parsed.lines.get(line as usize);
+            (row.order_id, row.kind)
+        };
+        let from = self.rows.partition_point(|line| key(*line) < (order_id, kind));
+        from..from + self.rows[from..].iter().take_while(|line| key(**line) == (order_id, kind)).count()
     }
 
     fn moved(&self, rows: &[usize]) -> Option<Moved> {
-        let rows = rows.iter().map(|row| &self.rows[*row]).filter(|row| row.moves_money);
-        Moved::sum(rows.map(|row| (self.text(row.merchant), self.text(row.institution), row.amount_fen)))
+        let rows = rows.iter().map(|row| self.row(*row)).filter(|row| row.moves_money);
+        Moved::sum(rows.map(|row| (row.merchant_id, row.institution, row.amount_fen)))
     }
 
     /// The number of the one row that says what ledger and channel say of an order. `None`: there
@@ -182,9 +160,8 @@ impl RegionalBook {
         amount_fen: i64,
     ) -> Option<usize> {
         let rows = self.of_order(kind, order_id);
-        let row = self.rows.get(rows.start).filter(|_| rows.len() == 1)?;
-        let same = (self.text(row.merchant), self.text(row.institution), row.amount_fen)
-            == (merchant, institution, amount_fen);
+        let row = (rows.len() == 1).then(|| self.row(rows.start))?;
+        let same = (row.merchant_id, row.institution, row.amount_fen) == (merchant, institution, amount_fen);
         (same && row.moves_money).then_some(rows.start)
     }
 
@@ -250,7 +227,7 @@ impl RegionalBook {
             class: None,
             fields: Vec::new(),
             subject: String::new(),
-            references: rows.iter().map(|row| format!("{}#{}", self.file, self.rows[*row].line)).collect(),
+            references: rows.iter().map(|row| format!("{}#{}", self.file, self.row(*row).line)).collect(),
             rows,
         };
         if result.faults_the_book() {
@@ -420,12 +397,12 @@ impl<B: Deref<Target = RegionalBook> + Clone> Leg<B> {
         let book = self.book.clone();
         let unseen: Vec<usize> = (0..self.rows.len()).filter(|row| self.rows[*row] == RowState::Unseen).collect();
         let of_order = |a: &usize, b: &usize| {
-            let key = |row: &usize| (&book.rows[*row].order_id, book.rows[*row].kind);
-            key(a) == key(b)
+            let (a, b) = (book.row(*a), book.row(*b));
+            (a.order_id, a.kind) == (b.order_id, b.kind)
         };
         for rows in unseen.chunk_by(of_order) {
-            let first = &book.rows[rows[0]];
-            let mut alone = book.compared(first.kind, &first.order_id, rows.to_vec(), [None, None]);
+            let first = book.row(rows[0]);
+            let mut alone = book.compared(first.kind, first.order_id, rows.to_vec(), [None, None]);
             alone.subject = alone.references[0].clone();
             self.add(alone);
         }
@@ -468,8 +445,10 @@ impl<B: Deref<Target = RegionalBook> + Clone> Leg<B> {
     }
 
     fn counts(&self) -> LegCounts {
-        let mut counts = LegCounts { rejected: self.book.rejected, ..LegCounts::default() };
-        for (row, state) in self.book.rows.iter().zip(&self.rows) {
+        let rejected = self.book.parsed.rejected.len() as i64;
+        let mut counts = LegCounts { rejected, ..LegCounts::default() };
+        for (row, state) in self.rows.iter().enumerate() {
+            let row = self.book.row(row);
             *(if *state == RowState::Broken { &mut counts.broken } else { &mut counts.matched }) += 1;
             let sum = if row.kind == LineKind::Refund { &mut counts.credit_fen } else { &mut counts.debit_fen };
             *sum += row.amount_fen;

@@ -14,8 +14,8 @@ use crate::key;
 use crate::names::{Participant, ParticipantKind};
 use crate::policy::{self, ChannelPolicy, PolicyBody, PolicyRow};
 use crate::rejection::Reason;
-use crate::row::TableSpec;
-use crate::snapshot::{AnyRow, Snapshot, Stop};
+use crate::row::{StoredFault, TableSpec};
+use crate::snapshot::{Snapshot, Stop};
 use crate::time::{Date, Timestamp};
 use crate::value::Value;
 
@@ -143,8 +143,12 @@ impl InParts for ScheduledInParts<'_> {
         self.run.guards()
     }
 
-    fn see(&mut self, row: AnyRow) {
-        self.run.see(row);
+    fn guarded(&self) -> Vec<&'static TableSpec> {
+        self.run.guarded()
+    }
+
+    fn see(&mut self, values: Vec<Value>) -> Result<(), StoredFault> {
+        self.run.see(values)
     }
 
     fn next(&mut self, snapshot: &Snapshot, call: &Call) -> Result<Part, Stop> {

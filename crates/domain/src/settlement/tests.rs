@@ -155,7 +155,7 @@ fn file(world: &World, date: Date, more_fen: i64) -> ParsedFile {
     }
     // A line is evidence of one movement: each has its own number.
     (2..).zip(&mut lines).for_each(|(n, line)| line.line = n);
-    let mut parsed = ParsedFile { lines: lines.into_iter().map(Into::into).collect(), ..ParsedFile::default() };
+    let mut parsed = ParsedFile { lines: lines.into_iter().collect(), ..ParsedFile::default() };
     parsed.trailer = Some(parsed.totals());
     parsed
 }

@@ -9,12 +9,13 @@
 //! | decide in order with the database's time | each sees those before it | the same |
 //! | write, release refused claims, commit | a statement per table | a statement per table |
 //!
-//! A command that goes in parts, as a run does, is decided and written part by part in place of the fourth to the sixth
-//! step, its transaction seeing one moment; its last part is written as others are.
+//! A command that goes in parts, as a run does, takes another way from the second to the fifth step: its guards are locked, then
+//! each part is loaded, decided, locked and, but for the last, written, its transaction seeing one moment. The last part is
+//! written as others are.
 //!
 //! Nothing is answered until the commit has succeeded.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,7 +26,7 @@ use jjj_domain::snapshot::{Load, Snapshot};
 use jjj_domain::time::Timestamp;
 use jjj_store::dialect::Dialect;
 use jjj_store::log_tables::LeafRow;
-use jjj_store::{Balances, Claim, Effects, Mark, NewLeaf, RequestClaim, Store, StoreError, WriteTx};
+use jjj_store::{Balances, Claim, ConflictKind, Effects, Mark, NewLeaf, RequestClaim, Store, StoreError, WriteTx};
 use tokio::sync::mpsc;
 
 use super::decide::{Ruling, Verdict, apply, aside, explore, in_order, next_part};
@@ -198,12 +199,12 @@ impl Writer {
             }
             effects
         });
-        // What the decisions wrote goes to the database while their leaves are being made.
-        // Also what needs no receipt: nothing new is recorded that no head would ever cover.
+        // Also for what needs no receipt: nothing new is recorded that no head would ever cover.
         let signing = self.signer.current();
         if wrote && signing.is_none() {
             return Err(BatchError::NoSigningKey);
         }
+        // What the decisions wrote goes to the database while their leaves are being made.
         let signed = async |made| sign(&pairs, made, now, read_at, &self.origin, signing.as_ref()).await;
         let (done, prepared) = match alone {
             false => {
@@ -228,7 +229,10 @@ impl Writer {
         };
         if wrote {
             logged.leaves.splice(1..1, written.leaves);
-            tx.write_log(&logged).await?;
+            match alone {
+                false => tx.write_log(&logged).await?,
+                true => tx.number_leaves(&logged).await?,
+            }
             match written.balances {
                 None => tx.write_balances(&effects.transfers).await?,
                 Some(mut balances) => {
@@ -327,8 +331,8 @@ impl Writer {
     }
 
     /// Decides a command part by part, and writes each but the last. Nothing is decided again under its locks: its
-    /// transaction sees one moment, and a row that others have changed since is found by locking it, as a conflict. What
-    /// was found in lists is not: who adds to them waits for the guard.
+    /// transaction sees one moment, and a row that others have changed since is found by locking it, as a conflict. Who
+    /// adds to the lists that the first part is decided by waits for the guards.
     async fn decide_in_parts(
         &self,
         tx: &mut WriteTx,
@@ -342,26 +346,34 @@ impl Writer {
         if self.signer.current().is_none() {
             return Err(BatchError::NoSigningKey);
         }
+        let is_locking = self.store.dialect() == Dialect::Postgres;
         tx.lock(&[], &parts.guards()).await?;
         let content_digest = job.claim().content_digest;
         let balances = written.balances.insert(Balances::default());
+        let mut is_begun = false;
         loop {
             let mut snapshot = Snapshot::default();
-            let (part, salts) = match self.next_part(tx, job, &mut *parts, &mut snapshot, at).await? {
+            let found = self.next_part(tx, job, &mut *parts, &mut snapshot, at).await?;
+            if is_locking && !std::mem::replace(&mut is_begun, true) {
+                let guarded = parts.guarded();
+                let loads = snapshot.loads().iter().filter(|load| guarded.contains(&load.spec));
+                self.check_unchanged(tx, &loads.cloned().collect::<Vec<_>>()).await?;
+            }
+            let (part, salts) = match found {
                 Ok(found) => found,
                 Err(refused) => {
                     return Ok(Decided { verdicts: vec![Verdict::Refused(refused)], now, read_at, snapshot });
                 }
             };
             let (decision, is_last) = match part {
-                Part::Rows(loads) => {
-                    tx.session().see(&loads, &mut |row| parts.see(row)).await?;
+                Part::Rows(loads, columns) => {
+                    tx.session().see(&loads, columns, &mut |values| parts.see(values)).await?;
                     continue;
                 }
                 Part::Leaves(decision) => (decision, false),
                 Part::Last(decision) => (decision, true),
             };
-            if self.store.dialect() == Dialect::Postgres {
+            if is_locking {
                 let locks = Locks::of_decisions(snapshot.loads(), [&decision]);
                 tx.lock(&locks.share(), &locks.update()).await?;
             }
@@ -386,6 +398,19 @@ impl Writer {
             written.leaves.extend(made);
             balances.take(&effects.transfers);
         }
+    }
+
+    /// What a transaction sees must be what there is, now that it holds its guards: its moment is a little before, and
+    /// whoever held them until then may have changed it. Else a conflict: begin anew.
+    async fn check_unchanged(&self, tx: &mut WriteTx, loads: &[Load]) -> Result<(), StoreError> {
+        let then = tx.session().load_values(loads).await?;
+        // Not a reader's: its server may lag.
+        let mut fresh = self.store.begin_write().await?;
+        let now = fresh.session().load_values(loads).await?;
+        fresh.rollback().await?;
+        let is_same = std::iter::zip(then, now)
+            .all(|(then, now)| then.len() == now.len() && then.iter().collect::<HashSet<_>>() == now.iter().collect());
+        if is_same { Ok(()) } else { Err(StoreError::conflict(ConflictKind::Serialization)) }
     }
 
     /// The next part, its rows loaded.

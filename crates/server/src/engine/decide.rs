@@ -121,7 +121,7 @@ fn part(
             close::check_open(snapshot, &call, decision)?;
             salts(decision, snapshot)?
         }
-        Some(Part::Rows(_)) | None => Salts::new(),
+        Some(Part::Rows(..)) | None => Salts::new(),
     };
     Ok(Ok((decided.take().expect("decided just now"), salts)))
 }

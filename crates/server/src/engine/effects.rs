@@ -84,15 +84,13 @@ pub(super) fn rows<'d>(decisions: impl Iterator<Item = &'d Decision> + Clone, de
     }
 }
 
-/// Portions of leaves ([`LEAF_BYTES`] each) made ahead of their being written: while the rows of a day are, more than a
-/// hundred thousand rows' leaves.
+/// Portions of leaves ([`LEAF_BYTES`] each) made ahead of whoever writes them, who begins with the rows.
 pub(super) const PORTIONS: usize = 32;
 
 /// Leaves, and what receipts will be for.
 pub(super) struct Made {
+    /// Without their bodies, where they have been handed over.
     leaves: Vec<NewLeaf>,
-    /// Whether they have been handed over, and are here without their bodies.
-    handed_over: bool,
     /// Of signed requests, without their deadline.
     bodies: Vec<ReceiptBody>,
     /// Of each command, its first leaf and its request's bytes as they are stored.
@@ -108,7 +106,7 @@ pub(super) async fn make(
     portions: Option<mpsc::Sender<Vec<LeafRow>>>,
 ) -> Result<Made, EffectsError> {
     let firsts = Vec::with_capacity(accepted.len());
-    let mut made = Made { leaves: Vec::new(), handed_over: portions.is_some(), bodies: Vec::new(), firsts };
+    let mut made = Made { leaves: Vec::new(), bodies: Vec::new(), firsts };
     let mut making = Making { portions, portion: Vec::new(), bytes: 0, rows: 0 };
     for Accepting { job, content_digest, ruling } in accepted {
         let context = Context {
@@ -209,8 +207,8 @@ pub(super) async fn sign(
     origin: &str,
     signing: Option<&Arc<SigningKey>>,
 ) -> Result<Prepared, EffectsError> {
-    let Made { leaves, handed_over, mut bodies, firsts } = made;
-    let mut logged = Logged { leaves, leaves_are_written: handed_over, ..Logged::default() };
+    let Made { leaves, mut bodies, firsts } = made;
+    let mut logged = Logged { leaves, ..Logged::default() };
     let written = now.plus_us(i64::try_from(read_at.elapsed().as_micros()).unwrap_or(i64::MAX));
     bodies.iter_mut().for_each(|body| body.log_deadline_us = written.plus_us(LOG_DEADLINE_US).0);
     // Nothing accepted, nothing to sign.

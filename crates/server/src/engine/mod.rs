@@ -99,7 +99,7 @@ impl Workers {
 }
 
 /// What the engine works with.
-pub struct Parts {
+pub struct Tools {
     pub store: Store,
     pub clock: Clock,
     pub keys: GatewayKeys,
@@ -112,8 +112,8 @@ pub struct Parts {
 }
 
 impl Engine {
-    pub fn start(parts: Parts) -> (Self, Workers) {
-        let Parts { store, clock, keys, origin, limits, registry, committed } = parts;
+    pub fn start(tools: Tools) -> (Self, Workers) {
+        let Tools { store, clock, keys, origin, limits, registry, committed } = tools;
         let queue = Arc::new(Queue::new(limits.queue_items));
         let signer = Signer::new(keys.clone(), registry.clone());
         let writer = Arc::new(Writer { store: store.clone(), clock: clock.clone(), keys, signer, origin });

@@ -3,7 +3,6 @@
 //! stays as the file has it, or is set aside.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
 
 use jjj_domain::institution::{SettlementAccountRow, SettlementAccountState};
 use jjj_domain::key;
@@ -11,6 +10,7 @@ use jjj_domain::payment::{PaymentRow, RefundRow};
 use jjj_domain::policy::TransactionCodes;
 use jjj_domain::recon::bank::BankEntry;
 use jjj_domain::recon::file::{FaultReason, LineFault, LineKind, ParsedFile, SettlementLine};
+use jjj_domain::recon::packed::PackedLines;
 use jjj_domain::recon::refusal::FileRefusal;
 use jjj_domain::recon::{FileFormat, FileRow, FileState};
 use jjj_domain::subsidy::ClaimRow;
@@ -110,8 +110,8 @@ pub async fn lines(
     parsed.has_no_totals = !jjj_formats::has_trailer(file.format);
     leave_out_voided(&mut parsed, &traces, voids);
     drop(traces);
-    parsed.lines.extend(with_orders(gateway, file, codes, traced).await?.into_iter().map(Arc::new));
-    parsed.lines.extend(payouts(gateway, file, &entries).await?.into_iter().map(Arc::new));
+    parsed.lines.extend(with_orders(gateway, file, codes, traced).await?);
+    parsed.lines.extend(payouts(gateway, file, &entries).await?);
     name_institutions(gateway, file, &mut parsed).await?;
     Ok(parsed)
 }
@@ -128,7 +128,7 @@ fn leave_out_voided(parsed: &mut ParsedFile, traces: &[u32], voids: Vec<Void>) {
         wanted.entry(purchase).or_default().push(void);
     }
     let mut found: HashMap<Purchase, Vec<usize>> = HashMap::new();
-    for (at, (line, trace)) in parsed.lines.iter().zip(traces).enumerate() {
+    for (at, (line, trace)) in parsed.lines.unpacked().zip(traces).enumerate() {
         let purchase = ((*trace, line.transaction_time), line.merchant_id.clone(), Some(line.amount_fen));
         if line.kind == LineKind::Payment && wanted.contains_key(&purchase) {
             found.entry(purchase).or_default().push(at);
@@ -147,11 +147,8 @@ fn leave_out_voided(parsed: &mut ParsedFile, traces: &[u32], voids: Vec<Void>) {
         }
     }
     parsed.rejected.sort_by_key(|fault| fault.line);
-    let mut at = 0;
-    parsed.lines.retain(|_| {
-        at += 1;
-        !gone.contains(&(at - 1))
-    });
+    let left = parsed.lines.unpacked().enumerate().filter(|(at, _)| !gone.contains(at));
+    parsed.lines = left.map(|(_, line)| line).collect();
 }
 
 /// Rows that name an earlier movement by its trace, with the order that bears it: as the ledger's
@@ -252,7 +249,10 @@ async fn payouts(gateway: &Gateway, file: &FileRow, entries: &[BankEntry]) -> Re
 /// another is set aside.
 async fn name_institutions(gateway: &Gateway, file: &FileRow, parsed: &mut ParsedFile) -> Result<(), Refused> {
     let unnamed = parsed.lines.iter().filter(|line| line.institution.is_empty());
-    let merchants: HashSet<String> = unnamed.map(|line| line.merchant_id.clone()).collect();
+    let merchants: HashSet<String> = unnamed.map(|line| line.merchant_id.to_owned()).collect();
+    if merchants.is_empty() {
+        return Ok(());
+    }
     let mut known: HashMap<String, String> = HashMap::new();
     for merchant in merchants {
         let predicates = vec![("merchant_id", Op::Eq, merchant.to_value()), of_channel(file)];
@@ -262,11 +262,11 @@ async fn name_institutions(gateway: &Gateway, file: &FileRow, parsed: &mut Parse
         let approved = accounts.into_iter().find(|a| a.state == SettlementAccountState::Approved);
         known.extend(approved.map(|account| (merchant, code_of(&account.institution))));
     }
-    let (mut lines, mut rejected) = (Vec::with_capacity(parsed.lines.len()), Vec::new());
-    for mut line in std::mem::take(&mut parsed.lines) {
+    let (mut lines, mut rejected) = (PackedLines::default(), Vec::new());
+    for mut line in parsed.lines.unpacked() {
         if line.institution.is_empty() {
             match known.get(&line.merchant_id) {
-                Some(institution) => Arc::make_mut(&mut line).institution.clone_from(institution),
+                Some(institution) => line.institution.clone_from(institution),
                 None => {
                     let (line, byte_offset) = (line.line, line.byte_offset);
                     let (field, reason) = ("merchant_id".to_owned(), FaultReason::UnknownMerchant);
@@ -275,7 +275,7 @@ async fn name_institutions(gateway: &Gateway, file: &FileRow, parsed: &mut Parse
                 }
             }
         }
-        lines.push(line);
+        lines.push(&line);
     }
     parsed.lines = lines;
     parsed.rejected.extend(rejected);

@@ -289,7 +289,7 @@ impl<'a> Desk<'a> {
             let name = booked.row.name();
             booked.account.payer(&self.run.channel) == payer
                 && !used.contains(name.as_str())
-                && !self.lines.name(LineKind::OperatingSubsidy, &booked.row.end_to_end_id)
+                && !self.lines.has_order(LineKind::OperatingSubsidy, &booked.row.end_to_end_id)
         };
         let booked: Vec<&Booked> = stated.entries.iter().filter(is_payers).collect();
         let shown: Vec<Shown> = booked.iter().map(|booked| shown(&booked.row)).collect();

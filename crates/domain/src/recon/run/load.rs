@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use super::super::booking::{LedgerRow, Place, id_of};
 use super::super::breaks;
-use super::super::file::{LineKind, SettlementLine};
+use super::super::file::LineKind;
 use super::super::matching::{FileLine, Standing};
+use super::super::packed::PackedLines;
 use super::super::rows::{BreakRow, BreakState, RunRow, RunState};
 use super::so_far::Bills;
 use super::{RunFile, StartRun};
@@ -23,10 +24,11 @@ use crate::person::PersonRow;
 use crate::policy::{self, CalendarPolicy, ChannelPolicy, FeeBearer};
 use crate::recon::booking::BillMove;
 use crate::rejection::Reason;
-use crate::row::Row;
+use crate::row::{Row, StoredFault};
 use crate::snapshot::{Load, Snapshot, Stop};
 use crate::subsidy::ClaimRow;
 use crate::time::Date;
+use crate::value::{Column, Value};
 
 /// Notes misses and goes on, so that a whole stage is loaded at once.
 #[derive(Default)]
@@ -140,15 +142,15 @@ impl Day {
         named.chain(std::iter::repeat("")).take(self.missing_files as usize)
     }
 
-    /// The ledger rows that these lines name, of whatever date, and `others` that are here already.
+    /// The ledger rows that these lines name, of whatever date, the payments of `orders`, and `others` that are here already.
     pub fn load_portion(
         &mut self,
         channel: &Participant,
         lines: Vec<FileLine>,
+        orders: &[String],
         others: Vec<LedgerRow>,
         snapshot: &Snapshot,
     ) -> Result<(), Stop> {
-        const ORDER: &[&str] = &["order_id", "channel"];
         let (mut payments, mut refunds, mut claims) = (Vec::new(), Vec::new(), Vec::new());
         let mut gather = Gather::default();
         for FileLine { line, .. } in &lines {
@@ -158,6 +160,10 @@ impl Day {
                 LineKind::Refund => refunds.extend(gather.all(snapshot.list::<RefundRow>(ORDER, by_order))?),
                 LineKind::OperatingSubsidy => claims.extend(gather.all(snapshot.list::<ClaimRow>(ORDER, by_order))?),
             }
+        }
+        for order in orders {
+            // By their orders, not their names: what is read by name is locked, and most of it is not written.
+            payments.extend(gather.all(snapshot.list::<PaymentRow>(ORDER, key![order.clone(), channel.clone()]))?);
         }
         gather.end()?;
         let mut rows: Vec<LedgerRow> = payments.into_iter().map(LedgerRow::Payment).collect();
@@ -192,7 +198,6 @@ impl Day {
 
     /// What lines are judged by that belong to no ledger row.
     pub fn load_places(&mut self, channel: &Participant, survey: &Survey, snapshot: &Snapshot) -> Result<(), Stop> {
-        const ORDER: &[&str] = &["order_id", "channel"];
         let known = survey.institutions.iter().map(|(uscc, (_, region))| (uscc.clone(), region.clone()));
         let mut institutions: BTreeMap<String, Participant> = known.collect();
         for row in self.rows.values() {
@@ -219,6 +224,7 @@ impl Day {
 }
 
 const DATE: &[&str] = &["clearing_date", "channel"];
+const ORDER: &[&str] = &["order_id", "channel"];
 
 /// A date and its neighbours.
 fn around(date: Date) -> [Date; 3] {
@@ -254,23 +260,26 @@ impl<'a> Lines<'a> {
             sorted: (0..).zip(files).flat_map(of_file).collect(),
         };
         let mut sorted = std::mem::take(&mut lines.sorted);
-        sorted.sort_by(|a, b| lines.order(*a).cmp(lines.order(*b)));
+        sorted.sort_unstable_by(|a, b| (lines.order(*a), a).cmp(&(lines.order(*b), b)));
         lines.sorted = sorted;
         lines
     }
 
-    fn line(&self, (file, line): (u32, u32)) -> &'a Arc<SettlementLine> {
-        &self.files[file as usize].parsed.lines[line as usize]
+    fn of_file(&self, file: u32) -> &'a PackedLines {
+        &self.files[file as usize].parsed.lines
     }
 
-    fn order(&self, at: (u32, u32)) -> &'a str {
-        &self.line(at).order_id
+    fn order(&self, (file, line): (u32, u32)) -> &'a str {
+        self.of_file(file).get(line as usize).order_id
     }
 
     /// Whether a line of this kind names the order.
-    pub fn name(&self, kind: LineKind, order: &str) -> bool {
+    pub fn has_order(&self, kind: LineKind, order: &str) -> bool {
         let from = self.sorted.partition_point(|at| self.order(*at) < order);
-        self.sorted[from..].iter().take_while(|at| self.order(**at) == order).any(|at| self.line(*at).kind == kind)
+        self.sorted[from..]
+            .iter()
+            .take_while(|at| self.order(**at) == order)
+            .any(|at| self.of_file(at.0).get(at.1 as usize).kind == kind)
     }
 
     pub fn len(&self) -> usize {
@@ -285,9 +294,70 @@ impl<'a> Lines<'a> {
     }
 
     pub fn portion(&self, lines: std::ops::Range<usize>) -> impl Iterator<Item = FileLine> {
-        let line = |at: &(u32, u32)| FileLine { file: self.names[at.0 as usize].clone(), line: self.line(*at).clone() };
+        let line = |(file, line): &(u32, u32)| FileLine {
+            file: self.names[*file as usize].clone(),
+            line: self.of_file(*file).unpack(*line as usize).into(),
+        };
         self.sorted[lines].iter().map(line)
     }
+}
+
+/// What the survey needs of a payment: few of its columns, and none of those that are large.
+pub struct Glance {
+    payment: String,
+    merchant_id: String,
+    order_id: String,
+    institution: String,
+    institution_region: Participant,
+    region: Participant,
+    programme: String,
+    amount_fen: i64,
+    state: PaymentState,
+    clearing_date: Date,
+    authorised_on: Date,
+}
+
+impl Glance {
+    pub const COLUMNS: &[&str] = &[
+        "payment",
+        "merchant_id",
+        "order_id",
+        "institution",
+        "institution_region",
+        "region",
+        "programme",
+        "amount_fen",
+        "state",
+        "clearing_date",
+        "authorised_on",
+    ];
+
+    /// Of the values of [`Self::COLUMNS`].
+    pub fn of(values: Vec<Value>) -> Result<Self, StoredFault> {
+        let mut values = Self::COLUMNS.iter().zip(values);
+        Ok(Self {
+            payment: take(&mut values, "payment")?,
+            merchant_id: take(&mut values, "merchant_id")?,
+            order_id: take(&mut values, "order_id")?,
+            institution: take(&mut values, "institution")?,
+            institution_region: take(&mut values, "institution_region")?,
+            region: take(&mut values, "region")?,
+            programme: take(&mut values, "programme")?,
+            amount_fen: take(&mut values, "amount_fen")?,
+            state: take(&mut values, "state")?,
+            clearing_date: take(&mut values, "clearing_date")?,
+            authorised_on: take(&mut values, "authorised_on")?,
+        })
+    }
+}
+
+fn take<T: Column>(
+    values: &mut dyn Iterator<Item = (&&'static str, Value)>,
+    column: &'static str,
+) -> Result<T, StoredFault> {
+    let (shown, value) = values.next().expect("a value for each column asked for");
+    debug_assert_eq!(*shown, column);
+    T::from_value(value).map_err(|problem| StoredFault { table: PaymentRow::spec().name, column, problem })
 }
 
 /// The ledger's rows of a date and its neighbours, as they come by: where they place rows that nobody knows, what of them
@@ -302,7 +372,8 @@ pub struct Survey {
     institutions: BTreeMap<String, (String, Participant)>,
     /// By book, what is reserved on the date.
     pub reserved_fen: BTreeMap<Book, i64>,
-    /// Rows that no line names and that something may become of.
+    /// Rows that no line names and that something may become of: payments by their orders, and the others.
+    pub unnamed_orders: Vec<String>,
     pub unnamed: Vec<LedgerRow>,
 }
 
@@ -317,41 +388,44 @@ impl Survey {
         around(run.clearing_date).map(of_date).to_vec()
     }
 
-    pub fn see(&mut self, payment: Arc<PaymentRow>, run: &StartRun, lines: &Lines) {
+    pub fn see(&mut self, payment: &Glance, run: &StartRun, lines: &Lines) {
         let date = run.clearing_date;
         let is_reserved = payment.state == PaymentState::Reserved;
         let may_expire = is_reserved && payment.authorised_on <= date;
-        let row = LedgerRow::Payment(payment.clone());
-        if let Ok(place) = row.place() {
+        if let Ok(book) = Book::new(payment.region.clone(), &payment.programme) {
             if is_reserved && payment.authorised_on == date {
-                *self.reserved_fen.entry(place.book.clone()).or_default() += payment.amount_fen;
+                *self.reserved_fen.entry(book.clone()).or_default() += payment.amount_fen;
             }
-            self.count(&row, place);
+            let region = Some(&payment.institution_region);
+            self.count(&payment.payment, &payment.merchant_id, &payment.institution, &book, region);
         }
-        let is_of_date = payment.clearing_date == date && row.standing() != Standing::Gone;
-        if (is_of_date || may_expire) && !lines.name(LineKind::Payment, &payment.order_id) {
-            self.unnamed.push(row);
+        let is_of_date = payment.clearing_date == date && payment.state.standing() != Standing::Gone;
+        if (is_of_date || may_expire) && !lines.has_order(LineKind::Payment, &payment.order_id) {
+            self.unnamed_orders.push(payment.order_id.clone());
         }
     }
 
-    fn count(&mut self, row: &LedgerRow, place: Place) {
+    fn count(&mut self, record: &str, merchant: &str, institution: &str, book: &Book, region: Option<&Participant>) {
         let count = |rows: &mut BTreeMap<String, BTreeMap<Book, i64>>, name: &str| {
             let books = match rows.get_mut(name) {
                 Some(books) => books,
                 None => rows.entry(name.to_owned()).or_default(),
             };
-            *books.entry(place.book.clone()).or_default() += 1;
+            match books.get_mut(book) {
+                Some(count) => *count += 1,
+                None => drop(books.insert(book.clone(), 1)),
+            }
         };
-        if !row.merchant_id().is_empty() {
-            count(&mut self.by_merchant, row.merchant_id());
+        if !merchant.is_empty() {
+            count(&mut self.by_merchant, merchant);
         }
-        let institution = id_of(row.institution());
+        let institution = id_of(institution);
         count(&mut self.by_institution, institution);
-        let Some(region) = place.institution_region else { return };
+        let Some(region) = region else { return };
         match self.institutions.get_mut(institution) {
-            Some((record, _)) if record.as_str() >= row.record() => {}
-            Some(known) => *known = (row.record().to_owned(), region),
-            None => drop(self.institutions.insert(institution.to_owned(), (row.record().to_owned(), region))),
+            Some((known, _)) if known.as_str() >= record => {}
+            Some(known) => *known = (record.to_owned(), region.clone()),
+            None => drop(self.institutions.insert(institution.to_owned(), (record.to_owned(), region.clone()))),
         }
     }
 
@@ -368,10 +442,11 @@ impl Survey {
         let refunds = with_payments(snapshot, refunds)?;
         for row in refunds.into_iter().chain(claims.into_iter().map(LedgerRow::Claim)) {
             if let Ok(place) = row.place() {
-                self.count(&row, place);
+                let region = place.institution_region.as_ref();
+                self.count(row.record(), row.merchant_id(), row.institution(), &place.book, region);
             }
             let key = row.key();
-            if row.clearing_date(date) == date && !lines.name(key.kind, &key.order_id) {
+            if row.clearing_date(date) == date && !lines.has_order(key.kind, &key.order_id) {
                 self.unnamed.push(row);
             }
         }

@@ -10,22 +10,22 @@
 use super::super::alert;
 use super::super::booking::LedgerRow;
 use super::super::matching::FileLine;
+use super::super::rows::{FileRow, RunRow};
 use super::StartRun;
 use super::bank::{self, Bank};
 use super::check;
 use super::emit::{self, Found};
 use super::expire::{self, Expired};
 use super::judge::{self, BreakChange, Outcome, Places, Portion};
-use super::load::{self, Day, Lines, Survey};
+use super::load::{self, Day, Glance, Lines, Survey};
 use super::regions::{Legs, Regions};
 use super::so_far::SoFar;
 use crate::decision::{Call, InParts, Part};
 use crate::key;
 use crate::participant::ParticipantRow;
-use crate::payment::PaymentRow;
 use crate::rejection::Reason;
-use crate::row::{Row, TableSpec};
-use crate::snapshot::{AnyRow, Snapshot, Stop};
+use crate::row::{Row, StoredFault, TableSpec};
+use crate::snapshot::{Snapshot, Stop};
 use crate::value::Value;
 
 /// A run under way.
@@ -110,10 +110,10 @@ impl<'a> RunInParts<'a> {
         let channel = &self.run.channel;
         let lines: Vec<FileLine> = self.lines.portion(self.portion()).collect();
         if !self.is_last() {
-            return day.load_portion(channel, lines, Vec::new(), snapshot);
+            return day.load_portion(channel, lines, &[], Vec::new(), snapshot);
         }
         let others: Vec<LedgerRow> = self.survey.unnamed.iter().chain(&self.rows_left).cloned().collect();
-        day.load_portion(channel, lines, others, snapshot)?;
+        day.load_portion(channel, lines, &self.survey.unnamed_orders, others, snapshot)?;
         day.lines.extend(self.lines_left.iter().cloned());
         day.load_places(channel, &self.survey, snapshot)
     }
@@ -176,6 +176,7 @@ impl<'a> RunInParts<'a> {
         let Self { run, lines, survey, so_far, .. } = self;
         let Ending { day, regions, expired, others, bank, .. } = ending;
         load::bill_lines(snapshot, expired.iter().map(|ended| &ended.bill_move), &mut so_far.bills)?;
+        // Once: what follows may miss something, and this must not be counted twice.
         if bank.is_none() {
             let judged = bank::judge(run, day, lines, &so_far.moved, snapshot, call)?;
             so_far.take_changes(run, &judged.changes);
@@ -198,15 +199,19 @@ impl<'a> RunInParts<'a> {
 }
 
 impl InParts for RunInParts<'_> {
-    /// The number of the next run rests on there being no other: runs of a channel wait for each other.
+    /// The number of the next run rests on there being no other: runs of a channel wait for each other, and who completes
+    /// one of its uploads, signs a view or resolves a break waits for a run.
     fn guards(&self) -> Vec<(&'static TableSpec, Vec<Value>)> {
         vec![(ParticipantRow::spec(), key![self.run.channel.clone()])]
     }
 
-    fn see(&mut self, row: AnyRow) {
-        if let Ok(payment) = row.downcast::<PaymentRow>() {
-            self.survey.see(payment, self.run, &self.lines);
-        }
+    fn guarded(&self) -> Vec<&'static TableSpec> {
+        vec![FileRow::spec(), RunRow::spec()]
+    }
+
+    fn see(&mut self, values: Vec<Value>) -> Result<(), StoredFault> {
+        self.survey.see(&Glance::of(values)?, self.run, &self.lines);
+        Ok(())
     }
 
     fn next(&mut self, snapshot: &Snapshot, call: &Call) -> Result<Part, Stop> {
@@ -218,7 +223,7 @@ impl InParts for RunInParts<'_> {
                         self.lines = Lines::of(&self.run.files);
                         self.so_far.legs = Legs::of(self.run);
                         self.stage = Stage::Surveying(day.into());
-                        return Ok(Part::Rows(Survey::loads(self.run)));
+                        return Ok(Part::Rows(Survey::loads(self.run), Glance::COLUMNS));
                     }
                     Err(stop) => return self.again(Stage::Begun, stop),
                 },

@@ -52,7 +52,7 @@ impl Legs {
     pub fn of(run: &StartRun) -> Self {
         let books: BTreeMap<&Participant, &RunFile> = run.books.iter().map(|book| (&book.region, &book.file)).collect();
         let book = |(region, file): (&Participant, &RunFile)| {
-            RegionalBook::new(region.clone(), &file.file, &file.sha256, &file.parsed)
+            RegionalBook::new(region.clone(), &file.file, &file.sha256, file.parsed.clone())
         };
         let legs: Vec<_> = books.into_iter().map(book).map(Arc::new).map(Leg::new).collect();
         Self { places: vec![BTreeMap::new(); legs.len()], legs }

@@ -270,7 +270,7 @@ impl World {
     }
 
     fn file(&self, name: &str) -> RunFile {
-        let lines = self.lines.iter().cloned().map(Arc::new).collect();
+        let lines = self.lines.iter().cloned().collect();
         let mut parsed = ParsedFile { lines, ..ParsedFile::default() };
         parsed.trailer = Some(parsed.totals());
         RunFile {

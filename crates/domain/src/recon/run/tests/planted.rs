@@ -398,7 +398,7 @@ impl Planting {
             }
         }
         lines.iter_mut().zip(2..).for_each(|(line, n)| line.line = n);
-        let parsed = ParsedFile { lines: lines.into_iter().map(Into::into).collect(), ..ParsedFile::default() };
+        let parsed = ParsedFile { lines: lines.into_iter().collect(), ..ParsedFile::default() };
         let parsed = ParsedFile { trailer: Some(parsed.totals()), ..parsed };
         RunFile { parsed: Arc::new(parsed), ..self.world.file("files/f0") }
     }

@@ -9,7 +9,7 @@ const HEBEI: &str = "regions/130000";
 
 /// A book of the lines given.
 pub(super) fn book_of(region: &str, name: &str, lines: Vec<SettlementLine>) -> RunBook {
-    let mut parsed = ParsedFile { lines: lines.into_iter().map(Into::into).collect(), ..ParsedFile::default() };
+    let mut parsed = ParsedFile { lines: lines.into_iter().collect(), ..ParsedFile::default() };
     parsed.trailer = Some(parsed.totals());
     let file = RunFile {
         file: name.into(),

@@ -151,7 +151,7 @@ fn joined(ledger: &Rows, lines: &Rows, file: &LineRows) -> (Batch, std::collecti
 }
 
 fn read(book: &RunBook) -> RegionalBook {
-    RegionalBook::new(book.region.clone(), &book.file.file, &book.file.sha256, &book.file.parsed)
+    RegionalBook::new(book.region.clone(), &book.file.file, &book.file.sha256, book.file.parsed.clone())
 }
 
 /// The run's views, computed again by everybody, are the run's.
