@@ -1,8 +1,9 @@
-//! A month's lists are read page by page, each page an index range however many rows there are.
+//! Lists of a month and of a day are read page by page, each page an index range however many rows there are.
 
 use jjj_domain::entitlement::GrantRow;
 use jjj_domain::ledger::AccountRow;
 use jjj_domain::person::PersonRow;
+use jjj_domain::recon::UnitRow;
 use jjj_domain::row::{Row as _, TableSpec};
 use jjj_domain::value::Value;
 use jjj_store::{ListQuery, Op, POSTGRES_READ_SETTINGS, Predicate, Store};
@@ -10,11 +11,11 @@ use jjj_tests::both_databases;
 use jjj_tests::postgres::TestDatabase;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, SqliteConnection};
 
-both_databases!(pages_of_a_month_are_index_ranges);
+both_databases!(pages_are_index_ranges);
 
 const BEIJING: &str = "regions/110000";
 
-/// Twelve months of 2,000 elders' grants, the elders, and their accounts.
+/// Twelve months of 2,000 elders' grants, the elders, and their accounts; a run's units.
 const ROWS: &str = "
 CREATE TABLE n AS WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 23999)
     SELECT i, CAST(100000 + i AS TEXT) AS id, SUBSTR(CAST(101 + i / 2000 AS TEXT), 2) AS month FROM n;
@@ -25,11 +26,12 @@ INSERT INTO persons SELECT 'elders/' || id, 'ELDER', 'regions/110000', 'regions/
     CASE i % 50 WHEN 0 THEN 'DECEASED' ELSE 'ACTIVE' END, NULL, NULL, '', 0, 1 FROM n;
 INSERT INTO accounts SELECT '110000/care_subsidy:' || kind || ':' || id || ':unionpay', '110000/care_subsidy',
     'regions/110000', kind, 1, 0 FROM n, (SELECT 'entitlement' AS kind UNION ALL SELECT 'granted' UNION ALL SELECT 'payable') AS kinds;
+INSERT INTO run_units SELECT 'runs/unionpay-20260701-1', i, 'regions/110000', 'regions/130000', '{}', NULL FROM n;
 DROP TABLE n;
 ANALYZE;
 ";
 
-async fn pages_of_a_month_are_index_ranges(db: TestDatabase) {
+async fn pages_are_index_ranges(db: TestDatabase) {
     let store = Store::open(db.url()).await.unwrap();
     store.migrate().await.unwrap();
     store.close().await;
@@ -49,26 +51,34 @@ async fn pages_of_a_month_are_index_ranges(db: TestDatabase) {
         is("kind", "entitlement"),
         ("account", Op::Lt, text("110000/care_subsidy:entitlement;")),
     ];
-    let pages: [(&TableSpec, Vec<Predicate>, Option<_>, _, &[_]); 4] = [
+    let run = "runs/unionpay-20260701-1";
+    let pages: [(&TableSpec, Vec<Predicate>, Option<_>, _, &[_]); 5] = [
         (GrantRow::spec(), grants.clone(), None, "channels/unionpay", &["grants_by_region_month"]),
-        (GrantRow::spec(), grants, Some("grants/113000"), "channels/unionpay", &["grants_by_region_month"]),
+        (GrantRow::spec(), grants, Some(vec![text("grants/113000")]), "channels/unionpay", &["grants_by_region_month"]),
         (
             PersonRow::spec(),
             elders,
-            Some("elders/113000"),
+            Some(vec![text("elders/113000")]),
             BEIJING,
             &["persons_pkey", "persons USING PRIMARY KEY (person>?)"],
         ),
         (
             AccountRow::spec(),
             accounts,
-            Some("110000/care_subsidy:entitlement:113000:unionpay"),
+            Some(vec![text("110000/care_subsidy:entitlement:113000:unionpay")]),
             BEIJING,
             &["accounts_by_book", "accounts_pkey"],
         ),
+        (
+            UnitRow::spec(),
+            vec![is("run", run)],
+            Some(vec![text(run), Value::Int(12_000)]),
+            BEIJING,
+            // Not from the run's first unit on.
+            &["run_units USING PRIMARY KEY (run=? AND position>?)", "run_units_pkey"],
+        ),
     ];
-    for (spec, predicates, after, reader, indexes) in pages {
-        let after_key = after.map(|key| vec![text(key)]);
+    for (spec, predicates, after_key, reader, indexes) in pages {
         // A page is small beside a month.
         let query = ListQuery { predicates, reader: Some(reader), after_key, limit: 20 };
         for mode in ["force_custom_plan", "force_generic_plan"] {

@@ -274,8 +274,13 @@ pub(crate) fn filter(spec: &TableSpec, query: &ListQuery<'_>, args: &mut Vec<Val
         conditions.push(format!("({})", own.chain(through).collect::<Vec<_>>().join(" OR ")));
     }
     if let Some(after) = &query.after_key {
-        let after = after.iter().map(bind).collect::<Vec<_>>().join(", ");
-        conditions.push(format!("({}) > ({after})", names(spec.key)));
+        // What a predicate fixes is not compared again: SQLite would go through all rows that have it, page after page.
+        let is_fixed = |(column, value): &(&&str, &Value)| {
+            query.predicates.iter().any(|(of, op, is)| of == *column && *op == Op::Eq && is == *value)
+        };
+        let fixed = spec.key.iter().zip(after).take_while(is_fixed).count().min(spec.key.len() - 1);
+        let after = after[fixed..].iter().map(bind).collect::<Vec<_>>().join(", ");
+        conditions.push(format!("({}) > ({after})", names(&spec.key[fixed..])));
     }
     if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) }
 }
