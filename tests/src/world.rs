@@ -271,8 +271,11 @@ pub async fn try_deliver(sender: &Session, date: &str, text: &str) -> Result<(),
 
 /// All of a file, not yet completed.
 pub async fn upload(sender: &Session, date: &str, text: &str) -> Result<Value, CallError> {
-    let content = if sender.client.actor().starts_with("regions/") { "REGIONAL_BOOK" } else { "SETTLEMENT" };
-    let begin = json!({"clearing_date": date, "format": "FILE_FORMAT_CSV", "channel": UNIONPAY,
+    let (content, channel) = match sender.client.participant() {
+        channel if channel.starts_with("channels/") => ("SETTLEMENT", channel),
+        _ => ("REGIONAL_BOOK", UNIONPAY),
+    };
+    let begin = json!({"clearing_date": date, "format": "FILE_FORMAT_CSV", "channel": channel,
                        "content": format!("FILE_CONTENT_{content}"), "file_name": "day.csv",
                        "size_bytes": text.len().to_string(), "sha256": digest(text)});
     let file = sender.call("ChannelService/BeginUpload", begin).await?["file"]["name"].take();

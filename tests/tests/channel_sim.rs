@@ -7,11 +7,14 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use jjj_domain::recon::file::{LineKind, LineStatus, SettlementLine};
+use jjj_domain::time::Date;
 use jjj_tests::both_databases;
 use jjj_tests::gateway::{Gateway, Site, binary};
 use jjj_tests::postgres::TestDatabase;
 use jjj_tests::world::{
-    BEIJING, CREDITED_FEN, Days, HEBEI, PROGRAMME, Systems, UNIONPAY, World, assessment, done, elder, grant, int, names,
+    BEIJING, CREDITED_FEN, Days, HEBEI, PROGRAMME, Systems, UNIONPAY, World, assessment, deliver, done, elder, grant,
+    int, names, settlement_file,
 };
 use jjj_wire::pb;
 use serde_json::{Value, json};
@@ -297,7 +300,44 @@ async fn credits_returns_and_transfers(db: TestDatabase) {
     }
     let listed = hebei.list("OperatingSubsidyService/ListClaims", "state = \"PAID\"", "claims").await.expect("claims");
     assert_eq!(listed.len(), 1);
+    an_export_has_a_claim_of_another_date(&stage, &listed[0]).await;
     stage.close();
+}
+
+/// A line of days before names the payout: what that date's run rests on has its claim.
+async fn an_export_has_a_claim_of_another_date(stage: &Stage, claim: &Value) {
+    let date = stage.world.yesterday.parse::<Date>().expect("a date").plus_days(-3);
+    let field = |name: &str| claim[name].as_str().expect("a text").to_owned();
+    let line = SettlementLine {
+        line: 2,
+        byte_offset: 0,
+        kind: LineKind::OperatingSubsidy,
+        merchant_id: String::new(),
+        order_id: field("order_id"),
+        transaction_time: date.starts_at(),
+        amount_fen: int(&claim["amount_fen"]),
+        fee_fen: 0,
+        status: LineStatus::Success,
+        institution: field("institution").replace("institutions/", ""),
+        original_order_id: None,
+    };
+    let date = date.to_string();
+    deliver(&stage.gateway.session("channels/bank"), &date, &settlement_file(&[line])).await;
+    let start = json!({"channel": "channels/bank", "clearing_date": date});
+    let run = done(&stage.systems.chen, "ReconciliationService/StartRun", start).await["run"].take();
+    let out = stage.site.dir().join("export");
+    let exported = Command::new(binary())
+        .args(["recon", "export", run["name"].as_str().expect("a name"), "--as", "gateway/admins/li"])
+        .args(["--gateway", &stage.gateway.address, "--sandbox"])
+        .arg(stage.site.dir())
+        .arg("--out")
+        .arg(&out)
+        .output()
+        .expect("jjj runs");
+    assert!(exported.status.success(), "{}", String::from_utf8_lossy(&exported.stderr));
+    let rows = std::fs::read_to_string(out.join("ledger.csv")).expect("rows");
+    let of_claim = rows.lines().filter(|row| row.starts_with("OPERATING_SUBSIDY,") && row.contains(&field("name")));
+    assert_eq!(of_claim.count(), 1, "{rows}");
 }
 
 /// An approved claim for an elder who lives in an institution since a month before.

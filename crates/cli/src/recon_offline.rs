@@ -12,8 +12,8 @@ use std::process::ExitCode;
 use anyhow::{Context, bail, ensure};
 use jjj_cli::recon_compute::{self, DayFile, KnownBook, KnownFile, KnownLine, Options, SIDE_BYTES};
 use jjj_cli::session::Session;
-use jjj_domain::names::Participant;
-use jjj_domain::recon::file::beijing_text;
+use jjj_domain::names::{Collection, Name, Participant};
+use jjj_domain::recon::file::{LineKind, beijing_text};
 use jjj_domain::recon::stream::LEDGER_HEADER;
 use jjj_domain::time::{Date, Timestamp};
 use serde_json::{Value, json};
@@ -314,51 +314,49 @@ impl Export<'_> {
     }
 
     async fn get(&self, name: &str) -> anyhow::Result<Value> {
-        let method = match name.split_once('/') {
-            Some(("payments", _)) => "PaymentService/GetPayment",
-            Some(("refunds", _)) => "PaymentService/GetRefund",
-            Some(("operatingSubsidyClaims", _)) => "OperatingSubsidyService/GetClaim",
-            _ => bail!("{name} is no record of the ledger"),
+        let method = match kind_of(name)? {
+            LineKind::Payment => "PaymentService/GetPayment",
+            LineKind::Refund => "PaymentService/GetRefund",
+            LineKind::OperatingSubsidy => "OperatingSubsidyService/GetClaim",
         };
         Ok(self.session.call(method, json!({"name": name})).await?)
     }
 
     /// A record in the columns of [`LEDGER_HEADER`].
     async fn row(&mut self, name: &str, record: &Value) -> anyhow::Result<[String; 14]> {
-        let refunded = text(&record["payment"]);
-        if name.starts_with("refunds/") && !self.payments.contains_key(refunded) {
+        let (kind, refunded) = (kind_of(name)?, text(&record["payment"]));
+        if kind == LineKind::Refund && !self.payments.contains_key(refunded) {
             let payment = self.get(refunded).await?;
             self.payments.insert(refunded.to_owned(), payment);
         }
         let state = text(&record["state"]).rsplit("_STATE_").next().unwrap_or_default();
-        let (kind, standing, matched) = match name.split_once('/') {
-            Some(("payments", _)) => {
+        let (standing, matched) = match kind {
+            LineKind::Payment => {
                 let standing = match state {
                     "CONFIRMED" | "LATE" => "POSTED",
                     "RESERVED" => "HELD",
                     _ => "GONE",
                 };
-                ("PAYMENT", standing, self.matched(text(&record["matched_by"])).await?)
+                (standing, self.matched(text(&record["matched_by"])).await?)
             }
-            Some(("refunds", _)) => {
+            LineKind::Refund => {
                 let standing = if matches!(state, "CONFIRMED" | "MATCHED") { "POSTED" } else { "GONE" };
-                ("REFUND", standing, self.matched(text(&record["matched_by"])).await?)
+                (standing, self.matched(text(&record["matched_by"])).await?)
             }
-            Some(("operatingSubsidyClaims", _)) => {
+            LineKind::OperatingSubsidy => {
                 let standing = match state {
                     "PAID" | "ON_STATEMENT" => "POSTED",
                     "APPROVED" => "HELD",
                     _ => "GONE",
                 };
-                ("OPERATING_SUBSIDY", standing, if state == "ON_STATEMENT" { "HERE" } else { "" })
+                (standing, if state == "ON_STATEMENT" { "HERE" } else { "" })
             }
-            _ => bail!("{name} is no record of the ledger"),
         };
         let payment = match kind {
-            "REFUND" => self.payments.get(refunded).context("a refund's payment")?,
-            _ => record,
+            LineKind::Refund => self.payments.get(refunded).context("a refund's payment")?,
+            LineKind::Payment | LineKind::OperatingSubsidy => record,
         };
-        let is_claim = kind == "OPERATING_SUBSIDY";
+        let is_claim = kind == LineKind::OperatingSubsidy;
         let time = if is_claim { String::new() } else { beijing_text(Timestamp(int(&record["transaction_time_us"])?)) };
         let institution = text(&payment["institution"]);
         let dated = text(&record["clearing_date"]);
@@ -369,7 +367,7 @@ impl Export<'_> {
             false => (&payment["region"], &payment["institution_region"]),
         };
         Ok([
-            kind.to_owned(),
+            kind.to_string(),
             name.to_owned(),
             if is_claim { String::new() } else { text(&record["merchant_id"]).to_owned() },
             text(&record["order_id"]).to_owned(),
@@ -456,6 +454,16 @@ impl Export<'_> {
                 row["rows"].as_array().into_iter().flatten().map(|row| text(row).to_owned()).collect();
             rows.iter().for_each(|row| self.know(row));
         }
+    }
+}
+
+/// What a record of the ledger is, by its name.
+fn kind_of(record: &str) -> anyhow::Result<LineKind> {
+    match record.parse::<Name>().map(|name| name.collection()) {
+        Ok(Collection::Payment) => Ok(LineKind::Payment),
+        Ok(Collection::Refund) => Ok(LineKind::Refund),
+        Ok(Collection::OperatingSubsidyClaim) => Ok(LineKind::OperatingSubsidy),
+        _ => bail!("{record} is no record of the ledger"),
     }
 }
 
