@@ -21,7 +21,8 @@ both_databases!(
     a_view_is_the_same_from_an_export,
     killed_in_a_run,
     a_run_that_cannot_be_written_leaves_nothing,
-    a_run_refused_in_a_late_part_leaves_nothing
+    a_run_refused_in_a_late_part_leaves_nothing,
+    a_payment_that_cannot_be_read_stops_a_run
 );
 
 /// Who looks at the whole, and a region each.
@@ -205,6 +206,28 @@ async fn a_run_refused_in_a_late_part_leaves_nothing(db: TestDatabase) {
     raw.run("UPDATE bill_lines SET bill = substr(bill, 1, length(bill) - length('-away'))").await;
     let run = done(&systems.chen, "ReconciliationService/StartRun", start).await["run"].take();
     assert_eq!((&run["breaks_open"], &run["number"]), (&json!("2"), &json!(1)), "{run:#}");
+    assert!(gateway.stop().success());
+    site.verify();
+}
+
+/// Of the payments that come by before the first part: it is nobody's fault but ours, and the run is as it would have been
+/// once the payment can be read.
+async fn a_payment_that_cannot_be_read_stops_a_run(db: TestDatabase) {
+    let site = Site::init(db.url());
+    let gateway = site.serve();
+    let systems = Systems::of(&gateway);
+    let world = World::build(&systems, 2, 4).await;
+    day_with_one_unknown(&systems, &world, 0).await;
+    let start = json!({"channel": UNIONPAY, "clearing_date": world.yesterday});
+    let mut raw = Raw::connect(&db).await;
+    raw.run("UPDATE payments SET institution_region = '-' || institution_region WHERE order_id = 'KILLED000003'").await;
+    let refused = systems.chen.call("ReconciliationService/StartRun", start.clone()).await.expect_err("not read");
+    assert_eq!((refused.code.as_str(), refused.reason.as_str()), ("INTERNAL", "INTERNAL"), "{refused:?}");
+    assert!(systems.chen.list("ReconciliationService/ListRuns", "", "runs").await.expect("runs").is_empty());
+    raw.run("UPDATE payments SET institution_region = substr(institution_region, 2) WHERE order_id = 'KILLED000003'")
+        .await;
+    let run = done(&systems.chen, "ReconciliationService/StartRun", start).await["run"].take();
+    assert_eq!((&run["breaks_open"], &run["number"]), (&json!("1"), &json!(1)), "{run:#}");
     assert!(gateway.stop().success());
     site.verify();
 }

@@ -1,5 +1,5 @@
 //! How a run goes, part by part, so that it holds a portion of the day at a time: what holds for all of the date is read,
-//! then the ledger's rows of the date come by ([`Survey`]); then portion by portion, in order of order ids, what the
+//! then the payments of the date and its neighbours come by ([`Survey`]); then portion by portion, in order of order ids, what the
 //! end-to-end key joins is judged, booked and rendered, and what it leaves over is kept. The last portion is judged with all
 //! that is left over, by all rules. Then come what no row of the files shows, the bank's statements and the identities, from
 //! sums kept on the way ([`SoFar`]), and the run's own leaf, which states the views' roots.
