@@ -12,7 +12,7 @@ use jjj_domain::time::{Month, Timestamp};
 use jjj_domain::value::{ColumnType, Value};
 use jjj_store::dialect::Dialect;
 use jjj_store::log_tables::{FileChunkRow, RequestRow, UploadRow};
-use jjj_store::{Begun, Claim, ConflictKind, Effects, ListQuery, RequestClaim, Store, StoreError, WriteTx};
+use jjj_store::{Begun, Claim, ConflictKind, Effects, ListQuery, RequestClaim, Session, Store, StoreError, WriteTx};
 use jjj_tests::both_databases;
 use jjj_tests::postgres::{PrivateCluster, TestDatabase};
 use jjj_tests::raw::Raw;
@@ -25,6 +25,7 @@ both_databases!(
     many_batches_add_to_one_account,
     nothing_of_a_failed_transaction_stays,
     another_connections_write_is_noticed_where_there_is_one_writer,
+    what_is_read_beside_a_transaction_is_of_its_moment,
     snapshots_load_rows_and_absences,
     uploads_take_chunks_in_order,
     the_clock_is_the_databases,
@@ -214,6 +215,28 @@ async fn many_batches_add_to_one_account(db: TestDatabase) {
     let account: AccountRow = session.get(key![clearing()]).await.unwrap().unwrap();
     assert_eq!(account.posted_fen, 40 * 5 * 7);
     assert_eq!(session.count(TransferRow::spec(), &ListQuery::default()).await.unwrap(), 200);
+}
+
+async fn what_is_read_beside_a_transaction_is_of_its_moment(db: TestDatabase) {
+    let store = opened(&db).await;
+    claims(&store, &[claim(1, "before")]).await;
+    let mut tx = store.begin_write_at_once().await.unwrap();
+    assert_eq!(tx.claim_requests(&[claim(2, "its own")]).await.unwrap(), [Claim::New]);
+    if store.dialect() == Dialect::Postgres {
+        // On SQLite nobody else could.
+        claims(&store, &[claim(3, "since")]).await;
+    }
+    let mut beside = store.read_beside(&mut tx).await.unwrap();
+    let requests = async |session: &mut Session| {
+        let found = session.list::<RequestRow>(&ListQuery { limit: 9, ..ListQuery::default() }).await.unwrap();
+        found.into_iter().map(|row| row.content_digest).collect::<Vec<_>>()
+    };
+    assert_eq!(requests(&mut beside).await, ["before"]);
+    assert_eq!(requests(tx.session()).await, ["before", "its own"]);
+    tx.commit().await.unwrap();
+    assert_eq!(requests(&mut beside).await, ["before"], "one moment throughout");
+    let mut now = store.read().await.unwrap();
+    assert!(requests(&mut now).await.contains(&"its own".to_owned()));
 }
 
 async fn another_connections_write_is_noticed_where_there_is_one_writer(db: TestDatabase) {

@@ -38,8 +38,8 @@ pub trait Command: Send + Sync {
     }
 }
 
-/// A command that is decided part by part, each written before the next is decided, in one transaction that sees one
-/// moment. No part may rest on what an earlier one writes, other than by what it keeps itself: a snapshot may show either.
+/// A command that is decided part by part, and written so, in one transaction that sees one moment: later parts are decided
+/// while earlier ones are written. No part may rest on what an earlier one writes, other than by what it keeps itself: a snapshot may show either.
 pub trait InParts: Send {
     /// Rows to lock against every rival, first of all: see [`Decision::guards`]. It is a little after the moment that the
     /// transaction sees.
@@ -48,6 +48,9 @@ pub trait InParts: Send {
     /// Tables that rivals write under these guards. What the first part reads of them is read again once the guards are
     /// held: if it has changed since the transaction's moment, all begins anew.
     fn guarded(&self) -> Vec<&'static TableSpec>;
+
+    /// Rows that the part after the next will ask for, as far as is known: they can be loaded while the next is decided.
+    fn ahead(&self) -> Vec<Load>;
 
     /// The next part. After a [`Stop::Miss`] it is asked for again, with more rows.
     fn next(&mut self, snapshot: &Snapshot, call: &Call) -> Result<Part, Stop>;

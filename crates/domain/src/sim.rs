@@ -47,7 +47,8 @@ impl Sim {
         Ok(decision)
     }
 
-    /// As the server does: each part sees the rows that those before it wrote, and the balances as they were.
+    /// Each part sees the rows that those before it wrote, and the balances as they were. The server's sees neither
+    /// change; `decide_whole` is like it.
     fn execute_in_parts(&mut self, call: &Call, mut parts: Box<dyn InParts + '_>) -> Result<Decision, Rejection> {
         let mut written = self.clone();
         let mut made = Vec::new();

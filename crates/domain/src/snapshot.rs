@@ -256,6 +256,11 @@ impl Snapshot {
         Ok(())
     }
 
+    /// Whether it is known what this row is, or that there is none.
+    pub fn knows(&self, spec: &'static TableSpec, key: &[Value]) -> bool {
+        self.tables.get(spec.name).is_some_and(|table| table.rows.contains_key(key))
+    }
+
     /// What [`Self::apply`] would say of [`Self::changed`], for a part of a command, after which nothing else is decided on
     /// these rows.
     pub fn note_changes(&mut self, leaves: &[Leaf]) {

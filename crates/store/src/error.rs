@@ -81,6 +81,14 @@ impl StoreError {
         Self::Conflict { kind, source: None }
     }
 
+    /// What the driver refused because of what has changed meanwhile.
+    pub(crate) fn into_conflict(self) -> Self {
+        match self {
+            Self::Driver(error) => Self::Conflict { kind: ConflictKind::Serialization, source: Some(error) },
+            other => other,
+        }
+    }
+
     /// An error of the commit itself: refused by the database, or its answer is lost.
     pub(crate) fn of_commit(error: sqlx::Error) -> Self {
         match Self::from(error) {

@@ -234,6 +234,15 @@ impl Session {
         }))
     }
 
+    /// The single text of a statement.
+    pub(crate) async fn text(&mut self, sql: impl Into<Arc<str>>) -> Result<String> {
+        let mut rows = self.fetch(sql.into(), Args::Values(&[]), &[ColumnType::Text]).await?;
+        match rows.pop().and_then(|mut row| row.pop()) {
+            Some(Value::Text(text)) => Ok(text),
+            _ => Err(StoreError::Driver(sqlx::Error::RowNotFound)),
+        }
+    }
+
     pub(crate) async fn commit(mut self) -> Result<()> {
         if self.failed {
             self.rollback().await?;

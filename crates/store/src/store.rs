@@ -17,17 +17,23 @@ use tokio::sync::Semaphore;
 use crate::Result;
 use crate::dialect::Dialect;
 use crate::error::StoreError;
-use crate::session::Session;
+use crate::session::{Args, Session};
 use crate::write::WriteTx;
 
 /// Generated statements are few per table, and on SQLite some twenty sizes of each; none should be prepared twice.
 const STATEMENTS: usize = 1_024;
 const READERS: u32 = 8;
-/// Eight workers, one for what stands alone and its second look, the sequencer, and the small writes: nobody waits for a
-/// connection behind another kind of work.
-const WRITERS: u32 = 11 + SMALL_WRITES as u32;
+/// Readers of [`Store::read_beside`].
+const BESIDE: u32 = 2;
+/// Eight workers, four for what stands alone (it writes, reads beside and ahead, looks a second time), the sequencer, and the
+/// small writes: nobody waits for a connection behind another kind of work.
+const WRITERS: u32 = 13 + SMALL_WRITES as u32;
 /// Small writes under way at once on PostgreSQL: acknowledgements, chunks of uploads, cosignatures.
 const SMALL_WRITES: usize = 2;
+/// The pages that a connection to SQLite keeps for itself; negative: SQLite then counts kibibytes. Readers are many, and find
+/// others in the system's memory.
+const CACHE: &str = "-16384";
+const WRITERS_CACHE: &str = "-65536";
 /// SQLite's writer moves the write-ahead log into the database by itself only from so many pages on, 64 MiB:
 /// [`Store::checkpoint_wal`] is to have done it long before.
 const WAL_PAGES: &str = "16384";
@@ -54,6 +60,9 @@ pub const POSTGRES_WRITE_SETTINGS: [(&str, &str); 8] = [
     ("idle_in_transaction_session_timeout", "30s"),
 ];
 
+/// Who only reads keeps nobody waiting, and may wait for long itself.
+const KEEP_READING: &str = "SET LOCAL idle_in_transaction_session_timeout = '10min'";
+
 /// How a reading session plans. A month's pages are to go by region and month, not by the key through every
 /// month there was: told that random pages are dear, as they were on spinning disks, PostgreSQL takes the key
 /// once a plan knows no values.
@@ -77,6 +86,8 @@ enum Pools {
         writers_so_far: Arc<AtomicI64>,
         readers: SqlitePool,
         apart: SqlitePool,
+        /// [`Store::read_beside`]
+        beside: SqlitePool,
         /// [`Store::checkpoint_wal`]
         checkpointer: SqlitePool,
     },
@@ -168,6 +179,26 @@ impl Store {
         session.begin_reading().await
     }
 
+    /// A connection that sees what a transaction of [`Store::begin_write_at_once`] saw when it began, and nothing of
+    /// what it writes. On SQLite that moment is its first read, which must come before the transaction ends: nobody else
+    /// writes until then. Two of them are had at once.
+    pub async fn read_beside(&self, tx: &mut WriteTx) -> Result<Session> {
+        match &self.pools {
+            // Not a reader's: whoever holds the one writer must not wait for reports.
+            Pools::Sqlite { beside, .. } => Session::sqlite(beside.acquire().await?).begin_reading().await,
+            Pools::Postgres { writers, .. } => {
+                let shared = tx.session().text("SELECT pg_export_snapshot()").await?;
+                let mut session = Session::postgres(writers.acquire().await?).begin_reading().await?;
+                let import = format!("SET TRANSACTION SNAPSHOT '{shared}'");
+                for sql in [import.as_str(), KEEP_READING] {
+                    // Of another server, or of a transaction that has ended: it is begun anew.
+                    session.execute(sql.into(), Args::Values(&[])).await.map_err(StoreError::into_conflict)?;
+                }
+                Ok(session)
+            }
+        }
+    }
+
     /// A cheap look at what waits to be written on: the writers' plans on PostgreSQL, a
     /// reader on SQLite, where looking must not wait for the one writer.
     pub(crate) async fn glance(&self) -> Result<Session> {
@@ -189,8 +220,9 @@ impl Store {
     /// Closes all connections after their current work.
     pub async fn close(&self) {
         match &self.pools {
-            Pools::Sqlite { writer, readers, apart, checkpointer, .. } => {
+            Pools::Sqlite { writer, readers, apart, beside, checkpointer, .. } => {
                 checkpointer.close().await;
+                beside.close().await;
                 apart.close().await;
                 readers.close().await;
                 writer.close().await;
@@ -212,7 +244,7 @@ async fn open_sqlite(url: &str) -> Result<Pools> {
         .foreign_keys(true)
         .busy_timeout(Duration::from_secs(10))
         .statement_cache_capacity(STATEMENTS)
-        .pragma("cache_size", "-65536")
+        .pragma("cache_size", CACHE)
         .pragma("temp_store", "memory");
     // A connection to a file does not get lost: asking it before each use is a way to its thread and back for nothing.
     let forever = SqlitePoolOptions::new()
@@ -232,7 +264,7 @@ async fn open_sqlite(url: &str) -> Result<Pools> {
         });
     let one = forever.clone().max_connections(1);
     let checkpointer = one.clone().connect_lazy_with(options.clone());
-    let writing = options.clone().pragma("wal_autocheckpoint", WAL_PAGES);
+    let writing = options.clone().pragma("wal_autocheckpoint", WAL_PAGES).pragma("cache_size", WRITERS_CACHE);
     let writers_so_far = Arc::new(AtomicI64::new(0));
     let opened = writers_so_far.clone();
     let counted = one.clone().min_connections(1).after_connect(move |_, _| {
@@ -241,9 +273,10 @@ async fn open_sqlite(url: &str) -> Result<Pools> {
     });
     let writer = counted.connect_with(writing).await?;
     let reading = options.pragma("query_only", "on");
+    let beside = forever.clone().max_connections(BESIDE).connect_lazy_with(reading.clone());
     let readers = forever.max_connections(READERS).connect_lazy_with(reading.clone());
     let apart = one.connect_lazy_with(reading);
-    Ok(Pools::Sqlite { writer, writers_so_far, readers, apart, checkpointer })
+    Ok(Pools::Sqlite { writer, writers_so_far, readers, apart, beside, checkpointer })
 }
 
 async fn open_postgres(url: &str) -> Result<Pools> {

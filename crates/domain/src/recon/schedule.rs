@@ -15,7 +15,7 @@ use crate::names::{Participant, ParticipantKind};
 use crate::policy::{self, ChannelPolicy, PolicyBody, PolicyRow};
 use crate::rejection::Reason;
 use crate::row::{StoredFault, TableSpec};
-use crate::snapshot::{Snapshot, Stop};
+use crate::snapshot::{Load, Snapshot, Stop};
 use crate::time::{Date, Timestamp};
 use crate::value::Value;
 
@@ -145,6 +145,10 @@ impl InParts for ScheduledInParts<'_> {
 
     fn guarded(&self) -> Vec<&'static TableSpec> {
         self.run.guarded()
+    }
+
+    fn ahead(&self) -> Vec<Load> {
+        self.run.ahead()
     }
 
     fn see(&mut self, values: Vec<Value>) -> Result<(), StoredFault> {

@@ -9,30 +9,28 @@
 //! | decide in order with the database's time | each sees those before it | the same |
 //! | write, release refused claims, commit | a statement per table | a statement per table |
 //!
-//! A command that goes in parts, as a run does, takes another way from the second to the fifth step: its guards are locked, then
-//! each part is loaded, decided, locked and, but for the last, written, its transaction seeing one moment. The last part is
-//! written as others are.
+//! A command that goes in parts, as a run does, takes another way from the second to the fifth step ([`super::in_parts`]). Its
+//! last part is written as others are.
 //!
 //! Nothing is answered until the commit has succeeded.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jjj_domain::decision::{InParts, Part};
 use jjj_domain::rejection::Reason;
 use jjj_domain::row::StoredFault;
 use jjj_domain::snapshot::{Load, Snapshot};
 use jjj_domain::time::Timestamp;
 use jjj_store::dialect::Dialect;
 use jjj_store::log_tables::LeafRow;
-use jjj_store::{Balances, Claim, ConflictKind, Effects, Mark, NewLeaf, RequestClaim, Store, StoreError, WriteTx};
+use jjj_store::{Claim, Effects, Mark, RequestClaim, Store, StoreError, WriteTx};
 use tokio::sync::mpsc;
 
-use super::decide::{Ruling, Verdict, apply, aside, explore, in_order, next_part};
-use super::effects::{Accepting, EffectsError, PORTIONS, Prepared, make, make_part, rows, sign};
+use super::decide::{Verdict, apply, aside, explore, in_order};
+use super::effects::{Accepting, EffectsError, PORTIONS, Prepared, make, rows, sign};
 use super::job::{Accepted, Job, Moment, Outcome};
-use super::leaf::{Context, LeafView, Salts};
+use super::leaf::LeafView;
 use super::locks::Locks;
 use crate::clock::Clock;
 use crate::keys::{GatewayKeys, Signer};
@@ -108,21 +106,12 @@ pub(super) struct InDoubt {
 }
 
 /// How a batch was decided, for good.
-struct Decided {
-    verdicts: Vec<Verdict>,
-    now: Timestamp,
+pub(super) struct Decided {
+    pub verdicts: Vec<Verdict>,
+    pub now: Timestamp,
     /// When that was read.
-    read_at: Instant,
-    snapshot: Snapshot,
-}
-
-/// What the earlier parts of a command have written.
-#[derive(Default)]
-struct Written {
-    /// Without their bodies, to be numbered.
-    leaves: Vec<NewLeaf>,
-    /// What they add to balances, which are written last; `None` of what is not decided in parts.
-    balances: Option<Balances>,
+    pub read_at: Instant,
+    pub snapshot: Snapshot,
 }
 
 /// What a batch spent its time on, microseconds, for `JJJ_LOG=jjj_server=debug`.
@@ -174,12 +163,16 @@ impl Writer {
         let at = Moment { now: self.clock.shift(begun), lane };
         steps.done("claim");
         let known = known.filter(|(then, _)| version == Some(*then)).map(|(_, snapshot)| snapshot);
-        let mut written = Written::default();
         let in_parts = new.first().filter(|_| alone).and_then(|job| Some((*job, job.command.in_parts()?)));
-        let Decided { verdicts, now, read_at, mut snapshot } = match in_parts {
-            Some((job, parts)) => self.decide_in_parts(&mut tx, job, parts, at, &mut written).await?,
-            None => self.decide(&mut tx, &new, at, known.unwrap_or_default()).await?,
+        let (decided, written) = match in_parts {
+            Some((job, parts)) => {
+                let (decided, written);
+                (tx, decided, written) = self.decide_in_parts(tx, job, parts, at).await?;
+                (decided, Some(written))
+            }
+            None => (self.decide(&mut tx, &new, at, known.unwrap_or_default()).await?, None),
         };
+        let Decided { verdicts, now, read_at, mut snapshot } = decided;
         steps.done("decide");
         let mut pairs = Vec::new();
         let mut refused = Vec::new();
@@ -228,12 +221,13 @@ impl Writer {
             Dialect::Postgres => None,
         };
         if wrote {
-            logged.leaves.splice(1..1, written.leaves);
+            let (earlier, balances) = written.map(|written| (written.leaves, written.balances)).unzip();
+            logged.leaves.splice(1..1, earlier.unwrap_or_default());
             match alone {
                 false => tx.write_log(&logged).await?,
                 true => tx.number_leaves(&logged).await?,
             }
-            match written.balances {
+            match balances {
                 None => tx.write_balances(&effects.transfers).await?,
                 Some(mut balances) => {
                     balances.take(&effects.transfers);
@@ -330,109 +324,6 @@ impl Writer {
         Err(BatchError::Endless)
     }
 
-    /// Decides a command part by part, and writes each but the last. Nothing is decided again under its locks: its
-    /// transaction sees one moment, and a row that others have changed since is found by locking it, as a conflict. Who
-    /// adds to the lists that the first part is decided by waits for the guards.
-    async fn decide_in_parts(
-        &self,
-        tx: &mut WriteTx,
-        job: &Job,
-        mut parts: Box<dyn InParts + '_>,
-        at: Moment,
-        written: &mut Written,
-    ) -> Result<Decided, BatchError> {
-        let (now, read_at) = (at.now, Instant::now());
-        // Better known now than when all is written.
-        if self.signer.current().is_none() {
-            return Err(BatchError::NoSigningKey);
-        }
-        let is_locking = self.store.dialect() == Dialect::Postgres;
-        tx.lock(&[], &parts.guards()).await?;
-        let content_digest = job.claim().content_digest;
-        let balances = written.balances.insert(Balances::default());
-        let mut is_begun = false;
-        loop {
-            let mut snapshot = Snapshot::default();
-            let found = self.next_part(tx, job, &mut *parts, &mut snapshot, at).await?;
-            if is_locking && !std::mem::replace(&mut is_begun, true) {
-                let guarded = parts.guarded();
-                let loads = snapshot.loads().iter().filter(|load| guarded.contains(&load.spec));
-                self.check_unchanged(tx, &loads.cloned().collect::<Vec<_>>()).await?;
-            }
-            let (part, salts) = match found {
-                Ok(found) => found,
-                Err(refused) => {
-                    return Ok(Decided { verdicts: vec![Verdict::Refused(refused)], now, read_at, snapshot });
-                }
-            };
-            let (decision, is_last) = match part {
-                Part::Rows(loads, columns) => {
-                    tx.session().see(&loads, columns, &mut |values| parts.see(values)).await?;
-                    continue;
-                }
-                Part::Leaves(decision) => (decision, false),
-                Part::Last(decision) => (decision, true),
-            };
-            if is_locking {
-                let locks = Locks::of_decisions(snapshot.loads(), [&decision]);
-                tx.lock(&locks.share(), &locks.update()).await?;
-            }
-            aside(true, || snapshot.note_changes(&decision.leaves));
-            if is_last {
-                let ruling = Ruling { decision, salts, sealing_key: None };
-                return Ok(Decided { verdicts: vec![Verdict::Accepted(ruling.into())], now, read_at, snapshot });
-            }
-            let effects = aside(true, || rows(std::iter::once(&decision), &snapshot));
-            drop(snapshot);
-            let context = Context {
-                actor: &job.actor,
-                request_id: job.request_id,
-                recorded_at: now,
-                salts: &salts,
-                content_digest: &content_digest,
-            };
-            let (portions, taken) = mpsc::channel(PORTIONS);
-            let making = make_part(&decision, &context, portions);
-            let (done, made) = tokio::join!(write_as_made(tx, &effects, taken), making);
-            done?;
-            written.leaves.extend(made);
-            balances.take(&effects.transfers);
-        }
-    }
-
-    /// What a transaction sees must be what there is, now that it holds its guards: its moment is a little before, and
-    /// whoever held them until then may have changed it. Else a conflict: begin anew.
-    async fn check_unchanged(&self, tx: &mut WriteTx, loads: &[Load]) -> Result<(), StoreError> {
-        let then = tx.session().load_values(loads).await?;
-        // Not a reader's: its server may lag.
-        let mut fresh = self.store.begin_write().await?;
-        let now = fresh.session().load_values(loads).await?;
-        fresh.rollback().await?;
-        let is_same = std::iter::zip(then, now)
-            .all(|(then, now)| then.len() == now.len() && then.iter().collect::<HashSet<_>>() == now.iter().collect());
-        if is_same { Ok(()) } else { Err(StoreError::conflict(ConflictKind::Serialization)) }
-    }
-
-    /// The next part, its rows loaded.
-    async fn next_part(
-        &self,
-        tx: &mut WriteTx,
-        job: &Job,
-        parts: &mut (dyn InParts + '_),
-        snapshot: &mut Snapshot,
-        at: Moment,
-    ) -> Result<Result<(Part, Salts), Refused>, BatchError> {
-        let mut decided = None;
-        for _ in 0..MAX_ROUNDS {
-            match next_part(job, parts, &mut decided, snapshot, at) {
-                Ok(Some(part)) => return Ok(Ok(part)),
-                Err(refused) => return Ok(Err(refused)),
-                Ok(None) => tx.load(&snapshot.take_misses(), snapshot).await?,
-            }
-        }
-        Err(BatchError::Endless)
-    }
-
     async fn now(&self, tx: &mut WriteTx) -> Result<Timestamp, StoreError> {
         Ok(self.clock.shift(tx.now().await?))
     }
@@ -497,7 +388,7 @@ impl Writer {
 }
 
 /// Writes rows, then leaves as they are made.
-async fn write_as_made(
+pub(super) async fn write_as_made(
     tx: &mut WriteTx,
     effects: &Effects,
     mut made: mpsc::Receiver<Vec<LeafRow>>,

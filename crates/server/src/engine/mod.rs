@@ -5,6 +5,7 @@ mod batch;
 pub(crate) mod canonical;
 mod decide;
 pub mod effects;
+mod in_parts;
 pub mod job;
 pub mod leaf;
 mod locks;

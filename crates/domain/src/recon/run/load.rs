@@ -151,16 +151,9 @@ impl Day {
         others: Vec<LedgerRow>,
         snapshot: &Snapshot,
     ) -> Result<(), Stop> {
-        let (mut payments, mut refunds, mut claims) = (Vec::new(), Vec::new(), Vec::new());
         let mut gather = Gather::default();
-        for FileLine { line, .. } in &lines {
-            let by_order = key![line.order_id.clone(), channel.clone()];
-            match line.kind {
-                LineKind::Payment => payments.extend(gather.all(snapshot.list::<PaymentRow>(ORDER, by_order))?),
-                LineKind::Refund => refunds.extend(gather.all(snapshot.list::<RefundRow>(ORDER, by_order))?),
-                LineKind::OperatingSubsidy => claims.extend(gather.all(snapshot.list::<ClaimRow>(ORDER, by_order))?),
-            }
-        }
+        let named = lines.iter().map(|FileLine { line, .. }| (line.kind, line.order_id.as_str()));
+        let NamedRows { mut payments, refunds, claims } = NamedRows::of_lines(channel, named, snapshot, &mut gather)?;
         for order in orders {
             // By their orders, not their names: what is read by name is locked, and most of it is not written.
             payments.extend(gather.all(snapshot.list::<PaymentRow>(ORDER, key![order.clone(), channel.clone()]))?);
@@ -221,6 +214,43 @@ impl Day {
         (self.institutions, self.originals) = (institutions, originals);
         Ok(())
     }
+}
+
+/// The ledger rows that lines name.
+#[derive(Default)]
+struct NamedRows {
+    payments: Vec<Arc<PaymentRow>>,
+    refunds: Vec<Arc<RefundRow>>,
+    claims: Vec<Arc<ClaimRow>>,
+}
+
+impl NamedRows {
+    /// As far as they are loaded.
+    fn of_lines<'l>(
+        channel: &Participant,
+        lines: impl Iterator<Item = (LineKind, &'l str)>,
+        snapshot: &Snapshot,
+        gather: &mut Gather,
+    ) -> Result<Self, Stop> {
+        let mut named = Self::default();
+        for (kind, order) in lines {
+            let by_order = key![order.to_owned(), channel.clone()];
+            match kind {
+                LineKind::Payment => named.payments.extend(gather.all(snapshot.list(ORDER, by_order))?),
+                LineKind::Refund => named.refunds.extend(gather.all(snapshot.list(ORDER, by_order))?),
+                LineKind::OperatingSubsidy => named.claims.extend(gather.all(snapshot.list(ORDER, by_order))?),
+            }
+        }
+        Ok(named)
+    }
+}
+
+/// What [`Day::load_portion`] will ask for first of a portion with such lines.
+pub fn ahead<'l>(channel: &Participant, lines: impl Iterator<Item = (LineKind, &'l str)>) -> Vec<Load> {
+    let nothing = Snapshot::default();
+    // It misses all.
+    let _ = NamedRows::of_lines(channel, lines, &nothing, &mut Gather::default());
+    nothing.take_misses()
 }
 
 const DATE: &[&str] = &["clearing_date", "channel"];
@@ -291,6 +321,15 @@ impl<'a> Lines<'a> {
         let Some(last) = self.sorted.get(from.saturating_add(lines.max(1)) - 1) else { return self.len() };
         let order = self.order(*last);
         from + self.sorted[from..].partition_point(|at| self.order(*at) <= order)
+    }
+
+    /// What these lines are of, and the orders that they name.
+    pub fn kinds_and_orders(&self, lines: std::ops::Range<usize>) -> impl Iterator<Item = (LineKind, &'a str)> {
+        let line = |(file, line): &(u32, u32)| {
+            let seen = self.of_file(*file).get(*line as usize);
+            (seen.kind, seen.order_id)
+        };
+        self.sorted[lines].iter().map(line)
     }
 
     pub fn portion(&self, lines: std::ops::Range<usize>) -> impl Iterator<Item = FileLine> {

@@ -85,9 +85,9 @@ pub struct StartRun {
 /// The most booked units in one leaf.
 const UNITS_PER_LEAF: usize = 500;
 
-/// As [`StartRun::lines_per_part`]: a line takes some ten kilobytes until its part is written. Few where assertions are
-/// checked, so that tests go through many parts.
-pub const LINES_PER_PART: usize = if cfg!(debug_assertions) { 16 } else { 4_096 };
+/// As [`StartRun::lines_per_part`]: a line takes some ten kilobytes until its part is written, and four parts are under way at
+/// once. Few where assertions are checked, so that tests go through many parts.
+pub const LINES_PER_PART: usize = if cfg!(debug_assertions) { 16 } else { 1_000 };
 
 impl Command for StartRun {
     fn decide(&self, snapshot: &Snapshot, call: &Call) -> Result<Decision, Stop> {

@@ -25,7 +25,7 @@ use crate::key;
 use crate::participant::ParticipantRow;
 use crate::rejection::Reason;
 use crate::row::{Row, StoredFault, TableSpec};
-use crate::snapshot::{Snapshot, Stop};
+use crate::snapshot::{Load, Snapshot, Stop};
 use crate::value::Value;
 
 /// A run under way.
@@ -207,6 +207,12 @@ impl InParts for RunInParts<'_> {
 
     fn guarded(&self) -> Vec<&'static TableSpec> {
         vec![FileRow::spec(), RunRow::spec()]
+    }
+
+    fn ahead(&self) -> Vec<Load> {
+        let after = self.portion().end;
+        let lines = after..self.lines.end_of_portion(after, self.run.lines_per_part);
+        load::ahead(&self.run.channel, self.lines.kinds_and_orders(lines))
     }
 
     fn see(&mut self, values: Vec<Value>) -> Result<(), StoredFault> {
