@@ -239,6 +239,32 @@ async fn what_is_read_beside_a_transaction_is_of_its_moment(db: TestDatabase) {
     assert!(requests(&mut now).await.contains(&"its own".to_owned()));
 }
 
+/// Commits keep coming while the log is moved into the database: it begins anew all the same, long before the writer
+/// would have to move it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_write_ahead_log_begins_anew_under_load() {
+    const COMMIT_BYTES: usize = 256 << 10;
+    const COMMITS: i64 = 40;
+    const ROUNDS: i64 = 8;
+    let db = TestDatabase::sqlite();
+    let store = opened(&db).await;
+    let commits = async |round: i64| {
+        for n in 0..COMMITS {
+            let mut tx = store.begin_write().await.unwrap();
+            let ciphertext = vec![n as u8; COMMIT_BYTES];
+            tx.put(&[FileChunkRow { file: "f".into(), chunk_index: round * COMMITS + n, ciphertext }]).await.unwrap();
+            tx.commit().await.unwrap();
+        }
+    };
+    for round in 0..ROUNDS {
+        let (moved, ()) = tokio::join!(store.checkpoint_wal(), commits(round));
+        moved.unwrap();
+    }
+    let path = db.url().strip_prefix("sqlite:").unwrap();
+    let log_bytes = std::fs::metadata(format!("{path}-wal")).unwrap().len();
+    assert!(log_bytes < 48 << 20, "the writer moves it from 64 MiB on: {log_bytes}");
+}
+
 async fn another_connections_write_is_noticed_where_there_is_one_writer(db: TestDatabase) {
     let (store, other) = (opened(&db).await, Store::open(db.url()).await.unwrap());
     let mark = async || {

@@ -1,10 +1,13 @@
 //! The pools of each database, picked from the URL in one match.
 
+use std::fs::File;
+use std::io;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use jjj_domain::value::{ColumnType, Value};
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
@@ -37,6 +40,12 @@ const WRITERS_CACHE: &str = "-65536";
 /// SQLite's writer moves the write-ahead log into the database by itself only from so many pages on, 64 MiB:
 /// [`Store::checkpoint_wal`] is to have done it long before.
 const WAL_PAGES: &str = "16384";
+/// From so many pages on the log is to begin anew: [`Store::checkpoint_wal`].
+const LONG_WAL_PAGES: i64 = 4_096;
+/// Where more stay, a reader sees an old state.
+const FEW_WAL_PAGES: i64 = 1_024;
+/// How long it waits for the writer to stand still.
+const KEEP_WRITER_WITHIN: Duration = Duration::from_millis(100);
 /// How long a connection is waited for.
 const ACQUIRE_WITHIN: Duration = Duration::from_secs(10);
 /// A connection that lay idle and is not heard of in this time is given up for another, while its caller still waits.
@@ -90,6 +99,10 @@ enum Pools {
         beside: SqlitePool,
         /// [`Store::checkpoint_wal`]
         checkpointer: SqlitePool,
+        /// How many pages the log had when all of it had been moved: there is nothing to do until a commit changes that.
+        all_moved: Arc<AtomicI64>,
+        /// The database's, to have the disk take what was written to it.
+        file: &'static File,
     },
     Postgres {
         writers: PgPool,
@@ -210,9 +223,29 @@ impl Store {
 
     /// On SQLite, moves what commits have left in the write-ahead log into the database, beside the one writer:
     /// done by it, every few commits would wait for that. On PostgreSQL the server does.
+    ///
+    /// SQLite begins its log anew only when all of it has been moved, and while commits keep coming some of it never has:
+    /// the writer would do the rest, and wait for the disk, whenever the log is 64 MiB long. So once it is rather
+    /// long, the writer is kept for the moment that the last few pages take.
     pub async fn checkpoint_wal(&self) -> Result<()> {
-        if let Pools::Sqlite { checkpointer, .. } = &self.pools {
-            Session::sqlite(checkpointer.acquire().await?).int("PRAGMA wal_checkpoint(PASSIVE)", &[]).await?;
+        let Pools::Sqlite { checkpointer, all_moved, writer, file, .. } = &self.pools else { return Ok(()) };
+        let mut session = Session::sqlite(checkpointer.acquire().await?);
+        let note = |wal: Wal| all_moved.store(if wal.left == 0 { wal.pages } else { 0 }, Ordering::Relaxed);
+        let Wal { pages, left } = move_wal(&mut session).await?;
+        // Much is left where a reader sees an old state, and would be however long the writer is kept.
+        if pages < LONG_WAL_PAGES || pages == all_moved.load(Ordering::Relaxed) || left > FEW_WAL_PAGES {
+            return Ok(());
+        }
+        // The second moves what has come during the first.
+        for _ in 0..2 {
+            // SQLite sees to that itself only when it has moved all.
+            sync(file).await?;
+            note(move_wal(&mut session).await?);
+        }
+        // Busy for longer with one transaction, it is left alone.
+        if let Ok(kept) = tokio::time::timeout(KEEP_WRITER_WITHIN, writer.acquire()).await {
+            let _kept = kept?;
+            note(move_wal(&mut session).await?);
         }
         Ok(())
     }
@@ -234,6 +267,30 @@ impl Store {
             }
         }
     }
+}
+
+/// What a write-ahead log holds.
+struct Wal {
+    /// When the move began.
+    pages: i64,
+    /// Of those, not moved: a reader still needs what they replace.
+    left: i64,
+}
+
+/// Moves what is there now.
+async fn move_wal(checkpointer: &mut Session) -> Result<Wal> {
+    const BUSY_PAGES_MOVED: [ColumnType; 3] = [ColumnType::Int; 3];
+    let sql = "PRAGMA wal_checkpoint(PASSIVE)".into();
+    let rows = checkpointer.fetch(sql, Args::Values(&[]), &BUSY_PAGES_MOVED).await?;
+    Ok(match rows.first().map(Vec::as_slice) {
+        Some([_, Value::Int(pages), Value::Int(moved)]) => Wal { pages: *pages, left: pages - moved },
+        _ => Wal { pages: 0, left: 0 },
+    })
+}
+
+async fn sync(file: &'static File) -> Result<()> {
+    let synced = tokio::task::spawn_blocking(|| file.sync_data()).await.map_err(io::Error::other);
+    Ok(synced.and_then(|synced| synced).map_err(sqlx::Error::Io)?)
 }
 
 async fn open_sqlite(url: &str) -> Result<Pools> {
@@ -272,11 +329,15 @@ async fn open_sqlite(url: &str) -> Result<Pools> {
         Box::pin(async { Ok(()) })
     });
     let writer = counted.connect_with(writing).await?;
+    // Never closed: that would give up every lock which the process has on the file (sqlite.org/howtocorrupt.html, 2.2).
+    let file = File::open(options.get_filename()).map_err(sqlx::Error::Io)?;
+    let file: &'static File = Box::leak(file.into());
     let reading = options.pragma("query_only", "on");
     let beside = forever.clone().max_connections(BESIDE).connect_lazy_with(reading.clone());
     let readers = forever.max_connections(READERS).connect_lazy_with(reading.clone());
     let apart = one.connect_lazy_with(reading);
-    Ok(Pools::Sqlite { writer, writers_so_far, readers, apart, beside, checkpointer })
+    let all_moved = Arc::default();
+    Ok(Pools::Sqlite { writer, writers_so_far, readers, apart, beside, checkpointer, all_moved, file })
 }
 
 async fn open_postgres(url: &str) -> Result<Pools> {
