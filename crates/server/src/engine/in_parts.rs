@@ -19,7 +19,7 @@ use jjj_store::dialect::Dialect;
 use jjj_store::log_tables::LeafRow;
 use jjj_store::{Balances, ConflictKind, Effects, NewLeaf, Session, StoreError, WriteTx};
 use tokio::sync::mpsc;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 
 use super::batch::{BatchError, Decided, MAX_ROUNDS, Writer, write_as_made};
 use super::decide::{Ruling, Verdict, aside, next_part};
@@ -28,6 +28,7 @@ use super::job::{Job, Moment};
 use super::leaf::{Context, Salts};
 use super::locks::Locks;
 use crate::status::Refused;
+use crate::stop::joined;
 
 /// PostgreSQL ends a transaction that has been idle for thirty seconds, taking its gateway for gone (`POSTGRES_WRITE_SETTINGS`).
 const SIGN_OF_LIFE_EVERY: Duration = Duration::from_secs(10);
@@ -178,12 +179,6 @@ impl Writer {
         }
         Err(BatchError::Endless)
     }
-}
-
-/// What a task came to.
-fn joined<T>(ended: Result<T, JoinError>) -> T {
-    // Nobody cancels one that is waited for, so it was a panic.
-    ended.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
 }
 
 /// Part of a command, on its way into the transaction.

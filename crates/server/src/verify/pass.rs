@@ -21,6 +21,7 @@ use super::order::{NOWHERE, Order, Place};
 use super::private::Private;
 use super::report::{Check, Findings};
 use super::scan::{Scan, leaf_of, read_leaf};
+use crate::stop::joined;
 
 /// Leaves checked at once by one thread.
 const PAGE: i64 = 256;
@@ -75,14 +76,14 @@ impl AllLeaves {
             if under_way.len() == UNDER_WAY
                 && let Some(oldest) = under_way.pop_front()
             {
-                all.take_in(joined(oldest).await, findings);
+                all.take_in(joined(oldest.await), findings);
                 if let Some(progress) = &options.progress {
                     progress(all.count, places as u64);
                 }
             }
         }
         for checked in under_way {
-            all.take_in(joined(checked).await, findings);
+            all.take_in(joined(checked.await), findings);
         }
         Ok(all)
     }
@@ -196,14 +197,6 @@ impl AllLeaves {
     /// How many tokens signed the leaves.
     pub fn tokens(&self) -> u64 {
         self.tokens.len() as u64
-    }
-}
-
-async fn joined(page: JoinHandle<Checked>) -> Checked {
-    match page.await {
-        Ok(checked) => checked,
-        // The runtime cancels nothing of ours, so it was a panic: ours, not the database's.
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
 
