@@ -56,7 +56,7 @@ pub async fn measure(options: &Options, kind: Kind, report: &mut Report) -> anyh
     gateway.stop()?;
     if !options.quick {
         site.verify()?;
-        let gateway = site.serve_with("warn,sqlx::query=debug")?;
+        let gateway = site.serve_with(Statements::LOG)?;
         let clients = gateway.channels(options.connections)?;
         let load =
             in_batches(&clients, &site.bills, 5_000, options.items, options.batches_in_flight, Dates::One).await?;

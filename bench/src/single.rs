@@ -69,9 +69,9 @@ pub async fn measure(options: &Options, kind: Kind, report: &mut Report) -> anyh
 }
 
 /// Statements that the gateway sends for a payment under this load, all of its tasks together. In a
-/// run of its own, because counting costs: sqlx logs each statement, and the lines are counted.
+/// run of its own, because counting costs: each statement is logged, and the lines are counted.
 async fn statements(options: &Options, site: &Site, to: &mut Measurement) -> anyhow::Result<()> {
-    let gateway = site.serve_with("warn,sqlx::query=debug")?;
+    let gateway = site.serve_with(Statements::LOG)?;
     let clients = gateway.channels(options.connections)?;
     let payments = options.payments.min(5_000);
     let load = singly(&clients, &site.bills, payments, options.in_flight[0], Dates::One).await?;

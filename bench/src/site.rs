@@ -218,7 +218,7 @@ impl Drop for Gateway {
     }
 }
 
-/// Statements in a gateway's log, as sqlx logs them under `JJJ_LOG=sqlx::query=debug`. `BEGIN` and
+/// Statements in a gateway's log, as they are logged under [`Statements::LOG`]. `BEGIN` and
 /// `COMMIT` are not among them.
 pub struct Statements {
     pub all: usize,
@@ -227,14 +227,20 @@ pub struct Statements {
 }
 
 impl Statements {
+    /// As `JJJ_LOG`.
+    pub const LOG: &str = "warn,sqlx::query=debug,jjj_store::statement=debug";
+    /// sqlx's, and those of SQLite's writer.
+    const TARGETS: [&str; 2] = [r#""target":"sqlx::query""#, r#""target":"jjj_store::statement""#];
+
     pub fn of(log: &Path) -> anyhow::Result<Self> {
         let mut counted = Self { all: 0, claims: 0 };
         for line in BufReader::new(File::open(log)?).lines() {
             let line = line?;
             // A slow statement is logged as a warning, whoever counts.
-            if line.contains(r#""target":"sqlx::query""#) && line.contains(r#""level":"DEBUG""#) {
+            let is_statement = Self::TARGETS.iter().any(|target| line.contains(target));
+            if is_statement && line.contains(r#""level":"DEBUG""#) {
                 counted.all += 1;
-                counted.claims += usize::from(line.contains("INSERT INTO requests"));
+                counted.claims += usize::from(line.contains("INTO requests"));
             }
         }
         Ok(counted)

@@ -13,7 +13,7 @@ const MOST_ROWS: usize = 128;
 /// … on PostgreSQL, where all rows of a statement are in memory at both ends, and one has only so long.
 pub(crate) const MOST_ROWS_POSTGRES: usize = 16_384;
 /// Above these, rows are written by so many more at a time: few sizes, and so few statements to keep, while a
-/// small batch goes in one statement. Each is a way to the database's thread and back.
+/// small batch goes in one statement.
 const ROWS_STEP: usize = 16;
 
 /// The most parts of a statement that PostgreSQL runs [`Dialect::together`].

@@ -1,6 +1,8 @@
 //! What can go wrong, by who is at fault: the moment (retry), another transaction
 //! (decide anew), stored data (nobody's code wrote it), the schema, or a bug.
 
+use std::io;
+
 use jjj_domain::row::StoredFault;
 use sqlx::error::ErrorKind;
 
@@ -67,7 +69,7 @@ impl StoreError {
 
     /// The database has not answered in time.
     pub fn timed_out() -> Self {
-        Self::Unavailable(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))
+        io::Error::from(io::ErrorKind::TimedOut).into()
     }
 
     /// Whether the connection leads to a server that takes no writes: after a failover another one does.
@@ -96,6 +98,13 @@ impl StoreError {
             // The database answered: nothing is durable.
             known => known,
         }
+    }
+}
+
+/// The machine has something no longer, or not now.
+impl From<io::Error> for StoreError {
+    fn from(error: io::Error) -> Self {
+        Self::Unavailable(sqlx::Error::Io(error))
     }
 }
 

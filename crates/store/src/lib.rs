@@ -9,6 +9,7 @@
 
 mod condition;
 pub mod dialect;
+mod direct;
 mod entries;
 mod error;
 mod log;
@@ -28,6 +29,7 @@ mod upload;
 mod write;
 
 pub use condition::Condition;
+pub use direct::aside;
 pub use entries::{EntryField, EntryQuery, LedgerEntry};
 pub use error::{ConflictKind, StoreError};
 pub use log::{Delivery, SignedLeaf};

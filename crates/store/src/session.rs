@@ -1,5 +1,5 @@
 //! One connection, in or out of a transaction, on either database. The few lines
-//! here are all that touches the two drivers' types.
+//! here, and SQLite's writer in `direct.rs`, are all that touches the drivers' types.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use sqlx_core::transaction::TransactionManager;
 
 use crate::Result;
 use crate::dialect::{Dialect, Part};
+use crate::direct;
 use crate::error::StoreError;
 
 /// A statement that is not answered in this time never will be: the server, or the way to it, is gone
@@ -46,6 +47,9 @@ pub struct Session {
 }
 
 pub(crate) enum Inner {
+    /// SQLite's one writer.
+    Direct(direct::Held),
+    /// A reader's, or the checkpointer's.
     Sqlite(Held<Sqlite>),
     Postgres(Held<Postgres>),
 }
@@ -106,7 +110,10 @@ pub(crate) enum Args<'a> {
 }
 
 impl Session {
-    /// SQLite's one writer is the one connection it always was: what is known by it ([`crate::WriteTx`]) stays so.
+    pub(crate) fn direct(writer: direct::Held) -> Self {
+        Self::new(Inner::Direct(writer))
+    }
+
     pub(crate) fn sqlite(connection: PoolConnection<Sqlite>) -> Self {
         Self::new(Inner::Sqlite(Held::new(connection, None)))
     }
@@ -122,7 +129,7 @@ impl Session {
     /// Begins a transaction with this statement.
     pub(crate) async fn begin(mut self, sql: &'static str) -> Result<Self> {
         match &mut self.inner {
-            // It waits for the one writer.
+            Inner::Direct(writer) => writer.script(sql)?,
             Inner::Sqlite(held) => held.begin(sql).await?,
             Inner::Postgres(held) => within(Some(ROUND_TRIP_WITHIN), held.begin(sql)).await?,
         }
@@ -140,7 +147,7 @@ impl Session {
 
     pub fn dialect(&self) -> Dialect {
         match self.inner {
-            Inner::Sqlite(_) => Dialect::Sqlite,
+            Inner::Direct(_) | Inner::Sqlite(_) => Dialect::Sqlite,
             Inner::Postgres(_) => Dialect::Postgres,
         }
     }
@@ -216,11 +223,13 @@ impl Session {
     /// Runs several statements without placeholders: migrations.
     pub(crate) async fn script(&mut self, sql: &'static str) -> Result<()> {
         let started = !std::mem::replace(&mut self.failed, true);
-        let rows = match &mut self.inner {
-            Inner::Sqlite(held) => sqlx::raw_sql(sql).execute(&mut *held.connection).await?.rows_affected(),
-            Inner::Postgres(held) => sqlx::raw_sql(sql).execute(&mut *held.connection).await?.rows_affected(),
-        };
-        tracing::debug!(rows, "script done");
+        match &mut self.inner {
+            Inner::Direct(writer) => writer.script(sql)?,
+            Inner::Sqlite(_) => only_reads(),
+            Inner::Postgres(held) => {
+                sqlx::raw_sql(sql).execute(&mut *held.connection).await?;
+            }
+        }
         self.failed = !started;
         Ok(())
     }
@@ -249,7 +258,8 @@ impl Session {
             return Err(StoreError::Aborted);
         }
         match &mut self.inner {
-            Inner::Sqlite(held) => held.commit().await,
+            Inner::Direct(writer) => writer.script("COMMIT"),
+            Inner::Sqlite(_) => only_reads(),
             Inner::Postgres(held) => held.commit().await,
         }
         .map_err(StoreError::of_commit)
@@ -257,7 +267,9 @@ impl Session {
 
     pub(crate) async fn rollback(mut self) -> Result<()> {
         match &mut self.inner {
-            Inner::Sqlite(held) => Ok(held.rollback().await?),
+            // As it is given back.
+            Inner::Direct(_) => Ok(()),
+            Inner::Sqlite(_) => only_reads(),
             Inner::Postgres(held) => within(Some(ROUND_TRIP_WITHIN), held.rollback()).await,
         }
     }
@@ -270,16 +282,16 @@ async fn fetch_each(
     types: &[ColumnType],
     each: &mut (dyn FnMut(Vec<Value>) + Send),
 ) -> Result<(), sqlx::Error> {
-    let sql = AssertSqlSafe(sql);
     match inner {
+        Inner::Direct(writer) => writer.fetch_each(&sql, args, types, each)?,
         Inner::Sqlite(Held { connection, .. }) => {
-            let mut rows = sqlx::query_with(sql, sqlite_args(args)?).fetch(&mut **connection);
+            let mut rows = sqlx::query_with(AssertSqlSafe(sql), sqlite_args(args)?).fetch(&mut **connection);
             while let Some(row) = rows.try_next().await? {
                 each(decode(&row, types)?);
             }
         }
         Inner::Postgres(Held { connection, .. }) => {
-            let mut rows = sqlx::query_with(sql, pg_args(args)?).fetch(&mut **connection);
+            let mut rows = sqlx::query_with(AssertSqlSafe(sql), pg_args(args)?).fetch(&mut **connection);
             while let Some(row) = rows.try_next().await? {
                 each(decode(&row, types)?);
             }
@@ -317,15 +329,17 @@ async fn fetch_together(
 }
 
 async fn execute(inner: &mut Inner, sql: Arc<str>, args: Args<'_>) -> Result<u64, sqlx::Error> {
-    let sql = AssertSqlSafe(sql);
     Ok(match inner {
-        Inner::Sqlite(Held { connection, .. }) => {
-            sqlx::query_with(sql, sqlite_args(args)?).execute(&mut **connection).await?.rows_affected()
-        }
+        Inner::Direct(writer) => writer.execute(&sql, args)?,
+        Inner::Sqlite(_) => only_reads(),
         Inner::Postgres(Held { connection, .. }) => {
-            sqlx::query_with(sql, pg_args(args)?).execute(&mut **connection).await?.rows_affected()
+            sqlx::query_with(AssertSqlSafe(sql), pg_args(args)?).execute(&mut **connection).await?.rows_affected()
         }
     })
+}
+
+fn only_reads() -> ! {
+    unreachable!("SQLite is written by its one writer")
 }
 
 fn decode<'r, R>(row: &'r R, types: &[ColumnType]) -> Result<Vec<Value>, sqlx::Error>
@@ -350,34 +364,26 @@ where
 fn sqlite_args(args: Args<'_>) -> Result<SqliteArguments, sqlx::Error> {
     let mut bound = SqliteArguments::default();
     match args {
-        Args::Values(values) => sqlite_values(&mut bound, values)?,
-        Args::Rows(_, rows) => bound.add(json_rows(rows)).map_err(sqlx::Error::Encode)?,
-        Args::Parts(_) => unreachable!("SQLite is asked one by one"),
-        Args::Written(types, rows) => {
-            bound.reserve(types.len() * rows.len(), 0);
-            for row in rows {
-                sqlite_values(&mut bound, row)?;
+        Args::Values(values) => {
+            for value in values {
+                match value {
+                    Value::Null => bound.add(None::<&str>),
+                    Value::Int(n) => bound.add(*n),
+                    Value::Text(s) => bound.add(s.as_str()),
+                    Value::Bytes(b) => bound.add(b.as_slice()),
+                }
+                .map_err(sqlx::Error::Encode)?;
             }
         }
+        Args::Rows(_, rows) => bound.add(json_rows(rows)).map_err(sqlx::Error::Encode)?,
+        Args::Written(..) => only_reads(),
+        Args::Parts(_) => unreachable!("SQLite is asked one by one"),
     }
     Ok(bound)
 }
 
-fn sqlite_values(bound: &mut SqliteArguments, values: &[Value]) -> Result<(), sqlx::Error> {
-    for value in values {
-        match value {
-            Value::Null => bound.add(None::<&str>),
-            Value::Int(n) => bound.add(*n),
-            Value::Text(s) => bound.add(s.as_str()),
-            Value::Bytes(b) => bound.add(b.as_slice()),
-        }
-        .map_err(sqlx::Error::Encode)?;
-    }
-    Ok(())
-}
-
 /// `[["a",1,null],["b",2,"00ff"]]`
-fn json_rows(rows: &[&[Value]]) -> String {
+pub(crate) fn json_rows(rows: &[&[Value]]) -> String {
     let mut text = Vec::with_capacity(32 * rows.len() * rows.first().map_or(0, |r| r.len()));
     for (i, row) in rows.iter().enumerate() {
         text.extend_from_slice(if i == 0 { b"[[" } else { b"],[" });

@@ -11,14 +11,14 @@ use jjj_domain::value::{ColumnType, Value};
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-    SqliteTransactionManager,
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteTransactionManager,
 };
 use sqlx_core::transaction::TransactionManager as _;
 use tokio::sync::Semaphore;
 
 use crate::Result;
 use crate::dialect::Dialect;
+use crate::direct::Writer;
 use crate::error::StoreError;
 use crate::session::{Args, Session};
 use crate::write::WriteTx;
@@ -36,6 +36,11 @@ const SMALL_WRITES: usize = 2;
 /// The pages that a connection to SQLite keeps for itself; negative: SQLite then counts kibibytes. Readers are many, and find
 /// others in the system's memory.
 const CACHE: &str = "-16384";
+/// Of every connection to SQLite. A commit is on the disk before it is answered.
+const SQLITE_SETTINGS: [(&str, &str); 4] =
+    [("busy_timeout", "10000"), ("foreign_keys", "ON"), ("synchronous", "FULL"), ("temp_store", "memory")];
+/// … and of the writer.
+const SQLITE_WRITER_SETTINGS: [(&str, &str); 2] = [("cache_size", WRITERS_CACHE), ("wal_autocheckpoint", WAL_PAGES)];
 const WRITERS_CACHE: &str = "-65536";
 /// SQLite's writer moves the write-ahead log into the database by itself only from so many pages on, 64 MiB:
 /// [`Store::checkpoint_wal`] is to have done it long before.
@@ -46,6 +51,8 @@ const LONG_WAL_PAGES: i64 = 4_096;
 const FEW_WAL_PAGES: i64 = 1_024;
 /// How long it waits for the writer to stand still.
 const KEEP_WRITER_WITHIN: Duration = Duration::from_millis(100);
+/// How long SQLite's writer is waited for, which a run of a large day keeps for as long as it takes.
+const WRITER_WITHIN: Duration = Duration::from_secs(30);
 /// How long a connection is waited for.
 const ACQUIRE_WITHIN: Duration = Duration::from_secs(10);
 /// A connection that lay idle and is not heard of in this time is given up for another, while its caller still waits.
@@ -90,9 +97,7 @@ pub struct Store {
 enum Pools {
     /// One writer, as SQLite allows no more; readers see the last commit.
     Sqlite {
-        writer: SqlitePool,
-        /// How many connections the writer has had: what one has learnt holds for it alone.
-        writers_so_far: Arc<AtomicI64>,
+        writer: Writer,
         readers: SqlitePool,
         apart: SqlitePool,
         /// [`Store::read_beside`]
@@ -134,13 +139,13 @@ impl Store {
         }
     }
 
-    /// Begins a transaction that writes: `BEGIN IMMEDIATE` on SQLite, where it waits
-    /// for the one writer; READ COMMITTED on PostgreSQL.
+    /// Begins a transaction that writes: `BEGIN IMMEDIATE` on SQLite, where it waits for the one writer, whose statements then
+    /// run on the thread that asks; READ COMMITTED on PostgreSQL.
     pub async fn begin_write(&self) -> Result<WriteTx> {
         match &self.pools {
-            Pools::Sqlite { writer, writers_so_far, .. } => {
-                let session = Session::sqlite(writer.acquire().await?).begin("BEGIN IMMEDIATE").await?;
-                Ok(WriteTx { writer: writers_so_far.load(Ordering::Acquire), ..WriteTx::new(session) })
+            Pools::Sqlite { writer, .. } => {
+                let session = Session::direct(writer.acquire(WRITER_WITHIN).await?);
+                Ok(WriteTx::new(session.begin("BEGIN IMMEDIATE").await?))
             }
             Pools::Postgres { writers, .. } => {
                 let session = Session::postgres(writers.acquire().await?);
@@ -242,9 +247,8 @@ impl Store {
             sync(file).await?;
             note(move_wal(&mut session).await?);
         }
-        // Busy for longer with one transaction, it is left alone.
-        if let Ok(kept) = tokio::time::timeout(KEEP_WRITER_WITHIN, writer.acquire()).await {
-            let _kept = kept?;
+        // Busy for longer with one transaction, or closed, it is left alone.
+        if let Ok(_kept) = writer.acquire(KEEP_WRITER_WITHIN).await {
             note(move_wal(&mut session).await?);
         }
         Ok(())
@@ -290,26 +294,27 @@ async fn move_wal(checkpointer: &mut Session) -> Result<Wal> {
 
 async fn sync(file: &'static File) -> Result<()> {
     let synced = tokio::task::spawn_blocking(|| file.sync_data()).await.map_err(io::Error::other);
-    Ok(synced.and_then(|synced| synced).map_err(sqlx::Error::Io)?)
+    Ok(synced.and_then(|synced| synced)?)
 }
 
 async fn open_sqlite(url: &str) -> Result<Pools> {
+    // The writer is not sqlx's, and would not heed what a URL adds to its path.
+    if url.contains('?') {
+        return Err(StoreError::Url);
+    }
     let options = SqliteConnectOptions::from_str(url)?
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(true)
-        .busy_timeout(Duration::from_secs(10))
-        .statement_cache_capacity(STATEMENTS)
-        .pragma("cache_size", CACHE)
-        .pragma("temp_store", "memory");
+        .statement_cache_capacity(STATEMENTS);
+    let options = SQLITE_SETTINGS.iter().fold(options, |options, (name, value)| options.pragma(*name, *value));
+    let options = options.pragma("cache_size", CACHE);
     // A connection to a file does not get lost: asking it before each use is a way to its thread and back for nothing.
     let forever = SqlitePoolOptions::new()
         .idle_timeout(None)
         .max_lifetime(None)
         .test_before_acquire(false)
-        // Out of disk or memory, SQLite rolls back by itself, and the driver never learns: its own rollback fails, and
-        // every transaction after it would. Such a connection is closed, once what it was told last has been done.
+        // When the disk fails or memory ends, SQLite rolls back by itself, and the driver never learns: its own rollback
+        // fails, and every transaction after it would. Such a connection is closed, once what it was told last has been done.
         .after_release(|connection, _| {
             Box::pin(async move {
                 let is_open = |c: &SqliteConnection| SqliteTransactionManager::get_transaction_depth(c) > 0;
@@ -320,24 +325,19 @@ async fn open_sqlite(url: &str) -> Result<Pools> {
             })
         });
     let one = forever.clone().max_connections(1);
-    let checkpointer = one.clone().connect_lazy_with(options.clone());
-    let writing = options.clone().pragma("wal_autocheckpoint", WAL_PAGES).pragma("cache_size", WRITERS_CACHE);
-    let writers_so_far = Arc::new(AtomicI64::new(0));
-    let opened = writers_so_far.clone();
-    let counted = one.clone().min_connections(1).after_connect(move |_, _| {
-        opened.fetch_add(1, Ordering::AcqRel);
-        Box::pin(async { Ok(()) })
-    });
-    let writer = counted.connect_with(writing).await?;
+    // The first: where there is no database it makes it, and with a write-ahead log, which stays.
+    let checkpointer = one.clone().min_connections(1).connect_with(options.clone()).await?;
+    let settings = [&SQLITE_SETTINGS[..], &SQLITE_WRITER_SETTINGS].concat();
+    let writer = Writer::open(options.get_filename(), &settings, STATEMENTS)?;
     // Never closed: that would give up every lock which the process has on the file (sqlite.org/howtocorrupt.html, 2.2).
-    let file = File::open(options.get_filename()).map_err(sqlx::Error::Io)?;
+    let file = File::open(options.get_filename())?;
     let file: &'static File = Box::leak(file.into());
     let reading = options.pragma("query_only", "on");
     let beside = forever.clone().max_connections(BESIDE).connect_lazy_with(reading.clone());
     let readers = forever.max_connections(READERS).connect_lazy_with(reading.clone());
     let apart = one.connect_lazy_with(reading);
     let all_moved = Arc::default();
-    Ok(Pools::Sqlite { writer, writers_so_far, readers, apart, beside, checkpointer, all_moved, file })
+    Ok(Pools::Sqlite { writer, readers, apart, beside, checkpointer, all_moved, file })
 }
 
 async fn open_postgres(url: &str) -> Result<Pools> {
@@ -366,17 +366,56 @@ async fn open_postgres(url: &str) -> Result<Pools> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+    use std::process::Command;
+
     use jjj_domain::key;
 
     use super::*;
     use crate::log_tables::{FileChunkRow, RequestRow};
 
-    /// SQLite then rolls back by itself, which the driver does not learn: unless its connection is given up, no
-    /// transaction begins any more, however much room there is again.
-    #[tokio::test]
-    async fn a_disk_that_was_full_stops_nobody_for_good() {
+    /// Names the small disk, for a process that has one.
+    const SMALL_DISK: &str = "JJJ_TEST_SMALL_DISK";
+    /// Ends so where none can be had.
+    const NO_SMALL_DISK: i32 = 77;
+
+    /// It is full while rows are written, and while the commit is. SQLite may have rolled back by itself or not: the next
+    /// transaction begins either way.
+    #[test]
+    fn a_disk_that_was_full_stops_nobody_for_good() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        if let Some(folder) = std::env::var_os(SMALL_DISK) {
+            // Pages that the cache has no room for are written before the commit, which fails by the others.
+            let full = [("PRAGMA cache_size = 10", false), ("PRAGMA cache_size = -65536", true)];
+            return runtime.block_on(writes_until_full(Path::new(&folder), full));
+        }
+        // Once more, by a process that has a disk of its own, which is gone with it.
         let folder = std::env::temp_dir().join(format!("jjj-store-full-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
+        let script = r#"
+            mount='mount -t tmpfs -o size=6m none "$0" && JJJ_TEST_SMALL_DISK="$0" exec "$@"'
+            for by in 'unshare --map-root-user --mount' 'sudo -n unshare --mount'; do
+                if $by mount -t tmpfs none "$1" 2>/dev/null; then exec $by sh -c "$mount" "$@"; fi
+            done
+            exit 77
+        "#;
+        let name = "store::tests::a_disk_that_was_full_stops_nobody_for_good";
+        let mut again = Command::new("sh");
+        again.args(["-c", script, "sh"]).arg(&folder).arg(std::env::current_exe().unwrap());
+        let done = again.args(["--exact", name, "--nocapture"]).output().unwrap();
+        if done.status.code() == Some(NO_SMALL_DISK) {
+            // Then the database is kept small, which a commit does not notice.
+            let full = [("PRAGMA max_page_count = 900", false); 2];
+            runtime.block_on(writes_until_full(&folder, full));
+        } else {
+            assert!(done.status.success(), "{done:?}");
+            assert!(String::from_utf8_lossy(&done.stdout).contains("1 passed"), "{done:?}");
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    /// Each time after what makes it so, and whether the commit is what notices.
+    async fn writes_until_full(folder: &Path, full: [(&'static str, bool); 2]) {
         let store = Store::open(&format!("sqlite:{}", folder.join("full.db").display())).await.unwrap();
         store.migrate().await.unwrap();
         let chunk = |n: i64| FileChunkRow { file: "files/1".into(), chunk_index: n, ciphertext: vec![7; 100_000] };
@@ -387,31 +426,33 @@ mod tests {
             content_digest: "0".repeat(64),
             leaf_id: format!("leaf {n}"),
         };
-        let mut marks = Vec::new();
-        for full in [false, true, false, true, false] {
+        for (n, full) in (1..).zip([None, Some(full[0]), None, Some(full[1]), None]) {
             let mut tx = store.begin_write().await.unwrap();
-            marks.push(tx.begun().await.unwrap().1.unwrap());
-            let pages = if full { "PRAGMA max_page_count = 900" } else { "PRAGMA max_page_count = 1000000" };
-            tx.session().int(pages, &[]).await.unwrap();
-            let n = marks.len() as i64;
+            tx.session().int("PRAGMA max_page_count = 1000000", &[]).await.unwrap();
             tx.insert(&[request(n)], crate::dialect::Shape::Insert).await.unwrap();
-            if full {
-                let written = tx.insert(&chunks, crate::dialect::Shape::Insert).await;
-                assert!(written.is_err(), "6 MB do not fit into 900 pages");
-                drop(tx);
-            } else {
+            let Some((pragma, commit_notices)) = full else {
                 tx.commit().await.unwrap();
+                continue;
+            };
+            tx.session().int(pragma, &[]).await.unwrap();
+            match (commit_notices, tx.insert(&chunks, crate::dialect::Shape::Insert).await) {
+                (false, Err(StoreError::Unavailable(_))) => drop(tx),
+                (true, Ok(())) => {
+                    let failed = tx.commit().await;
+                    assert!(matches!(failed, Err(StoreError::UnknownCommit(_))), "{failed:?}");
+                }
+                (_, written) => panic!("6 MB do not fit: {n} {written:?}"),
             }
         }
-        assert_ne!(marks[0], marks[2], "what the connection before had learnt is not known any more");
         let mut session = store.read().await.unwrap();
         for n in 1..=5 {
             let row = request(n);
             let found: Option<RequestRow> = session.get(key![row.participant.clone(), row.request_id]).await.unwrap();
             assert_eq!(found.is_some(), n % 2 == 1, "{n}");
         }
+        let chunks = session.int("SELECT COUNT(*) FROM file_chunks", &[]).await.unwrap();
+        assert_eq!(chunks, Some(0));
         drop(session);
         store.close().await;
-        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

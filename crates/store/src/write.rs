@@ -23,10 +23,11 @@ use crate::log_tables::{EvidenceRow, LeafRow, PendingRow, RequestRow};
 use crate::sequence::{self, Fold};
 use crate::session::{Args, Session};
 
-/// A commit that is not answered in this time is in doubt: the server, or the way to it, is gone.
+/// A commit that is not answered in this time is in doubt: the server, or the way to it, is gone. SQLite's is answered when it
+/// is done.
 const COMMIT_WITHIN: Duration = Duration::from_secs(30);
 
-/// [`WriteTx::begun`], in one way to the thread of SQLite and back.
+/// [`WriteTx::begun`], in one statement.
 const BEGUN: &str = "SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER), data_version FROM pragma_data_version";
 
 const LOCK_WITHIN: &str = "SELECT set_config('lock_timeout', $1, true)";
@@ -34,8 +35,6 @@ const LOCK_WITHIN: &str = "SELECT set_config('lock_timeout', $1, true)";
 /// A transaction that writes. Dropping it rolls back.
 pub struct WriteTx {
     pub(crate) session: Session,
-    /// Which of the connections that SQLite's writer has had: [`Self::begun`].
-    pub(crate) writer: i64,
     /// [`crate::Store::begin_small_write`]
     pub(crate) _place: Option<OwnedSemaphorePermit>,
 }
@@ -53,10 +52,7 @@ pub struct RequestClaim {
 
 /// A state of the embedded database, as its writer sees it: [`WriteTx::begun`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mark {
-    writer: i64,
-    version: i64,
-}
+pub struct Mark(/* SQLite's `data_version`. */ i64);
 
 /// What the database knows of a claimed request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,7 +108,7 @@ pub struct NewLeaf {
 
 impl WriteTx {
     pub(crate) fn new(session: Session) -> Self {
-        Self { session, writer: 0, _place: None }
+        Self { session, _place: None }
     }
 
     /// Reads inside this transaction.
@@ -134,8 +130,7 @@ impl WriteTx {
         let keys = types_of(spec, spec.key);
         let mut stored = HashMap::new();
         let (mut fresh, old) = match dialect {
-            // Nobody else writes: what is not there is ours. The driver hands rows over one by one, so none is asked
-            // for that is new.
+            // Nobody else writes: what is not there is ours.
             Dialect::Sqlite => {
                 let known: Vec<Vec<Value>> = first.keys().cloned().collect();
                 for values in self.session.load_keys(spec, &refs(&known)).await? {
@@ -255,9 +250,7 @@ impl WriteTx {
             Dialect::Sqlite => {
                 let rows = self.session.fetch(BEGUN.into(), Args::Values(&[]), &[ColumnType::Int; 2]).await?;
                 match rows.first().map(Vec::as_slice) {
-                    Some([Value::Int(now), Value::Int(version)]) => {
-                        Ok((Timestamp(*now), Some(Mark { writer: self.writer, version: *version })))
-                    }
+                    Some([Value::Int(now), Value::Int(version)]) => Ok((Timestamp(*now), Some(Mark(*version)))),
                     _ => Err(StoreError::Driver(sqlx::Error::RowNotFound)),
                 }
             }

@@ -15,9 +15,11 @@
 //! Nothing is answered until the commit has succeeded.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use jjj_domain::rejection::Reason;
 use jjj_domain::row::StoredFault;
 use jjj_domain::snapshot::{Load, Snapshot};
@@ -25,6 +27,7 @@ use jjj_domain::time::Timestamp;
 use jjj_store::dialect::Dialect;
 use jjj_store::log_tables::LeafRow;
 use jjj_store::{Claim, Effects, Mark, RequestClaim, Store, StoreError, WriteTx};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::decide::{Verdict, apply, aside, explore, in_order};
@@ -42,6 +45,9 @@ pub(super) const MAX_ROUNDS: usize = 64;
 
 /// More rows than this are not kept for the next batch: some tens of megabytes.
 const KEPT_ROWS: usize = 20_000;
+
+/// Leaves of fewer commands are made sooner than a thread begins that makes them while SQLite's rows are written.
+const BESIDE_ITEMS: usize = 32;
 
 /// What a worker that alone writes knows of the database: rows as its last batch left them, and the mark
 /// that tells whether somebody else has written since ([`WriteTx::begun`]). Loading them again,
@@ -202,7 +208,18 @@ impl Writer {
         let (done, prepared) = match alone {
             false => {
                 let making = make(&pairs, now, &self.keys.master, None);
-                tokio::join!(tx.write_rows(&effects), async { signed(making.await?).await })
+                let writing = tx.write_rows(&effects);
+                match self.store.dialect() {
+                    Dialect::Sqlite if pairs.len() >= BESIDE_ITEMS => {
+                        let (done, made) = both(writing, making).map_err(StoreError::from)?;
+                        done?;
+                        (Ok(()), signed(made?).await)
+                    }
+                    // On SQLite one after the other.
+                    Dialect::Sqlite | Dialect::Postgres => {
+                        tokio::join!(writing, async { signed(making.await?).await })
+                    }
+                }
             }
             // Its rows may take longer than its receipt promises.
             true => {
@@ -385,6 +402,16 @@ impl Writer {
         }
         Ok(answers)
     }
+}
+
+/// Both at once: the first waits for nobody, and the second has a thread of its own, if there is one to be had.
+fn both<A, B: Send>(first: impl Future<Output = A>, second: impl Future<Output = B> + Send) -> io::Result<(A, B)> {
+    let runtime = Handle::current();
+    std::thread::scope(|scope| {
+        let second = std::thread::Builder::new().spawn_scoped(scope, || runtime.block_on(second))?;
+        let first = first.now_or_never().expect("it waits for nobody");
+        Ok((first, second.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))))
+    })
 }
 
 /// Writes rows, then leaves as they are made.

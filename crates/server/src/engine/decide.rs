@@ -12,7 +12,6 @@ use jjj_domain::snapshot::{Load, Snapshot, Stop};
 use jjj_domain::time::Timestamp;
 use jjj_token::request::RequestTokenError;
 use jjj_token::seal::SALT_LEN;
-use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::job::{Job, Moment, SealedFor};
 use super::leaf::Salts;
@@ -76,8 +75,7 @@ pub(super) fn apply(verdicts: &[Verdict], snapshot: &mut Snapshot) -> Result<(),
 /// Does work that may take long, as that of a command that stands alone, without keeping a thread of the
 /// runtime from its other tasks.
 pub(super) fn aside<T>(is_long: bool, work: impl FnOnce() -> T) -> T {
-    let has_others = || Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
-    if is_long && has_others() { tokio::task::block_in_place(work) } else { work() }
+    if is_long { jjj_store::aside(work) } else { work() }
 }
 
 /// The next part of a command that goes in parts, once it is there; `None`: something is not loaded. `decided` holds it

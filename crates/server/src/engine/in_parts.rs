@@ -27,6 +27,7 @@ use super::effects::{PORTIONS, make_part, rows};
 use super::job::{Job, Moment};
 use super::leaf::{Context, Salts};
 use super::locks::Locks;
+use super::on_a_thread;
 use crate::status::Refused;
 use crate::stop::joined;
 
@@ -61,7 +62,10 @@ impl Writer {
         tx.lock(&[], &parts.guards()).await?;
         let beside = [self.store.read_beside(&mut tx).await?, self.store.read_beside(&mut tx).await?];
         let (to_writer, from_decider) = mpsc::channel(1);
-        let writing = tokio::spawn(write_parts(tx, from_decider));
+        let writing = match self.store.dialect() {
+            Dialect::Sqlite => tokio::spawn(on_a_thread(write_parts(tx, from_decider))),
+            Dialect::Postgres => tokio::spawn(write_parts(tx, from_decider)),
+        };
         let decided = self.decide_parts(beside, job, parts, at, to_writer).await;
         // What failed to be written says more than that it could not be handed over.
         let mut tx = joined(writing.await)?;

@@ -13,6 +13,7 @@ mod queue;
 mod read;
 mod worker;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,8 @@ use jjj_domain::names::Participant;
 use jjj_domain::rejection::{Reason, Rejection};
 use jjj_store::Store;
 use jjj_store::dialect::Dialect;
-use tokio::sync::Notify;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
@@ -28,6 +30,7 @@ use crate::config::Limits;
 use crate::keys::{GatewayKeys, Signer};
 use crate::registry::Registry;
 use crate::status::Refused;
+use crate::stop::joined;
 
 pub use job::{Accepted, Evidence, Job, Origin, Outcome, SealedFor};
 pub use leaf::LeafView;
@@ -136,7 +139,10 @@ impl Engine {
                 registry: registry.clone(),
                 committed: committed.clone(),
             };
-            tasks.spawn(worker.run());
+            match store.dialect() {
+                Dialect::Sqlite => tasks.spawn(on_a_thread(worker.run())),
+                Dialect::Postgres => tasks.spawn(worker.run()),
+            };
         }
         let queues = [queue.clone(), alone.clone()];
         (Self { queue, alone, clock, store }, Workers { tasks, queues })
@@ -197,6 +203,24 @@ impl Engine {
     }
 }
 
+/// Runs a task on a thread of its own. SQLite's statements run on the thread that asks: one of the runtime's would each time
+/// hand its other tasks over first ([`jjj_store::aside`]), here there are none. Dropped, it ends the task.
+async fn on_a_thread<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> T {
+    let (is_wanted, unwanted) = oneshot::channel::<Infallible>();
+    let runtime = Handle::current();
+    let run = move || {
+        runtime.block_on(async {
+            tokio::select! {
+                done = task => Some(done),
+                _ = unwanted => None,
+            }
+        })
+    };
+    let done = joined(tokio::task::spawn_blocking(run).await);
+    drop(is_wanted);
+    done.expect("it is wanted while this waits")
+}
+
 #[cfg(test)]
 mod tests {
     use jjj_domain::decision::{Call, Command, Decision};
@@ -211,6 +235,19 @@ mod tests {
         fn decide(&self, _: &Snapshot, call: &Call) -> Result<Decision, Stop> {
             Ok(Decision::new(call))
         }
+    }
+
+    #[tokio::test]
+    async fn a_task_on_a_thread_ends_with_whoever_waits_for_it() {
+        let (held, is_gone) = oneshot::channel::<Infallible>();
+        let task = tokio::spawn(on_a_thread(async move {
+            let _held = held;
+            std::future::pending::<()>().await;
+        }));
+        tokio::task::yield_now().await;
+        task.abort();
+        assert!(is_gone.await.is_err(), "it is dropped");
+        assert_eq!(on_a_thread(async { 1 }).await, 1);
     }
 
     #[tokio::test]
