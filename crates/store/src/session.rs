@@ -10,7 +10,7 @@ use jjj_domain::value::{ColumnType, Value};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgArguments;
 use sqlx::sqlite::SqliteArguments;
-use sqlx::{Arguments, AssertSqlSafe, ColumnIndex, Database, Decode, Postgres, Row, SqlSafeStr, Sqlite, Type};
+use sqlx::{Arguments, AssertSqlSafe, ColumnIndex, Database, Decode, Encode, Postgres, Row, SqlSafeStr, Sqlite, Type};
 use sqlx_core::transaction::TransactionManager;
 
 use crate::Result;
@@ -361,20 +361,30 @@ where
     types.iter().enumerate().map(cell).collect()
 }
 
+fn bind_values<'v, A>(bound: &mut A, values: &'v [Value]) -> Result<(), sqlx::Error>
+where
+    A: Arguments,
+    i64: Encode<'v, A::Database> + Type<A::Database>,
+    Option<&'v str>: Encode<'v, A::Database> + Type<A::Database>,
+    &'v str: Encode<'v, A::Database> + Type<A::Database>,
+    &'v [u8]: Encode<'v, A::Database> + Type<A::Database>,
+{
+    for value in values {
+        match value {
+            Value::Null => bound.add(None::<&str>),
+            Value::Int(n) => bound.add(*n),
+            Value::Text(s) => bound.add(s.as_str()),
+            Value::Bytes(b) => bound.add(b.as_slice()),
+        }
+        .map_err(sqlx::Error::Encode)?;
+    }
+    Ok(())
+}
+
 fn sqlite_args(args: Args<'_>) -> Result<SqliteArguments, sqlx::Error> {
     let mut bound = SqliteArguments::default();
     match args {
-        Args::Values(values) => {
-            for value in values {
-                match value {
-                    Value::Null => bound.add(None::<&str>),
-                    Value::Int(n) => bound.add(*n),
-                    Value::Text(s) => bound.add(s.as_str()),
-                    Value::Bytes(b) => bound.add(b.as_slice()),
-                }
-                .map_err(sqlx::Error::Encode)?;
-            }
-        }
+        Args::Values(values) => bind_values(&mut bound, values)?,
         Args::Rows(_, rows) => bound.add(json_rows(rows)).map_err(sqlx::Error::Encode)?,
         Args::Written(..) => only_reads(),
         Args::Parts(_) => unreachable!("SQLite is asked one by one"),
@@ -410,17 +420,7 @@ pub(crate) fn json_rows(rows: &[&[Value]]) -> String {
 fn pg_args(args: Args<'_>) -> Result<PgArguments, sqlx::Error> {
     let mut bound = PgArguments::default();
     match args {
-        Args::Values(values) => {
-            for value in values {
-                match value {
-                    Value::Null => bound.add(None::<&str>),
-                    Value::Int(n) => bound.add(*n),
-                    Value::Text(s) => bound.add(s.as_str()),
-                    Value::Bytes(b) => bound.add(b.as_slice()),
-                }
-                .map_err(sqlx::Error::Encode)?;
-            }
-        }
+        Args::Values(values) => bind_values(&mut bound, values)?,
         Args::Rows(types, rows) | Args::Written(types, rows) => pg_arrays(&mut bound, types, rows)?,
         Args::Parts(parts) => {
             for part in parts {
