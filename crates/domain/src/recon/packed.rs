@@ -8,12 +8,29 @@ use crate::time::Timestamp;
 /// Lines in the file's order, 64 bytes each and their order ids.
 #[derive(Clone, Debug, Default)]
 pub struct PackedLines {
-    packed: Vec<Packed>,
-    /// Of each line its order, and the order that it refunds.
-    orders: String,
+    /// All full, but for the last.
+    segments: Vec<Segment>,
     merchants: Names,
     /// Unified social credit codes.
     institutions: Names,
+}
+
+/// A full segment never moves: one array of all lines would be copied whenever it is full, old and new in memory at once.
+const SEGMENT_LINES: usize = if cfg!(debug_assertions) { 8 } else { 8_192 };
+
+#[derive(Clone, Debug, Default)]
+struct Segment {
+    packed: Vec<Packed>,
+    /// Of each line its order, and the order that it refunds.
+    orders: String,
+}
+
+impl Segment {
+    /// The line as it lies, and the text that begins with its orders.
+    fn at(&self, at: usize) -> (&Packed, &str) {
+        let packed = &self.packed[at];
+        (packed, &self.orders[packed.orders_from..])
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -50,36 +67,52 @@ impl PackedLines {
     /// When an order id has more than 65,535 bytes; no reader of files lets more than 32 pass.
     pub fn push(&mut self, line: &SettlementLine) {
         let len = |text: &String| u16::try_from(text.len()).expect("an order id is short");
-        self.packed.push(Packed {
+        let (merchant, institution) =
+            (self.merchants.number(&line.merchant_id), self.institutions.number(&line.institution));
+        if self.segments.last().is_none_or(|last| last.packed.len() == SEGMENT_LINES) {
+            self.segments.push(Segment::default());
+        }
+        let Segment { packed, orders } = self.segments.last_mut().expect("there is one with room");
+        packed.push(Packed {
             line: line.line,
             byte_offset: line.byte_offset,
             transaction_time: line.transaction_time,
             amount_fen: line.amount_fen,
             fee_fen: line.fee_fen,
-            orders_from: self.orders.len(),
-            merchant: self.merchants.number(&line.merchant_id),
-            institution: self.institutions.number(&line.institution),
+            orders_from: orders.len(),
+            merchant,
+            institution,
             order_len: len(&line.order_id),
             original_len: line.original_order_id.as_ref().map(len),
             kind: line.kind,
             status: line.status,
         });
-        self.orders.push_str(&line.order_id);
-        self.orders.push_str(line.original_order_id.as_deref().unwrap_or_default());
+        orders.push_str(&line.order_id);
+        orders.push_str(line.original_order_id.as_deref().unwrap_or_default());
     }
 
     pub fn len(&self) -> usize {
-        self.packed.len()
+        let full = self.segments.len().saturating_sub(1) * SEGMENT_LINES;
+        full + self.segments.last().map_or(0, |last| last.packed.len())
     }
 
     pub fn is_empty(&self) -> bool {
-        self.packed.is_empty()
+        self.segments.is_empty()
+    }
+
+    fn at(&self, at: usize) -> (&Packed, &str) {
+        self.segments[at / SEGMENT_LINES].at(at % SEGMENT_LINES)
     }
 
     /// A copy of the line.
     pub fn unpack(&self, at: usize) -> SettlementLine {
-        let (packed, seen) = (&self.packed[at], self.get(at));
-        let original = packed.orders_from + seen.order_id.len();
+        self.copy(self.at(at))
+    }
+
+    fn copy(&self, of: (&Packed, &str)) -> SettlementLine {
+        let (packed, orders) = of;
+        let seen = self.see(of);
+        let original = &orders[seen.order_id.len()..];
         SettlementLine {
             line: seen.line,
             byte_offset: packed.byte_offset,
@@ -91,17 +124,20 @@ impl PackedLines {
             fee_fen: packed.fee_fen,
             status: packed.status,
             institution: seen.institution.to_owned(),
-            original_order_id: packed.original_len.map(|len| self.orders[original..][..usize::from(len)].to_owned()),
+            original_order_id: packed.original_len.map(|len| original[..usize::from(len)].to_owned()),
         }
     }
 
-    /// The line as it lies.
+    /// What the line says.
     pub fn get(&self, at: usize) -> LineRef<'_> {
-        let packed = &self.packed[at];
+        self.see(self.at(at))
+    }
+
+    fn see<'a>(&'a self, (packed, orders): (&Packed, &'a str)) -> LineRef<'a> {
         LineRef {
             line: packed.line,
             kind: packed.kind,
-            order_id: &self.orders[packed.orders_from..][..usize::from(packed.order_len)],
+            order_id: &orders[..usize::from(packed.order_len)],
             merchant_id: self.merchants.name(packed.merchant),
             institution: self.institutions.name(packed.institution),
             amount_fen: packed.amount_fen,
@@ -118,12 +154,26 @@ impl PackedLines {
         (0..self.len()).map(|at| self.unpack(at))
     }
 
+    /// The lines that are left, as they are left. Segments are given back as they come by: at no time is all there twice.
+    pub fn filter_map(mut self, mut each: impl FnMut(SettlementLine) -> Option<SettlementLine>) -> Self {
+        let mut left = Self::default();
+        for segment in std::mem::take(&mut self.segments) {
+            for at in 0..segment.packed.len() {
+                if let Some(line) = each(self.copy(segment.at(at))) {
+                    left.push(&line);
+                }
+            }
+        }
+        left
+    }
+
     /// The sums over all lines, whatever their kind and status.
     pub fn totals(&self) -> ControlTotals {
+        let packed = || self.segments.iter().flat_map(|segment| &segment.packed);
         ControlTotals {
             rows: self.len() as i64,
-            amount_fen: self.packed.iter().map(|line| line.amount_fen).sum(),
-            fee_fen: self.packed.iter().map(|line| line.fee_fen).sum(),
+            amount_fen: packed().map(|line| line.amount_fen).sum(),
+            fee_fen: packed().map(|line| line.fee_fen).sum(),
         }
     }
 }
@@ -188,30 +238,40 @@ mod tests {
         let kind = prop_oneof![Just(LineKind::Payment), Just(LineKind::Refund), Just(LineKind::OperatingSubsidy)];
         let status = prop_oneof![Just(LineStatus::Success), Just(LineStatus::Failed)];
         let names = ("[0-9a-z]{0,2}", "[0-9A-Z]{0,32}", "[0-9A-Z]{0,2}", proptest::option::of("[0-9A-Z]{0,32}"));
-        ((kind, status), any::<[i64; 5]>(), names).prop_map(|((kind, status), numbers, names)| {
-            let ([line, byte_offset, time, amount_fen, fee_fen], (merchant_id, order_id, institution, original)) =
-                (numbers, names);
-            SettlementLine {
-                line,
-                byte_offset,
-                kind,
-                merchant_id,
-                order_id,
-                transaction_time: Timestamp(time),
-                amount_fen,
-                fee_fen,
-                status,
-                institution,
-                original_order_id: original,
-            }
-        })
+        ((kind, status), proptest::array::uniform5(-1_i64 << 40..1 << 40), names).prop_map(
+            |((kind, status), numbers, names)| {
+                let ([line, byte_offset, time, amount_fen, fee_fen], (merchant_id, order_id, institution, original)) =
+                    (numbers, names);
+                SettlementLine {
+                    line,
+                    byte_offset,
+                    kind,
+                    merchant_id,
+                    order_id,
+                    transaction_time: Timestamp(time),
+                    amount_fen,
+                    fee_fen,
+                    status,
+                    institution,
+                    original_order_id: original,
+                }
+            },
+        )
     }
 
     proptest! {
         #[test]
-        fn lines_come_out_as_they_were_put_in(lines in proptest::collection::vec(line(), 0..20)) {
+        fn lines_come_out_as_they_were_put_in(lines in proptest::collection::vec(line(), 0..3 * SEGMENT_LINES)) {
             let packed: PackedLines = lines.iter().cloned().collect();
-            prop_assert_eq!(packed.unpacked().collect::<Vec<_>>(), lines);
+            prop_assert_eq!((packed.len(), packed.is_empty()), (lines.len(), lines.is_empty()));
+            prop_assert_eq!(packed.unpacked().collect::<Vec<_>>(), lines.as_slice());
+            let sum = |of: fn(&SettlementLine) -> i64| lines.iter().map(of).sum::<i64>();
+            let (rows, amount_fen) = (lines.len() as i64, sum(|line| line.amount_fen));
+            let fee_fen = sum(|line| line.fee_fen);
+            prop_assert_eq!(packed.totals(), ControlTotals { rows, amount_fen, fee_fen });
+            let is_left = |line: &SettlementLine| line.line % 3 != 0;
+            let left = packed.filter_map(|line| is_left(&line).then_some(line));
+            prop_assert_eq!(left.unpacked().collect::<Vec<_>>(), lines.into_iter().filter(is_left).collect::<Vec<_>>());
         }
     }
 }

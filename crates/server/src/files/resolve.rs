@@ -10,7 +10,6 @@ use jjj_domain::payment::{PaymentRow, RefundRow};
 use jjj_domain::policy::TransactionCodes;
 use jjj_domain::recon::bank::BankEntry;
 use jjj_domain::recon::file::{FaultReason, LineFault, LineKind, ParsedFile, SettlementLine};
-use jjj_domain::recon::packed::PackedLines;
 use jjj_domain::recon::refusal::FileRefusal;
 use jjj_domain::recon::{FileFormat, FileRow, FileState};
 use jjj_domain::subsidy::ClaimRow;
@@ -147,8 +146,11 @@ fn leave_out_voided(parsed: &mut ParsedFile, traces: &[u32], voids: Vec<Void>) {
         }
     }
     parsed.rejected.sort_by_key(|fault| fault.line);
-    let left = parsed.lines.unpacked().enumerate().filter(|(at, _)| !gone.contains(at));
-    parsed.lines = left.map(|(_, line)| line).collect();
+    let mut at = 0..;
+    parsed.lines = std::mem::take(&mut parsed.lines).filter_map(|line| match at.next() {
+        Some(at) if gone.contains(&at) => None,
+        _ => Some(line),
+    });
 }
 
 /// Rows that name an earlier movement by its trace, with the order that bears it: as the ledger's
@@ -262,22 +264,19 @@ async fn name_institutions(gateway: &Gateway, file: &FileRow, parsed: &mut Parse
         let approved = accounts.into_iter().find(|a| a.state == SettlementAccountState::Approved);
         known.extend(approved.map(|account| (merchant, code_of(&account.institution))));
     }
-    let (mut lines, mut rejected) = (PackedLines::default(), Vec::new());
-    for mut line in parsed.lines.unpacked() {
+    let mut rejected = Vec::new();
+    parsed.lines = std::mem::take(&mut parsed.lines).filter_map(|mut line| {
         if line.institution.is_empty() {
-            match known.get(&line.merchant_id) {
-                Some(institution) => line.institution.clone_from(institution),
-                None => {
-                    let (line, byte_offset) = (line.line, line.byte_offset);
-                    let (field, reason) = ("merchant_id".to_owned(), FaultReason::UnknownMerchant);
-                    rejected.push(LineFault { line, byte_offset, field, reason });
-                    continue;
-                }
-            }
+            let Some(institution) = known.get(&line.merchant_id) else {
+                let (line, byte_offset) = (line.line, line.byte_offset);
+                let (field, reason) = ("merchant_id".to_owned(), FaultReason::UnknownMerchant);
+                rejected.push(LineFault { line, byte_offset, field, reason });
+                return None;
+            };
+            line.institution.clone_from(institution);
         }
-        lines.push(&line);
-    }
-    parsed.lines = lines;
+        Some(line)
+    });
     parsed.rejected.extend(rejected);
     Ok(())
 }

@@ -283,13 +283,12 @@ pub struct Lines<'a> {
 
 impl<'a> Lines<'a> {
     pub fn of(files: &'a [RunFile]) -> Self {
-        let of_file = |(n, file): (u32, &RunFile)| (0..file.parsed.lines.len() as u32).map(move |line| (n, line));
-        let mut lines = Self {
-            files,
-            names: files.iter().map(|file| file.file.as_str().into()).collect(),
-            sorted: (0..).zip(files).flat_map(of_file).collect(),
-        };
-        let mut sorted = std::mem::take(&mut lines.sorted);
+        let names = files.iter().map(|file| file.file.as_str().into()).collect();
+        let mut lines = Self { files, names, sorted: Vec::new() };
+        let mut sorted = Vec::with_capacity(files.iter().map(|file| file.parsed.lines.len()).sum());
+        for (n, file) in (0..).zip(files) {
+            sorted.extend((0..file.parsed.lines.len() as u32).map(|line| (n, line)));
+        }
         sorted.sort_unstable_by(|a, b| (lines.order(*a), a).cmp(&(lines.order(*b), b)));
         lines.sorted = sorted;
         lines
