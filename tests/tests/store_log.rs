@@ -8,7 +8,7 @@ use jjj_domain::row::StoredFault;
 use jjj_domain::time::Timestamp;
 use jjj_store::log_tables::{CheckpointRow, EvidenceRow, LeafRow, NodeRow};
 use jjj_store::{
-    Fold, LEAF_BYTES, LogState, LogStep, Logged, NewLeaf, SealState, Sequenced, Store, StoreError, WriteTx,
+    Balances, Fold, LEAF_BYTES, LogState, LogStep, Logged, NewLeaf, SealState, Sequenced, Store, StoreError, WriteTx,
 };
 use jjj_tests::both_databases;
 use jjj_tests::postgres::TestDatabase;
@@ -53,7 +53,7 @@ fn leaf(id: &str, audience: &[(Participant, Topic)]) -> NewLeaf {
 }
 
 async fn accept(tx: &mut WriteTx, leaves: Vec<NewLeaf>) {
-    tx.write_log(&Logged { leaves, ..Logged::default() }).await.unwrap();
+    tx.write_log_and_balances(&Logged { leaves, ..Logged::default() }, Balances::default()).await.unwrap();
 }
 
 async fn accepted(store: &Store, ids: &[&str]) {
@@ -87,7 +87,7 @@ async fn a_batch_numbers_its_own_leaves_unless_others_wait() {
     let write = async |id: &str, fold: Option<Fold>| {
         let mut tx = store.begin_write().await.unwrap();
         let leaves = vec![leaf(id, &[(beijing(), Topic::Event)])];
-        tx.write_log(&Logged { leaves, fold, ..Logged::default() }).await.unwrap();
+        tx.write_log_and_balances(&Logged { leaves, fold, ..Logged::default() }, Balances::default()).await.unwrap();
         tx.commit().await.unwrap();
     };
     let index = async |id: &str| store.read().await.unwrap().leaf_index(id).await.unwrap();
@@ -291,7 +291,7 @@ async fn records_keep_their_versions_and_evidence(db: TestDatabase) {
     };
     let mut tx = store.begin_write().await.unwrap();
     let logged = Logged { leaves: vec![version(1), version(2)], evidence: vec![evidence.clone()], ..Logged::default() };
-    tx.write_log(&logged).await.unwrap();
+    tx.write_log_and_balances(&logged, Balances::default()).await.unwrap();
     tx.commit().await.unwrap();
     let mut session = store.read().await.unwrap();
     assert_eq!(session.versions("ratings/1", 0, 9).await.unwrap(), [version(1).row, version(2).row]);
@@ -304,36 +304,44 @@ async fn records_keep_their_versions_and_evidence(db: TestDatabase) {
     let mut tx = store.begin_write().await.unwrap();
     let mut again = version(2);
     again.row.leaf_id = "other".into();
-    let clash = tx.write_log(&Logged { leaves: vec![again], ..Logged::default() }).await.unwrap_err();
+    let again = Logged { leaves: vec![again], ..Logged::default() };
+    let clash = tx.write_log_and_balances(&again, Balances::default()).await.unwrap_err();
     assert!(clash.retryable(), "{clash:?}");
 }
 
 /// A large transaction hands its leaves over as they are made, and keeps them without their bodies.
 async fn leaves_too_large_to_go_together_are_written_one_after_another(db: TestDatabase) {
     let store = opened(&db).await;
-    let large: Vec<NewLeaf> = ["small", "half", "half too", "whole", "more than one takes"]
-        .into_iter()
-        .zip([1, LEAF_BYTES / 2, LEAF_BYTES / 2, LEAF_BYTES, LEAF_BYTES * 3])
-        .map(|(id, bytes)| {
-            let mut leaf = leaf(id, &[(beijing(), Topic::Event)]);
+    let large = |of: &str| {
+        let sizes = [1, LEAF_BYTES / 2, LEAF_BYTES / 2, LEAF_BYTES, LEAF_BYTES * 3];
+        let leaf = |(n, bytes): (usize, usize)| {
+            let mut leaf = leaf(&format!("{of} {n}"), &[(beijing(), Topic::Event)]);
             leaf.row.body = incompressible(bytes).into();
             leaf
-        })
-        .collect();
+        };
+        sizes.into_iter().enumerate().map(leaf).collect::<Vec<NewLeaf>>()
+    };
+    let as_made = large("as made");
     let mut tx = store.begin_write().await.unwrap();
     let rows: Vec<LeafRow> =
-        large.iter().map(|leaf| LeafRow { body: leaf.row.body.clone().to_store(), ..leaf.row.clone() }).collect();
+        as_made.iter().map(|leaf| LeafRow { body: leaf.row.body.clone().to_store(), ..leaf.row.clone() }).collect();
     let rows: Vec<&LeafRow> = rows.iter().collect();
     tx.write_leaves(&rows[..2]).await.unwrap();
     tx.write_leaves(&rows[2..]).await.unwrap();
-    let mut leaves = large.clone();
+    let mut leaves = as_made.clone();
     leaves.iter_mut().for_each(|leaf| leaf.row.body = String::new().into());
-    tx.number_leaves(&Logged { leaves, ..Logged::default() }).await.unwrap();
+    let logged = Logged { leaves, ..Logged::default() };
+    tx.write_log_and_balances_without_leaves(&logged, Balances::default()).await.unwrap();
+    tx.commit().await.unwrap();
+
+    let at_once = large("at once");
+    let mut tx = store.begin_write().await.unwrap();
+    accept(&mut tx, at_once.clone()).await;
     tx.commit().await.unwrap();
     let order = store.sequence(100, list).await.unwrap();
-    assert!(matches!(order, Sequenced::Numbered { first: 0, count: 5, .. }), "{order:?}");
+    assert!(matches!(order, Sequenced::Numbered { first: 0, count: 10, .. }), "{order:?}");
     let mut session = store.read().await.unwrap();
-    for (at, expected) in (0..).zip(large) {
+    for (at, expected) in (0..).zip([as_made, at_once].concat()) {
         assert_eq!(session.leaf_at(at).await.unwrap(), Some(expected.row));
     }
 }

@@ -1,10 +1,13 @@
 //! The schema is what the tables' declarations say, on both databases, and every
 //! generated statement of every table runs.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use jjj_domain::decision::{Erasure, Write};
 use jjj_domain::payment::{PaymentQueryRow, PaymentRow};
 use jjj_domain::row::{ColumnSpec, Row as _, TableKind, TableSpec};
-use jjj_domain::snapshot::Load;
+use jjj_domain::snapshot::{Absent, Load};
 use jjj_domain::time::Timestamp;
 use jjj_domain::value::{ColumnType, Value};
 use jjj_store::dialect::Dialect;
@@ -51,6 +54,7 @@ both_databases!(
     every_statement_of_every_table_runs,
     append_only_tables_refuse_change,
     rows_loaded_together_are_those_loaded_apart,
+    rows_written_together_are_all_written,
     every_load_goes_by_an_index,
     reservations_are_found_by_their_own_index,
     private_rows_can_be_erased,
@@ -265,6 +269,109 @@ async fn rows_loaded_together_are_those_loaded_apart(db: TestDatabase) {
         asked += 1;
     }
     assert!(asked > 200, "more combinations than are kept: {asked}");
+}
+
+/// What a batch writes: of some tables a row that is there, changed, and a new one; what is erased.
+fn effects(changed: &[(&'static TableSpec, Vec<Value>)], new: &[(&'static TableSpec, Vec<Value>)]) -> Effects {
+    let write =
+        |(spec, values): &(&'static TableSpec, Vec<Value>)| Write { spec, values: values.clone().into(), person: None };
+    let absent: Absent = new.iter().map(|(spec, values)| (spec.name, spec.key_of(values))).collect();
+    Effects { writes: changed.iter().chain(new).map(write).collect(), absent: absent.into(), ..Effects::default() }
+}
+
+/// On PostgreSQL rows of many tables go in one statement, new ones and changed ones, as long as the combination is one of the
+/// first and they are some thousands at most; beyond that table by table.
+async fn rows_written_together_are_all_written(db: TestDatabase) {
+    let store = migrated(&db).await;
+    let commit = async |effects: Effects| {
+        let mut tx = store.begin_write().await.unwrap();
+        tx.write(&effects).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    let mut expected: BTreeMap<&str, BTreeMap<Vec<Value>, Vec<Value>>> = BTreeMap::new();
+    let mut expect = |rows: &[(&'static TableSpec, Vec<Value>)]| {
+        for (spec, row) in rows {
+            expected.entry(spec.name).or_default().insert(spec.key_of(row), row.clone());
+        }
+    };
+    // The frontier is one row.
+    let several: Vec<_> = written().filter(|spec| spec.name != "log_frontier").collect();
+    let rows = |n: i64| several.iter().map(|spec| (*spec, sample(spec, n, false))).collect::<Vec<_>>();
+
+    let first = [rows(1), rows(2), rows(3)].concat();
+    commit(effects(&[], &first)).await;
+    expect(&first);
+    // Changed in what need not be unique.
+    let is_head = |(spec, _): &(&'static TableSpec, Vec<Value>)| spec.kind != TableKind::AppendOnly;
+    let changed: Vec<_> = rows(2)
+        .into_iter()
+        .filter(is_head)
+        .map(|(spec, old)| {
+            let stays = |c: &ColumnSpec| spec.key.iter().chain(spec.unique.concat().iter()).any(|k| *k == c.name);
+            let cells = spec.columns.iter().zip(old).zip(sample(spec, 7, false));
+            (spec, cells.map(|((c, old), new)| if stays(c) { old } else { new }).collect())
+        })
+        .collect();
+    let new = rows(4);
+    commit(effects(&changed, &new)).await;
+    expect(&changed);
+    expect(&new);
+
+    // Thousands of one table, and one of each other.
+    let thousands: Vec<_> = (100..9_100).map(|n| (several[0], sample(several[0], n, true))).collect();
+    let all = [rows(5), thousands].concat();
+    commit(effects(&[], &all)).await;
+    expect(&all);
+
+    // Every two of twenty tables.
+    let mut n = 20_000;
+    for (at, one) in several.iter().enumerate().take(20) {
+        for other in &several[at + 1..20] {
+            n += 1;
+            let two = [(*one, sample(one, n, false)), (*other, sample(other, n, false))];
+            commit(effects(&[], &two)).await;
+            expect(&two);
+        }
+    }
+    assert!(n > 20_128, "more combinations than are kept: {n}");
+
+    let mut session = store.read().await.unwrap();
+    for spec in &several {
+        let found = session.scan(spec, None, 20_000).await.unwrap();
+        let expected: Vec<Vec<Value>> = expected[spec.name].values().cloned().collect();
+        assert_eq!(sorted(found), sorted(expected), "{}", spec.name);
+    }
+}
+
+/// Whatever tables they write, and in whatever order their decisions named the rows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn batches_that_write_the_same_rows_wait_in_one_order() {
+    let db = TestDatabase::postgres();
+    let store = migrated(&db).await;
+    let heads: Vec<_> =
+        written().filter(|spec| spec.kind == TableKind::Head && spec.unique.is_empty()).take(5).collect();
+    let rows = |spec: &'static TableSpec| (1..=40).map(move |n| (spec, sample(spec, n, false)));
+    let all: Vec<_> = heads.iter().flat_map(|spec| rows(spec)).collect();
+    let mut tx = store.begin_write().await.unwrap();
+    tx.write(&effects(&[], &all)).await.unwrap();
+    tx.commit().await.unwrap();
+    let batches = (0..120usize).map(|n| {
+        let chosen =
+            heads.iter().enumerate().filter(|(at, _)| (n % 31 + 1) >> at & 1 == 1).flat_map(|(_, spec)| rows(spec));
+        let mut chosen: Vec<_> = chosen.collect();
+        chosen.rotate_left(n % 40);
+        let store = store.clone();
+        tokio::spawn(async move {
+            let mut tx = store.begin_write().await?;
+            // Long enough for every deadlock to be found.
+            tx.wait_for_locks(Duration::from_secs(60)).await?;
+            tx.write(&effects(&chosen, &[])).await?;
+            tx.commit().await
+        })
+    });
+    for batch in batches.collect::<Vec<_>>() {
+        batch.await.unwrap().expect("no deadlock");
+    }
 }
 
 fn sorted(mut rows: Vec<Vec<Value>>) -> Vec<Vec<Value>> {

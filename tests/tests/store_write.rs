@@ -21,6 +21,7 @@ both_databases!(
     a_request_is_claimed_once,
     a_claim_waits_for_the_other_transaction,
     a_released_claim_is_free_again,
+    however_many_claims_are_released,
     balances_are_the_sums_of_transfers,
     many_batches_add_to_one_account,
     nothing_of_a_failed_transaction_stays,
@@ -108,6 +109,19 @@ async fn a_released_claim_is_free_again(db: TestDatabase) {
     let stored: Vec<RequestRow> =
         store.read().await.unwrap().list(&ListQuery { limit: 9, ..ListQuery::default() }).await.unwrap();
     assert_eq!(stored.len(), 2);
+}
+
+async fn however_many_claims_are_released(db: TestDatabase) {
+    let store = opened(&db).await;
+    let all: Vec<RequestClaim> = (0..=255).map(|n| claim(n, "a")).collect();
+    let mut tx = store.begin_write().await.unwrap();
+    tx.claim_requests(&all).await.unwrap();
+    let released: Vec<_> = all[..200].iter().rev().map(|c| (c.participant.clone(), c.request_id)).collect();
+    tx.release_requests(&released).await.unwrap();
+    tx.commit().await.unwrap();
+    let again = claims(&store, &all).await;
+    assert!(again[..200].iter().all(|claim| *claim == Claim::New));
+    assert!((200..=255).all(|n| again[usize::from(n)] == same(n)));
 }
 
 fn book() -> Book {
@@ -507,6 +521,75 @@ async fn every_row_of_many_is_locked_as_asked() {
             }
         }
         one.rollback().await.unwrap();
+    }
+}
+
+/// A batch's time is later than whatever it waited for, by one statement or by several.
+#[tokio::test]
+async fn the_clock_that_locks_tell_was_read_when_all_were_held() {
+    let db = TestDatabase::postgres();
+    let store = opened(&db).await;
+    let mut watch = Raw::connect(&db).await;
+    let accounts = six_funded(&store).await;
+    let row = |n: usize| (AccountRow::spec(), key![accounts[n].clone()]);
+    for share in [vec![], vec![row(1), row(2)], vec![row(1), row(4)], vec![row(0), row(2), row(4)]] {
+        let mut one = store.begin_write().await.unwrap();
+        one.lock(&[], &[row(3)]).await.unwrap();
+        let waiting = tokio::spawn({
+            let (store, row) = (store.clone(), row(3));
+            async move {
+                let mut two = store.begin_write().await?;
+                two.lock(&share, &[row]).await?;
+                two.now().await
+            }
+        });
+        while watch.waiting().await == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(!waiting.is_finished());
+        // The first tells what its lock told.
+        let told = one.now().await.unwrap();
+        let released = one.now().await.unwrap();
+        assert!(released.0 - told.0 >= 100_000, "{told:?} {released:?}");
+        one.rollback().await.unwrap();
+        assert!(waiting.await.unwrap().unwrap() > released);
+    }
+}
+
+/// … and what a claim tells, than the transaction it waited for; also where there was nothing left to claim.
+#[tokio::test]
+async fn the_clock_that_claims_tell_was_read_when_they_were_decided() {
+    let db = TestDatabase::postgres();
+    let store = opened(&db).await;
+    let mut watch = Raw::connect(&db).await;
+    for (n, commits, expected) in [(1, false, Claim::New), (2, true, same(2))] {
+        let mut one = store.begin_write().await.unwrap();
+        one.claim_requests(&[claim(n, "a")]).await.unwrap();
+        let waiting = tokio::spawn({
+            let store = store.clone();
+            async move {
+                let mut two = store.begin_write().await.unwrap();
+                let claims = two.claim_requests(&[claim(n, "a")]).await.unwrap();
+                (claims, two.begun().await.unwrap().0)
+            }
+        });
+        while watch.waiting().await == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(!waiting.is_finished());
+        let told = one.begun().await.unwrap().0;
+        let released = one.now().await.unwrap();
+        assert!(released.0 - told.0 >= 100_000, "{told:?} {released:?}");
+        if commits {
+            one.commit().await.unwrap()
+        } else {
+            one.rollback().await.unwrap()
+        }
+        let (claims, begun) = waiting.await.unwrap();
+        assert_eq!(claims, [expected]);
+        assert!(begun > released, "{begun:?} {released:?}");
     }
 }
 

@@ -3,6 +3,8 @@
 //! set-based statements, and the decision runs again. So what a command reads is
 //! written down once, in the rule that reads it.
 
+mod recent;
+
 use std::any::{Any, TypeId};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -16,6 +18,8 @@ use crate::ledger::{AccountRow, Layer, TransferRow};
 use crate::rejection::Rejection;
 use crate::row::{ColumnSet, Row, StoredFault, TableKind, TableSpec};
 use crate::value::Value;
+
+pub use self::recent::Recent;
 
 /// Why a decision did not come to an end.
 #[derive(Debug)]
@@ -92,6 +96,7 @@ pub struct Snapshot {
 }
 
 /// A stored row, parsed.
+#[derive(Clone)]
 pub struct Known {
     key: Vec<Value>,
     row: AnyRow,
@@ -108,12 +113,18 @@ impl Known {
 type Reading = (AnyRow, Option<AnyRow>);
 
 /// What is loaded of one table.
-#[derive(Default)]
 struct Table {
+    spec: &'static TableSpec,
     /// By key; `None`: the database has no such row.
     rows: HashMap<Vec<Value>, Option<AnyRow>>,
     /// By index, then by its values: the keys of all rows that have them, sorted.
     lists: HashMap<Columns, HashMap<Vec<Value>, Vec<Vec<Value>>>>,
+}
+
+impl Table {
+    fn new(spec: &'static TableSpec) -> Self {
+        Self { spec, rows: HashMap::default(), lists: HashMap::default() }
+    }
 }
 
 impl Snapshot {
@@ -185,10 +196,10 @@ impl Snapshot {
     }
 
     /// What the next batch may begin with, once this one is committed and where nobody else writes: all
-    /// rows as the batch has left them. `None` when they have become too many to keep.
-    pub fn kept(mut self, most_rows: usize) -> Option<Self> {
-        if self.tables.values().map(|table| table.rows.len()).sum::<usize>() > most_rows {
-            return None;
+    /// rows as the batch has left them. `Err` with the rows, when there are too many to keep.
+    pub fn kept(mut self, most_rows: usize) -> Result<Self, Self> {
+        if self.rows_known() > most_rows {
+            return Err(self);
         }
         let absent = Arc::make_mut(&mut self.absent);
         for key in self.filled.drain(..) {
@@ -197,12 +208,38 @@ impl Snapshot {
         self.changed.clear();
         self.loads.clear();
         self.misses.get_mut().clear();
-        Some(self)
+        Ok(self)
     }
 
     /// Everything loaded so far, to load it again after locking.
     pub fn loads(&self) -> &[Load] {
         &self.loads
+    }
+
+    /// Rows that are there, and those known to be absent.
+    fn rows_known(&self) -> usize {
+        self.tables.values().map(|table| table.rows.len()).sum()
+    }
+
+    /// Every row that is there, as it is by now.
+    fn there(&self) -> impl Iterator<Item = (&'static TableSpec, Known)> {
+        let of_table = |table: &Table| {
+            let known =
+                |(key, row): (&Vec<Value>, &Option<AnyRow>)| Some(Known { key: key.clone(), row: row.clone()? });
+            table.rows.iter().filter_map(known).map(|known| (table.spec, known)).collect::<Vec<_>>()
+        };
+        self.tables.values().flat_map(of_table)
+    }
+
+    /// The rows of something loaded, as they are by now.
+    fn known(&self, load: &Load) -> Vec<Known> {
+        let Some(table) = self.tables.get(load.spec.name) else { return Vec::new() };
+        let known = |key: &Vec<Value>| Some(Known { key: key.clone(), row: table.rows.get(key)?.clone()? });
+        if load.is_by_key() {
+            return known(&load.values).into_iter().collect();
+        }
+        let list = table.lists.get(load.columns).and_then(|lists| lists.get(&load.values));
+        list.into_iter().flatten().filter_map(known).collect()
     }
 
     /// Takes in whole rows, in column order, as what the store found for a load.
@@ -215,7 +252,7 @@ impl Snapshot {
     /// Takes in what the store found for a load. A row that is here already stays as it is.
     pub fn take_in(&mut self, load: Load, rows: Vec<Known>) {
         let spec = load.spec;
-        let table = self.tables.entry(spec.name).or_default();
+        let table = self.tables.entry(spec.name).or_insert_with(|| Table::new(spec));
         let mut keys = Vec::with_capacity(rows.len());
         for Known { key, row } in rows {
             if !table.rows.contains_key(&key) {
@@ -299,7 +336,7 @@ impl Snapshot {
 
     /// Forgets an erased row: it is known to be absent, and in no list.
     fn remove(&mut self, erasure: &Erasure) {
-        let table = self.tables.entry(erasure.spec.name).or_default();
+        let table = self.tables.entry(erasure.spec.name).or_insert_with(|| Table::new(erasure.spec));
         for keys in table.lists.values_mut().flat_map(HashMap::values_mut) {
             keys.retain(|key| *key != erasure.key);
         }
@@ -310,7 +347,7 @@ impl Snapshot {
     fn put(&mut self, spec: &'static TableSpec, values: &[Value]) -> Result<(), StoredFault> {
         let key = spec.key_of(values);
         let parsed = (spec.parse)(values.to_vec())?;
-        let table = self.tables.entry(spec.name).or_default();
+        let table = self.tables.entry(spec.name).or_insert_with(|| Table::new(spec));
         let before = table.rows.insert(key.clone(), Some(parsed));
         let is_unknown = before.is_none();
         if matches!(before, Some(None)) {
@@ -427,7 +464,7 @@ mod tests {
         snapshot.put(Ball::spec(), &ball("a", "red").to_values()).unwrap();
         assert!(snapshot.get::<Ball>(key!["c".to_owned()]).is_err());
 
-        let mut kept = snapshot.kept(2).unwrap();
+        let mut kept = snapshot.kept(2).ok().unwrap();
         assert_eq!(of_colour(&kept, "red"), ["a"]);
         assert_eq!(
             kept.absent().iter().map(|(_, key)| key[0].to_string()).collect::<Vec<_>>(),
@@ -437,7 +474,7 @@ mod tests {
         assert!(kept.changed().is_empty() && kept.loads().is_empty() && kept.take_misses().is_empty());
         kept.put(Ball::spec(), &ball("a", "blue").to_values()).unwrap();
         assert_eq!(kept.changed()["balls"], ColumnSet::beside_key(Ball::spec()), "its colour, of a row that is there");
-        assert!(kept.kept(1).is_none(), "two rows");
+        assert!(kept.kept(1).is_err(), "two rows");
     }
 
     #[test]

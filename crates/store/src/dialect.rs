@@ -18,11 +18,11 @@ const ROWS_STEP: usize = 16;
 
 /// The most parts of a statement that PostgreSQL runs [`Dialect::together`].
 const MOST_TOGETHER: usize = 16;
-/// The most combinations of parts: each is a statement, whose plan takes up to a megabyte in each of the server's
-/// processes. What comes together beyond them is asked for part by part.
+/// The most combinations of parts that read, and of those that write: each is a statement, whose plan takes up to a
+/// megabyte in each of the server's processes. What comes together beyond them is asked for part by part.
 const MOST_COMBINATIONS: usize = 128;
-/// … and the most rows that they want: those of a whole day's run are better asked for table by table.
-const MOST_WANTED_TOGETHER: usize = 8_192;
+/// … and the most rows of theirs: those of a whole day's run are better asked for table by table.
+const MOST_ROWS_TOGETHER: usize = 8_192;
 
 /// Which database speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -144,10 +144,10 @@ impl Dialect {
     }
 
     /// The database's clock in UTC microseconds, read when the statement runs.
-    pub(crate) fn now_us(self) -> &'static str {
+    pub(crate) fn clock_us(self) -> &'static str {
         match self {
-            Self::Sqlite => "SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER)",
-            Self::Postgres => "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)",
+            Self::Sqlite => "CAST(unixepoch('subsec') * 1000000 AS INTEGER)",
+            Self::Postgres => "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)",
         }
     }
 
@@ -216,8 +216,9 @@ impl Dialect {
     /// The statement that writes one of the [`Self::portions`].
     pub(crate) fn write_statement(self, spec: &'static TableSpec, shape: Shape, rows: usize) -> Arc<str> {
         match self {
-            Self::Sqlite => self.cached(spec, shape, rows),
-            Self::Postgres => self.cached(spec, shape, 0),
+            // One list of values for each row; keys to be deleted come as JSON, however many.
+            Self::Sqlite if shape != Shape::Delete => self.cached(spec, shape, rows),
+            Self::Sqlite | Self::Postgres => self.cached(spec, shape, 0),
         }
     }
 
@@ -234,7 +235,6 @@ impl Dialect {
     }
 
     fn generate(self, spec: &TableSpec, shape: Shape, rows: usize) -> String {
-        let insert = || self.insert("INSERT", spec, rows);
         match shape {
             Shape::Load { columns, nulls } => {
                 let selected = column_names(spec).iter().map(|c| format!(", t.{}", name(c))).collect::<String>();
@@ -244,29 +244,29 @@ impl Dialect {
                 let selected = shown.iter().map(|c| format!("t.{}", name(c))).collect::<Vec<_>>().join(", ");
                 format!("SELECT {selected} {}", self.matching(spec, columns, 0, 1))
             }
-            Shape::Lock { exclusive } => self.lock(spec, exclusive, 1),
-            Shape::Delete => {
-                let wanted = self.conditions(spec.key, 0);
-                let types = types_of(spec, spec.key);
-                match self {
-                    Self::Sqlite => format!(
-                        "DELETE FROM {} AS t WHERE ({}) IN (SELECT {} FROM {})",
-                        name(spec.name),
-                        names(spec.key),
-                        (0..types.len()).map(|i| format!("w.c{i}")).collect::<Vec<_>>().join(", "),
-                        self.rows(&types, 1),
-                    ),
-                    Self::Postgres => {
-                        format!("DELETE FROM {} AS t USING {} WHERE {wanted}", name(spec.name), self.rows(&types, 1))
-                    }
-                }
-            }
+            Shape::Lock { exclusive } => self.locks(&[self.lock(spec, exclusive, 1)]),
+            Shape::Insert
+            | Shape::InsertIgnore
+            | Shape::Claim
+            | Shape::Upsert { .. }
+            | Shape::Add { .. }
+            | Shape::Delete => self.writing(spec, shape, rows, 1),
+        }
+    }
+
+    /// Writes or deletes rows, of which the first value of the first is placeholder `$first`.
+    fn writing(self, spec: &TableSpec, shape: Shape, rows: usize, first: usize) -> String {
+        let insert = || self.insert("INSERT", spec, rows, first);
+        match shape {
             // `OR FAIL`: SQLite keeps no statement journal. A conflict leaves the statement half done, which is
             // harmless: the transaction is then rolled back (`Session::failed`).
-            Shape::Insert if self == Self::Sqlite => self.insert("INSERT OR FAIL", spec, rows),
+            Shape::Insert if self == Self::Sqlite => self.insert("INSERT OR FAIL", spec, rows, first),
             Shape::Insert => insert(),
             Shape::InsertIgnore => format!("{} ON CONFLICT ({}) DO NOTHING", insert(), names(spec.key)),
-            Shape::Claim => format!("{} ON CONFLICT ({1}) DO NOTHING RETURNING {1}", insert(), names(spec.key)),
+            Shape::Claim => {
+                let (insert, key, now) = (insert(), names(spec.key), self.clock_us());
+                format!("{insert} ON CONFLICT ({key}) DO NOTHING RETURNING {key}, {now}")
+            }
             Shape::Upsert { changed } => {
                 let set = |(_, c): (usize, &ColumnSpec)| format!("{0} = excluded.{0}", name(c.name));
                 let set = spec.columns.iter().enumerate().filter(|(at, _)| changed.has(*at)).map(set);
@@ -279,6 +279,22 @@ impl Dialect {
                 let set = sums.iter().map(add).collect::<Vec<_>>().join(", ");
                 format!("{} ON CONFLICT ({}) DO UPDATE SET {set}", insert(), names(spec.key))
             }
+            Shape::Delete => {
+                let (table, types) = (name(spec.name), types_of(spec, spec.key));
+                let rows = self.rows(&types, first);
+                match self {
+                    Self::Sqlite => {
+                        let key = names(spec.key);
+                        let wanted = (0..types.len()).map(|i| format!("w.c{i}")).collect::<Vec<_>>().join(", ");
+                        format!("DELETE FROM {table} AS t WHERE ({key}) IN (SELECT {wanted} FROM {rows})")
+                    }
+                    Self::Postgres => {
+                        let wanted = self.conditions(spec.key, 0);
+                        format!("DELETE FROM {table} AS t USING {rows} WHERE {wanted}")
+                    }
+                }
+            }
+            Shape::Load { .. } | Shape::See { .. } | Shape::Lock { .. } => unreachable!("it reads"),
         }
     }
 
@@ -288,52 +304,73 @@ impl Dialect {
         format!("SELECT w.ord {} ORDER BY {order} FOR {strength} OF t", self.matching(spec, spec.key, 0, first))
     }
 
-    /// Several [`Shape::Load`]s, or several [`Shape::Lock`]s, as one statement, run in this order. For PostgreSQL,
-    /// where every statement is a way to the server and back. Of a load each row comes as its part's number, `ord`,
-    /// and its integers, texts and bytes as three arrays: parts differ in their columns. `None` of a part alone, and of
-    /// a combination too many.
+    /// Locks in this order; then, when all are held, how many rows there were, and the clock.
+    fn locks(self, texts: &[String]) -> String {
+        let rows = texts.iter().map(|text| format!("SELECT l.ord FROM ({text}) AS l")).collect::<Vec<_>>();
+        format!("SELECT COUNT(held.ord), {} FROM ({}) AS held", self.clock_us(), rows.join(" UNION ALL "))
+    }
+
+    /// Several [`Shape::Load`]s, several [`Shape::Lock`]s, or several that write, as one statement, run in this order.
+    /// For PostgreSQL, where every statement is a way to the server and back. None of those that write sees what another
+    /// of them writes: no two may write the same row. `None` of a part alone, and of a combination too many.
     pub(crate) fn together(self, parts: &[Part]) -> Option<Arc<str>> {
-        if parts.len() < 2 {
-            return None;
-        }
         type Cache = RwLock<HashMap<Vec<(&'static str, Shape)>, Arc<str>>>;
-        static CACHE: LazyLock<Cache> = LazyLock::new(Cache::default);
+        static READING: LazyLock<Cache> = LazyLock::new(Cache::default);
+        static WRITING: LazyLock<Cache> = LazyLock::new(Cache::default);
+        let [Part { shape, .. }, _, ..] = parts else { return None };
+        // By themselves: what is written has other combinations than what is read, and is not to take their places.
+        let cache = if shape.writes() { &WRITING } else { &READING };
         let key: Vec<_> = parts.iter().map(|part| (part.spec.name, part.shape)).collect();
         {
-            let known = CACHE.read().expect("no panic while held");
+            let known = cache.read().expect("no panic while held");
             match known.get(&key) {
                 None if known.len() < MOST_COMBINATIONS => {}
                 known => return known.cloned(),
             }
         }
-        let mut first = 1;
-        let mut texts = Vec::with_capacity(parts.len());
-        for (number, part) in parts.iter().enumerate() {
-            texts.push(match part.shape {
-                Shape::Load { columns, nulls } => {
-                    let array = |ty: ColumnType, sql: &str| {
-                        let of_type = part.spec.columns.iter().filter(|c| c.ty == ty);
-                        let cells = of_type.map(|c| format!("t.{}", name(c.name))).collect::<Vec<_>>().join(", ");
-                        format!("ARRAY[{cells}]::{sql}[]")
-                    };
-                    let [ints, texts, bytes] = [
-                        array(ColumnType::Int, "bigint"),
-                        array(ColumnType::Text, "text"),
-                        array(ColumnType::Bytes, "bytea"),
-                    ];
-                    let matching = self.matching(part.spec, columns, nulls, first);
-                    format!("SELECT {number}::bigint, w.ord, {ints}, {texts}, {bytes} {matching}")
-                }
-                Shape::Lock { exclusive } => {
-                    format!("SELECT l.ord FROM ({}) AS l", self.lock(part.spec, exclusive, first))
-                }
-                _ => unreachable!("what writes is not put together"),
-            });
-            first += part.types().len();
-        }
-        let text: Arc<str> = texts.join(" UNION ALL ").into();
-        CACHE.write().expect("no panic while held").insert(key, text.clone());
+        let text: Arc<str> =
+            if shape.writes() { self.written_together(parts) } else { self.read_together(parts) }.into();
+        cache.write().expect("no panic while held").insert(key, text.clone());
         Some(text)
+    }
+
+    /// Of a load each row comes as its part's number, `ord`, and its integers, texts and bytes as three arrays: parts
+    /// differ in their columns.
+    fn read_together(self, parts: &[Part]) -> String {
+        let text = |(number, (part, first)): (usize, (&Part, usize))| match part.shape {
+            Shape::Load { columns, nulls } => {
+                let array = |ty: ColumnType, sql: &str| {
+                    let of_type = part.spec.columns.iter().filter(|c| c.ty == ty);
+                    let cells = of_type.map(|c| format!("t.{}", name(c.name))).collect::<Vec<_>>().join(", ");
+                    format!("ARRAY[{cells}]::{sql}[]")
+                };
+                let [ints, texts, bytes] = [
+                    array(ColumnType::Int, "bigint"),
+                    array(ColumnType::Text, "text"),
+                    array(ColumnType::Bytes, "bytea"),
+                ];
+                let matching = self.matching(part.spec, columns, nulls, first);
+                format!("SELECT {number}::bigint, w.ord, {ints}, {texts}, {bytes} {matching}")
+            }
+            Shape::Lock { exclusive } => self.lock(part.spec, exclusive, first),
+            _ => unreachable!("what writes goes together with what writes"),
+        };
+        let texts: Vec<String> = numbered(parts).enumerate().map(text).collect();
+        match parts[0].shape {
+            Shape::Lock { .. } => self.locks(&texts),
+            _ => texts.join(" UNION ALL "),
+        }
+    }
+
+    /// The first part is the statement itself, the others are its `WITH`, the last part first: PostgreSQL runs what
+    /// stands there after the statement, from the last to the first (`ExecPostprocessPlan`). Nothing but the order of
+    /// locks rests on that, and who meets in a deadlock tries again.
+    fn written_together(self, parts: &[Part]) -> String {
+        let mut texts = numbered(parts).map(|(part, first)| self.writing(part.spec, part.shape, 0, first));
+        let statement = texts.next().expect("two parts or more");
+        let mut others: Vec<String> = texts.enumerate().map(|(n, text)| format!("p{n} AS ({text})")).collect();
+        others.reverse();
+        format!("WITH {} {statement}", others.join(", "))
     }
 
     /// `FROM` and `WHERE` that join passed values with the table, values first: the
@@ -355,7 +392,7 @@ impl Dialect {
 
     /// SQLite takes the rows as so many lists of values, which costs it a third less than taking JSON
     /// apart; PostgreSQL one array per column, in whose order it inserts.
-    fn insert(self, verb: &str, spec: &TableSpec, rows: usize) -> String {
+    fn insert(self, verb: &str, spec: &TableSpec, rows: usize, first: usize) -> String {
         let columns = inserted(spec);
         let listed = columns.iter().map(|c| name(c.name)).collect::<Vec<_>>().join(", ");
         let table = name(spec.name);
@@ -367,7 +404,10 @@ impl Dialect {
             Self::Postgres => {
                 let values = (0..columns.len()).map(|i| format!("w.c{i}")).collect::<Vec<_>>().join(", ");
                 let types = columns.iter().map(|c| c.ty).collect::<Vec<_>>();
-                format!("{verb} INTO {table} ({listed}) SELECT {values} FROM {} ORDER BY w.ord", self.rows(&types, 1))
+                format!(
+                    "{verb} INTO {table} ({listed}) SELECT {values} FROM {} ORDER BY w.ord",
+                    self.rows(&types, first)
+                )
             }
         }
     }
@@ -385,11 +425,12 @@ pub(crate) fn types_of(spec: &TableSpec, columns: &[&str]) -> Vec<ColumnType> {
     columns.iter().map(|c| spec.columns[spec.column(c).expect("a spec names its own columns")].ty).collect()
 }
 
-/// One of several statements that go [`Dialect::together`]: a load or a lock, and the rows of values it is asked for.
+/// One of several statements that go [`Dialect::together`]: a load, a lock or one that writes, and the rows of values it
+/// is asked for or is to write.
 pub(crate) struct Part<'a> {
     pub spec: &'static TableSpec,
     pub shape: Shape,
-    pub wanted: Vec<&'a [Value]>,
+    pub rows: Vec<&'a [Value]>,
 }
 
 /// Parts in the statements that take them, in order.
@@ -397,10 +438,10 @@ pub(crate) fn bundles<'p, 'a>(mut parts: &'p [Part<'a>]) -> Vec<&'p [Part<'a>]> 
     let mut bundles = Vec::new();
     while !parts.is_empty() {
         let sums = parts.iter().scan(0, |sum, part| {
-            *sum += part.wanted.len();
+            *sum += part.rows.len();
             Some(*sum)
         });
-        let count = sums.take(MOST_TOGETHER).take_while(|sum| *sum <= MOST_WANTED_TOGETHER).count().max(1);
+        let count = sums.take(MOST_TOGETHER).take_while(|sum| *sum <= MOST_ROWS_TOGETHER).count().max(1);
         let (bundle, rest) = parts.split_at(count);
         bundles.push(bundle);
         parts = rest;
@@ -408,12 +449,30 @@ pub(crate) fn bundles<'p, 'a>(mut parts: &'p [Part<'a>]) -> Vec<&'p [Part<'a>]> 
     bundles
 }
 
-impl Part<'_> {
-    /// Of the values of a wanted row.
+/// Each part with the number of its first placeholder.
+fn numbered<'p, 'a>(parts: &'p [Part<'a>]) -> impl Iterator<Item = (&'p Part<'a>, usize)> {
+    parts.iter().scan(1, |next, part| {
+        let first = *next;
+        *next += part.types().len();
+        Some((part, first))
+    })
+}
+
+impl<'a> Part<'a> {
+    /// Whole rows to be written, or keys of rows to be deleted.
+    pub fn of(spec: &'static TableSpec, shape: Shape, rows: impl IntoIterator<Item = &'a [Value]>) -> Self {
+        let drawn = if shape == Shape::Delete { 0 } else { spec.columns.len() - inserted(spec).len() };
+        Self { spec, shape, rows: rows.into_iter().map(|row| &row[drawn..]).collect() }
+    }
+
+    /// Of the values of a row.
     pub fn types(&self) -> Vec<ColumnType> {
         match self.shape {
-            Shape::Load { columns, .. } => types_of(self.spec, columns),
-            _ => types_of(self.spec, self.spec.key),
+            Shape::Load { columns, .. } | Shape::See { columns, .. } => types_of(self.spec, columns),
+            Shape::Lock { .. } | Shape::Delete => types_of(self.spec, self.spec.key),
+            Shape::Insert | Shape::InsertIgnore | Shape::Claim | Shape::Upsert { .. } | Shape::Add { .. } => {
+                inserted(self.spec).iter().map(|c| c.ty).collect()
+            }
         }
     }
 }
@@ -439,7 +498,7 @@ pub(crate) enum Shape {
     Delete,
     Insert,
     InsertIgnore,
-    /// Inserts what is new and tells the keys that were. PostgreSQL only.
+    /// Inserts what is new and tells the keys that were, each with the database's clock. PostgreSQL only.
     Claim,
     /// Inserts, or changes these columns of the row with the same key.
     Upsert {
@@ -451,12 +510,25 @@ pub(crate) enum Shape {
     },
 }
 
+impl Shape {
+    /// Whether it changes its table.
+    fn writes(self) -> bool {
+        match self {
+            Self::Insert | Self::InsertIgnore | Self::Claim | Self::Upsert { .. } | Self::Add { .. } | Self::Delete => {
+                true
+            }
+            Self::Load { .. } | Self::See { .. } | Self::Lock { .. } => false,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use jjj_domain::ledger::AccountRow;
     use jjj_domain::row::Row;
 
     use super::*;
+    use crate::log_tables::{FrontierRow, RequestRow};
 
     #[test]
     fn parts_go_together_while_they_are_few_and_small() {
@@ -465,7 +537,7 @@ mod tests {
             let part = |count: &usize| Part {
                 spec: AccountRow::spec(),
                 shape: Shape::Lock { exclusive: true },
-                wanted: vec![&row[..]; *count],
+                rows: vec![&row[..]; *count],
             };
             let parts: Vec<Part> = wanted.iter().map(part).collect();
             bundles(&parts).iter().map(|bundle| bundle.len()).collect::<Vec<_>>()
@@ -474,6 +546,28 @@ mod tests {
         assert_eq!(sizes(&[1; 40]), [16, 16, 8]);
         assert_eq!(sizes(&[8_000, 192, 1]), [2, 1]);
         assert_eq!(sizes(&[1, 1_000_000, 1, 1]), [1, 1, 2], "a whole day's by themselves");
+    }
+
+    #[test]
+    fn what_writes_goes_together_as_it_would_alone_the_last_named_first() {
+        let row: [Value; 3] = [Value::Int(1), Value::Int(2), Value::Text("c".into())];
+        let part = |spec, shape| Part::of(spec, shape, [&row[..]]);
+        let changed = ColumnSet::beside_key(FrontierRow::spec());
+        let parts = [
+            part(FrontierRow::spec(), Shape::Insert),
+            part(FrontierRow::spec(), Shape::Upsert { changed }),
+            part(RequestRow::spec(), Shape::Delete),
+        ];
+        assert_eq!(
+            Dialect::Postgres.written_together(&parts),
+            "WITH p1 AS (DELETE FROM requests AS t USING UNNEST($7::text[], $8::text[]) WITH ORDINALITY AS w(c0, c1, ord) \
+             WHERE t.participant = w.c0 AND t.request_id = w.c1), \
+             p0 AS (INSERT INTO log_frontier (id, tree_size, frontier) SELECT w.c0, w.c1, w.c2 \
+             FROM UNNEST($4::bigint[], $5::bigint[], $6::text[]) WITH ORDINALITY AS w(c0, c1, c2, ord) ORDER BY w.ord \
+             ON CONFLICT (id) DO UPDATE SET tree_size = excluded.tree_size, frontier = excluded.frontier) \
+             INSERT INTO log_frontier (id, tree_size, frontier) SELECT w.c0, w.c1, w.c2 \
+             FROM UNNEST($1::bigint[], $2::bigint[], $3::text[]) WITH ORDINALITY AS w(c0, c1, c2, ord) ORDER BY w.ord"
+        );
     }
 
     #[test]

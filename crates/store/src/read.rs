@@ -78,7 +78,7 @@ pub struct TrialBalanceRow {
 impl Session {
     /// The database's clock.
     pub async fn now(&mut self) -> Result<Timestamp> {
-        let sql = self.dialect().now_us();
+        let sql = format!("SELECT {}", self.dialect().clock_us());
         Ok(Timestamp(self.int(sql, &[]).await?.unwrap_or_default()))
     }
 
@@ -180,7 +180,7 @@ impl Session {
             let part = |((_, columns, nulls), members): (&Group, &Vec<usize>)| Part {
                 spec: loads[members[0]].spec,
                 shape: Shape::Load { columns, nulls: *nulls },
-                wanted: wanted(members),
+                rows: wanted(members),
             };
             let parts: Vec<Part> = groups.iter().map(part).collect();
             let mut members = groups.values();
@@ -192,9 +192,9 @@ impl Session {
                     self.fetch_together(sql, bundle, of_part).await?;
                     continue;
                 }
-                for (Part { spec, shape, wanted }, members) in bundle.iter().zip(members) {
+                for (Part { spec, shape, rows }, members) in bundle.iter().zip(members) {
                     let Shape::Load { columns, nulls } = *shape else { unreachable!("these are loads") };
-                    self.load_where(spec, columns, nulls, wanted, &mut |nth, row| each(members[nth], row)).await?;
+                    self.load_where(spec, columns, nulls, rows, &mut |nth, row| each(members[nth], row)).await?;
                 }
             }
             return Ok(());

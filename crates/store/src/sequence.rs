@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use jjj_domain::decision::Topic;
 use jjj_domain::key;
 use jjj_domain::names::Participant;
-use jjj_domain::row::{Row, StoredFault};
+use jjj_domain::row::{ColumnSet, Row, StoredFault};
 use jjj_domain::time::Timestamp;
 use jjj_domain::value::{ColumnType, Value};
 
@@ -17,7 +17,7 @@ use crate::error::StoreError;
 use crate::log_tables::{CheckpointRow, DeliveryRow, FrontierRow, NodeRow, OrderRow, PendingRow};
 use crate::session::{Args, Session};
 use crate::store::Store;
-use crate::write::WriteTx;
+use crate::write::{OwnedPart, WriteTx};
 
 /// `jjj log` in ASCII: the advisory lock of the one sequencer of a database.
 const FENCE: &str = "SELECT CAST(pg_try_advisory_xact_lock(30087452421058407) AS INTEGER)::bigint";
@@ -163,16 +163,15 @@ impl WriteTx {
         let done: Vec<_> = taken.iter().map(|row| key![row.pending_id]).collect();
         let entries = taken.into_iter().map(PendingRow::into_entry).collect::<Result<_, _>>()?;
         let (_, state) = self.log_state().await?;
-        let numbered = self.append(state, entries, fold).await?;
-        self.delete(PendingRow::spec(), done).await?;
-        Ok(numbered)
+        self.append(state, entries, done, fold).await
     }
 
-    /// Gives leaves the next numbers and puts them into the streams that carry them.
+    /// Gives leaves the next numbers and puts them into the streams that carry them. Those of these keys wait no longer.
     pub(crate) async fn append(
         &mut self,
         state: LogState,
         entries: Vec<Entry>,
+        waited: Vec<Vec<Value>>,
         fold: impl FnOnce(&LogState, &[String]) -> Result<LogStep, StoredFault> + Send,
     ) -> Result<Sequenced> {
         let (first, count) = (state.tree_size, entries.len() as i64);
@@ -188,10 +187,16 @@ impl WriteTx {
                 leaf_index,
             }));
         }
-        self.insert(&order, Shape::Insert).await?;
-        self.insert(&deliveries, Shape::Insert).await?;
-        self.insert(&step.nodes, Shape::Insert).await?;
-        self.put(&[FrontierRow { id: 1, tree_size: first + count, frontier: step.frontier }]).await?;
+        let frontier = FrontierRow { id: 1, tree_size: first + count, frontier: step.frontier };
+        let moved = Shape::Upsert { changed: ColumnSet::beside_key(FrontierRow::spec()) };
+        let all = [
+            OwnedPart::of(&order, Shape::Insert),
+            OwnedPart::of(&deliveries, Shape::Insert),
+            OwnedPart::of(&step.nodes, Shape::Insert),
+            OwnedPart::of([&frontier], moved),
+            OwnedPart { spec: PendingRow::spec(), shape: Shape::Delete, rows: waited },
+        ];
+        self.run_parts(all.iter().map(OwnedPart::part).collect()).await?;
         let audience = deliveries.into_iter().map(|d| (d.participant, d.topic)).collect();
         Ok(Sequenced::Numbered { first, count, audience })
     }

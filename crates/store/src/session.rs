@@ -180,7 +180,7 @@ impl Session {
         Ok(())
     }
 
-    /// Each row of loads that go [`Dialect::together`], with the part's number and its own number in what the part wanted.
+    /// Each row of loads that go [`Dialect::together`], with the part's number and its own number in what the part asked for.
     pub(crate) async fn fetch_together(
         &mut self,
         sql: Arc<str>,
@@ -424,7 +424,7 @@ fn pg_args(args: Args<'_>) -> Result<PgArguments, sqlx::Error> {
         Args::Rows(types, rows) | Args::Written(types, rows) => pg_arrays(&mut bound, types, rows)?,
         Args::Parts(parts) => {
             for part in parts {
-                pg_arrays(&mut bound, &part.types(), &part.wanted)?;
+                pg_arrays(&mut bound, &part.types(), &part.rows)?;
             }
         }
     }

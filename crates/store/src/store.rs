@@ -159,7 +159,9 @@ impl Store {
     pub async fn begin_small_write(&self) -> Result<WriteTx> {
         let place = tokio::time::timeout(ACQUIRE_WITHIN, self.small_writes.clone().acquire_owned());
         let place = place.await.map_err(|_| StoreError::timed_out())?.expect("it is never closed");
-        Ok(WriteTx { _place: Some(place), ..self.begin_write().await? })
+        let mut tx = self.begin_write().await?;
+        tx._place = Some(place);
+        Ok(tx)
     }
 
     /// Begins a transaction that writes and sees one moment throughout; what changes under it is

@@ -1,7 +1,6 @@
 //! One batch's transaction, in the order of DESIGN.md §4: claim the requests, load
 //! and lock, decide (elsewhere), write, commit.
 
-use std::borrow::Borrow;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -17,7 +16,7 @@ use jjj_domain::value::{ColumnType, Value};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::Result;
-use crate::dialect::{Dialect, MOST_ROWS_POSTGRES, Part, Shape, bundles, column_names, inserted, types_of};
+use crate::dialect::{Dialect, MOST_ROWS_POSTGRES, Part, Shape, bundles, column_names, types_of};
 use crate::error::{ConflictKind, StoreError};
 use crate::log_tables::{EvidenceRow, LeafRow, PendingRow, RequestRow};
 use crate::sequence::{self, Fold};
@@ -35,6 +34,8 @@ const LOCK_WITHIN: &str = "SELECT set_config('lock_timeout', $1, true)";
 /// A transaction that writes. Dropping it rolls back.
 pub struct WriteTx {
     pub(crate) session: Session,
+    /// The database's clock as the last claim or lock told it, until somebody asks.
+    told: Option<Timestamp>,
     /// [`crate::Store::begin_small_write`]
     pub(crate) _place: Option<OwnedSemaphorePermit>,
 }
@@ -91,7 +92,7 @@ pub const LEAF_BYTES: usize = if cfg!(debug_assertions) { 16 << 10 } else { 4 <<
 /// What an accepted batch adds to the log.
 #[derive(Clone, Debug, Default)]
 pub struct Logged {
-    /// New leaves in order of cause and effect; for [`WriteTx::number_leaves`] without their bodies.
+    /// New leaves in order of cause and effect; for [`WriteTx::write_log_and_balances_without_leaves`] without their bodies.
     pub leaves: Vec<NewLeaf>,
     pub evidence: Vec<EvidenceRow>,
     /// Numbers the leaves in this very transaction, where commits have an order before they happen:
@@ -108,7 +109,7 @@ pub struct NewLeaf {
 
 impl WriteTx {
     pub(crate) fn new(session: Session) -> Self {
-        Self { session, _place: None }
+        Self { session, told: None, _place: None }
     }
 
     /// Reads inside this transaction.
@@ -127,7 +128,7 @@ impl WriteTx {
         }
         let rows: Vec<Vec<Value>> = first.values().map(|claim| claim.to_row().to_values()).collect();
         let types = types_of(spec, &column_names(spec));
-        let keys = types_of(spec, spec.key);
+        let keys = [types_of(spec, spec.key), vec![ColumnType::Int]].concat();
         let mut stored = HashMap::new();
         let (mut fresh, old) = match dialect {
             // Nobody else writes: what is not there is ours.
@@ -137,8 +138,8 @@ impl WriteTx {
                     stored.insert(spec.key_of(&values), RequestRow::from_values(values)?);
                 }
                 let is_new = |row: &&Vec<Value>| !stored.contains_key(&spec.key_of(row));
-                let new: Vec<&[Value]> = rows.iter().filter(is_new).map(Vec::as_slice).collect();
-                self.run(spec, Shape::Insert, &new).await?;
+                let new = rows.iter().filter(is_new).map(Vec::as_slice);
+                self.run_parts(vec![Part::of(spec, Shape::Insert, new)]).await?;
                 let fresh: BTreeSet<_> = known.into_iter().filter(|key| !stored.contains_key(key)).collect();
                 (fresh, stored.keys().cloned().collect())
             }
@@ -146,7 +147,10 @@ impl WriteTx {
                 let mut fresh = BTreeSet::new();
                 for portion in dialect.portions(&refs(&rows)) {
                     let sql = dialect.write_statement(spec, Shape::Claim, portion.len());
-                    fresh.extend(self.session.fetch(sql, Args::Written(&types, portion), &keys).await?);
+                    for mut row in self.session.fetch(sql, Args::Written(&types, portion), &keys).await? {
+                        self.told = row.pop().and_then(timestamp);
+                        fresh.insert(row);
+                    }
                 }
                 let old: Vec<Vec<Value>> = first.keys().filter(|key| !fresh.contains(*key)).cloned().collect();
                 for values in self.session.load_keys(spec, &refs(&old)).await? {
@@ -207,24 +211,14 @@ impl WriteTx {
         }
         let rows: Vec<(&'static TableSpec, bool, &[Value])> =
             rows.into_iter().map(|((_, key), (spec, exclusive))| (spec, exclusive, key)).collect();
-        let mut parts = Vec::new();
-        for run in rows.chunk_by(|a, b| a.0 == b.0 && a.1 == b.1) {
-            let wanted = run.iter().map(|(_, _, key)| *key).collect();
-            parts.push(Part { spec: run[0].0, shape: Shape::Lock { exclusive: run[0].1 }, wanted });
-        }
-        for bundle in bundles(&parts) {
-            // Before it is made: one that chance made is not to take the place of one that comes again.
-            let together = if is_usual(bundle) { Dialect::Postgres.together(bundle) } else { None };
-            if let Some(sql) = together {
-                self.session.execute(sql, Args::Parts(bundle)).await?;
-                continue;
-            }
-            for part in bundle {
-                let sql = Dialect::Postgres.statement(part.spec, part.shape);
-                self.session.execute(sql, Args::Rows(&part.types(), &part.wanted)).await?;
-            }
-        }
-        Ok(())
+        let same = rows.chunk_by(|a, b| a.0 == b.0 && a.1 == b.1);
+        let parts = same.map(|run| Part {
+            spec: run[0].0,
+            shape: Shape::Lock { exclusive: run[0].1 },
+            rows: run.iter().map(|(_, _, key)| *key).collect(),
+        });
+        let parts = parts.collect();
+        self.run_parts(parts).await
     }
 
     /// How long this transaction waits for each lock, in place of the usual two seconds. SQLite has no locks
@@ -237,10 +231,13 @@ impl WriteTx {
         Ok(())
     }
 
-    /// The database's clock: read after locking, it is the batch's time.
+    /// The database's clock: asked for after locking, it is the batch's time. A claim or a lock on PostgreSQL tells it by
+    /// the way, and the first to ask after it is told that: of a lock, as it was once all were held.
     pub async fn now(&mut self) -> Result<Timestamp> {
-        let now = self.session.int(self.session.dialect().now_us(), &[]).await?;
-        Ok(Timestamp(now.unwrap_or_default()))
+        match self.told.take() {
+            Some(told) => Ok(told),
+            None => self.session.now().await,
+        }
     }
 
     /// The database's clock, and on SQLite a mark that stays while no other connection changes the database, since
@@ -258,22 +255,22 @@ impl WriteTx {
         }
     }
 
-    /// Writes a batch's effects: [`Self::write_rows`], [`Self::write_log`], [`Self::write_balances`].
+    /// Writes a batch's effects: [`Self::write_rows`], [`Self::write_log_and_balances`].
     pub async fn write(&mut self, effects: &Effects) -> Result<()> {
         self.write_rows(effects).await?;
-        self.write_log(&effects.logged).await?;
-        self.write_balances(&effects.transfers).await
+        self.write_log_and_balances(&effects.logged, Balances::of(&effects.transfers)).await
     }
 
-    /// The domain's rows and the journal, each table in one statement, tables and keys in one order.
+    /// The domain's rows and the journal, tables and keys in one order.
     pub async fn write_rows(&mut self, effects: &Effects) -> Result<()> {
         let mut tables: BTreeMap<&str, (&'static TableSpec, Vec<&[Value]>)> = BTreeMap::new();
         for write in &effects.writes {
             tables.entry(write.spec.name).or_insert_with(|| (write.spec, Vec::new())).1.push(&write.values);
         }
+        let mut parts = Vec::new();
         for (spec, rows) in tables.into_values() {
             match spec.kind {
-                TableKind::AppendOnly => self.run(spec, Shape::Insert, &rows).await?,
+                TableKind::AppendOnly => parts.push(Part::of(spec, Shape::Insert, rows)),
                 TableKind::Head | TableKind::Private | TableKind::Derived => {
                     let last: BTreeMap<Vec<Value>, &[Value]> =
                         rows.into_iter().map(|row| (spec.key_of(row), row)).collect();
@@ -281,13 +278,17 @@ impl WriteTx {
                     for (key, row) in last {
                         if effects.absent.contains(&(spec.name, key)) { new.push(row) } else { known.push(row) }
                     }
-                    self.run(spec, Shape::Insert, &new).await?;
                     let changed = effects.changed.get(spec.name).copied();
                     let changed = changed.unwrap_or_else(|| ColumnSet::beside_key(spec));
-                    self.run(spec, Shape::Upsert { changed }, &known).await?;
+                    parts.push(Part::of(spec, Shape::Insert, new));
+                    parts.push(Part::of(spec, Shape::Upsert { changed }, known));
                 }
             }
         }
+        let journal = OwnedPart::of(&effects.transfers, Shape::Insert);
+        parts.push(journal.part());
+        self.run_parts(parts).await?;
+        // In statements of their own: a statement's parts do not see each other's rows.
         let mut erased: BTreeMap<&str, (&'static TableSpec, Vec<Vec<Value>>)> = BTreeMap::new();
         for Erasure { spec, key, .. } in &effects.erasures {
             erased.entry(spec.name).or_insert_with(|| (*spec, Vec::new())).1.push(key.clone());
@@ -295,69 +296,60 @@ impl WriteTx {
         for (spec, keys) in erased.into_values() {
             self.delete(spec, keys).await?;
         }
-        self.insert(&effects.transfers, Shape::Insert).await
+        Ok(())
     }
 
-    /// Leaves alone: a part of those of a transaction too large to hold them all until [`Self::number_leaves`].
+    /// Leaves alone: a part of those of a transaction too large to hold them all until [`Self::write_log_and_balances_without_leaves`].
     pub async fn write_leaves(&mut self, leaves: &[&LeafRow]) -> Result<()> {
         let mut rest = leaves;
         while !rest.is_empty() {
-            let mut bytes = 0;
-            let fitting = rest.iter().take_while(|leaf| {
-                bytes += leaf.body.stored_len();
-                bytes <= LEAF_BYTES
-            });
-            let (fitting, others) = rest.split_at(fitting.count().max(1));
+            let (fitting, others) = rest.split_at(fitting(rest).max(1));
             self.insert(fitting.iter().copied(), Shape::Insert).await?;
             rest = others;
         }
         Ok(())
     }
 
-    /// Leaves and their evidence. Numbered here where the transaction can, else left to the sequencer.
-    pub async fn write_log(&mut self, logged: &Logged) -> Result<()> {
-        self.write_leaves(&logged.leaves.iter().map(|leaf| &leaf.row).collect::<Vec<_>>()).await?;
-        self.number_leaves(logged).await
-    }
-
-    /// Evidence, and the numbers or the wait for them, of leaves that [`Self::write_leaves`] has written.
-    pub async fn number_leaves(&mut self, logged: &Logged) -> Result<()> {
-        self.insert(&logged.evidence, Shape::Insert).await?;
-        if let Some(fold) = logged.fold {
-            let (leaves_wait, state) = self.log_state().await?;
-            // What waits already goes first: it may be the cause of what is new.
-            if !leaves_wait {
-                self.append(state, logged.leaves.iter().map(NewLeaf::entry).collect(), fold).await?;
-                return Ok(());
-            }
+    /// Leaves, and [`Self::write_log_and_balances_without_leaves`].
+    pub async fn write_log_and_balances(&mut self, logged: &Logged, balances: Balances) -> Result<()> {
+        let leaves: Vec<&LeafRow> = logged.leaves.iter().map(|leaf| &leaf.row).collect();
+        if fitting(&leaves) == leaves.len() {
+            return self.write_last(Some(OwnedPart::of(leaves, Shape::Insert)), logged, balances).await;
         }
-        let waiting: Vec<_> = logged.leaves.iter().map(NewLeaf::pending).collect();
-        self.insert(&waiting, Shape::Insert).await
+        self.write_leaves(&leaves).await?;
+        self.write_log_and_balances_without_leaves(logged, balances).await
     }
 
-    /// Adds the transfers to the accounts' balances, the general ledger and the days of money: the last rows that a transaction takes, in one order.
-    pub async fn write_balances(&mut self, transfers: &[TransferRow]) -> Result<()> {
-        let mut accounts = HashMap::new();
-        add_to_accounts(&mut accounts, transfers);
-        self.write_sums(&accounts, &GeneralLedgerRow::sums(transfers), &CashDayRow::sums(transfers)).await
+    /// What comes after leaves that [`Self::write_leaves`] has written: their evidence, their numbers (where the
+    /// transaction cannot number them, they wait for the sequencer), and the balances.
+    pub async fn write_log_and_balances_without_leaves(&mut self, logged: &Logged, balances: Balances) -> Result<()> {
+        self.write_last(None, logged, balances).await
     }
 
-    /// … of transfers that were written part by part.
-    pub async fn write_summed(&mut self, balances: Balances) -> Result<()> {
-        let Balances { accounts, general, cash } = balances;
-        let general: Vec<GeneralLedgerRow> = general.into_values().collect();
-        self.write_sums(&accounts, &general, &cash.into_values().collect::<Vec<_>>()).await
+    async fn write_last(&mut self, leaves: Option<OwnedPart>, logged: &Logged, balances: Balances) -> Result<()> {
+        let evidence = OwnedPart::of(&logged.evidence, Shape::Insert);
+        let waiting = match self.number(logged).await? {
+            true => Vec::new(),
+            false => logged.leaves.iter().map(NewLeaf::pending).collect(),
+        };
+        let waiting = OwnedPart::of(&waiting, Shape::Insert);
+        let balances = balances.rows();
+        // Balances last: no rows are more wanted by others.
+        let all = leaves.iter().chain([&evidence, &waiting]).chain(&balances);
+        let parts = all.map(OwnedPart::part).collect();
+        self.run_parts(parts).await
     }
 
-    async fn write_sums<A: Borrow<Account>>(
-        &mut self,
-        accounts: &HashMap<A, (i64, i64)>,
-        general: &[GeneralLedgerRow],
-        cash: &[CashDayRow],
-    ) -> Result<()> {
-        self.insert(&balance_changes(accounts), Shape::Add { sums: &["posted_fen", "held_fen"] }).await?;
-        self.insert(general, Shape::Add { sums: &["amount_fen", "transfers"] }).await?;
-        self.insert(cash, Shape::Add { sums: &["posted_fen", "transfers"] }).await
+    /// Whether the leaves have their numbers now.
+    async fn number(&mut self, logged: &Logged) -> Result<bool> {
+        let Some(fold) = logged.fold else { return Ok(false) };
+        let (leaves_wait, state) = self.log_state().await?;
+        // What waits already goes first: it may be the cause of what is new.
+        if leaves_wait {
+            return Ok(false);
+        }
+        self.append(state, logged.leaves.iter().map(NewLeaf::entry).collect(), Vec::new(), fold).await?;
+        Ok(true)
     }
 
     /// Writes rows of a table that no leaf commits to (uploads, chunks), replacing equal keys.
@@ -365,37 +357,62 @@ impl WriteTx {
         let values: BTreeMap<Vec<Value>, Vec<Value>> =
             rows.iter().map(T::to_values).map(|row| (T::spec().key_of(&row), row)).collect();
         let shape = Shape::Upsert { changed: ColumnSet::beside_key(T::spec()) };
-        self.run(T::spec(), shape, &values.values().map(Vec::as_slice).collect::<Vec<_>>()).await
+        let part = Part::of(T::spec(), shape, values.values().map(Vec::as_slice));
+        self.run_parts(vec![part]).await
     }
 
     pub(crate) async fn insert<T: Row>(&mut self, rows: impl IntoIterator<Item = &T>, shape: Shape) -> Result<()> {
         let rows: Vec<&T> = rows.into_iter().collect();
         for portion in rows.chunks(MOST_ROWS_POSTGRES) {
-            let values: Vec<Vec<Value>> = portion.iter().map(|row| row.to_values()).collect();
-            self.run(T::spec(), shape, &refs(&values)).await?;
+            let rows = OwnedPart::of(portion.iter().copied(), shape);
+            self.run_parts(vec![rows.part()]).await?;
         }
         Ok(())
     }
 
     pub(crate) async fn delete(&mut self, spec: &'static TableSpec, mut keys: Vec<Vec<Value>>) -> Result<()> {
-        if keys.is_empty() {
-            return Ok(());
-        }
         keys.sort();
-        let sql = self.session.dialect().statement(spec, Shape::Delete);
-        self.session.execute(sql, Args::Rows(&types_of(spec, spec.key), &refs(&keys))).await?;
+        let keys = OwnedPart { spec, shape: Shape::Delete, rows: keys };
+        self.run_parts(vec![keys.part()]).await
+    }
+
+    /// Runs parts that lock, or parts that write, in this order; on PostgreSQL as many in one statement as go together.
+    pub(crate) async fn run_parts(&mut self, mut parts: Vec<Part<'_>>) -> Result<()> {
+        parts.retain(|part| !part.rows.is_empty());
+        let dialect = self.session.dialect();
+        let bundles = match dialect {
+            Dialect::Sqlite => parts.chunks(1).collect(),
+            Dialect::Postgres => bundles(&parts),
+        };
+        for bundle in bundles {
+            // Before it is made: one that chance made is not to take the place of one that comes again.
+            let together = if is_usual(bundle) { dialect.together(bundle) } else { None };
+            if let Some(sql) = together {
+                self.run_statement(sql, Args::Parts(bundle), bundle[0].shape).await?;
+                continue;
+            }
+            for part in bundle {
+                let types = part.types();
+                for portion in dialect.portions(&part.rows) {
+                    let sql = dialect.write_statement(part.spec, part.shape, portion.len());
+                    let args = match part.shape {
+                        Shape::Delete | Shape::Lock { .. } => Args::Rows(&types, portion),
+                        _ => Args::Written(&types, portion),
+                    };
+                    self.run_statement(sql, args, part.shape).await?;
+                }
+            }
+        }
         Ok(())
     }
 
-    async fn run(&mut self, spec: &'static TableSpec, shape: Shape, rows: &[&[Value]]) -> Result<()> {
-        let columns = inserted(spec);
-        let drawn = spec.columns.len() - columns.len();
-        let rows: Vec<&[Value]> = rows.iter().map(|row| &row[drawn..]).collect();
-        let types: Vec<_> = columns.iter().map(|c| c.ty).collect();
-        let dialect = self.session.dialect();
-        for portion in dialect.portions(&rows) {
-            let sql = dialect.write_statement(spec, shape, portion.len());
-            self.session.execute(sql, Args::Written(&types, portion)).await?;
+    async fn run_statement(&mut self, sql: Arc<str>, args: Args<'_>, shape: Shape) -> Result<()> {
+        match shape {
+            Shape::Lock { .. } => {
+                let counted = self.session.fetch(sql, args, &[ColumnType::Int; 2]).await?;
+                self.told = counted.into_iter().next().and_then(|mut row| row.pop()).and_then(timestamp);
+            }
+            _ => drop(self.session.execute(sql, args).await?),
         }
         Ok(())
     }
@@ -440,13 +457,47 @@ impl NewLeaf {
     }
 }
 
-/// Whether locks come in a combination that will come again: not where those for change and those against it alternate
-/// along a table's keys, as chance has it.
-fn is_usual(locks: &[Part]) -> bool {
-    locks.windows(3).all(|three| three[0].spec != three[2].spec)
+fn timestamp(clock: Value) -> Option<Timestamp> {
+    match clock {
+        Value::Int(us) => Some(Timestamp(us)),
+        _ => None,
+    }
 }
 
-/// What a transaction adds to balances, summed as its parts come: it grows with accounts, not with transfers.
+/// How many of the leaves one statement takes, from the first on.
+fn fitting(leaves: &[&LeafRow]) -> usize {
+    let mut bytes = 0;
+    let fits = |leaf: &&&LeafRow| {
+        bytes += leaf.body.stored_len();
+        bytes <= LEAF_BYTES
+    };
+    leaves.iter().take_while(fits).count()
+}
+
+/// A [`Part`] that writes, with the values of its rows, or of the keys it deletes.
+pub(crate) struct OwnedPart {
+    pub spec: &'static TableSpec,
+    pub shape: Shape,
+    pub rows: Vec<Vec<Value>>,
+}
+
+impl OwnedPart {
+    pub fn of<'r, T: Row + 'r>(rows: impl IntoIterator<Item = &'r T>, shape: Shape) -> Self {
+        Self { spec: T::spec(), shape, rows: rows.into_iter().map(T::to_values).collect() }
+    }
+
+    pub fn part(&self) -> Part<'_> {
+        Part::of(self.spec, self.shape, self.rows.iter().map(Vec::as_slice))
+    }
+}
+
+/// Whether parts come in a combination that will come again: not where locks for change and against it alternate
+/// along a table's keys, as chance has it.
+fn is_usual(parts: &[Part]) -> bool {
+    parts.windows(3).all(|three| three[0].spec != three[2].spec)
+}
+
+/// What transfers add to balances, summed as they come: it grows with accounts, not with transfers.
 #[derive(Debug, Default)]
 pub struct Balances {
     /// Posted, and held.
@@ -456,12 +507,24 @@ pub struct Balances {
 }
 
 impl Balances {
-    pub fn take(&mut self, transfers: &[TransferRow]) {
-        let mut accounts = HashMap::new();
-        add_to_accounts(&mut accounts, transfers);
-        for (account, (posted_fen, held_fen)) in accounts {
-            let sum = self.accounts.entry(account.clone()).or_default();
-            *sum = (sum.0 + posted_fen, sum.1 + held_fen);
+    pub fn of(transfers: &[TransferRow]) -> Self {
+        let mut balances = Self::default();
+        balances.add(transfers);
+        balances
+    }
+
+    pub fn add(&mut self, transfers: &[TransferRow]) {
+        for transfer in transfers {
+            for (account, fen) in transfer.deltas() {
+                let (posted_fen, held_fen) = match self.accounts.get_mut(account) {
+                    Some(sums) => sums,
+                    None => self.accounts.entry(account.clone()).or_default(),
+                };
+                match transfer.layer {
+                    Layer::Posted => *posted_fen += fen,
+                    Layer::Held => *held_fen += fen,
+                }
+            }
         }
         for row in GeneralLedgerRow::sums(transfers) {
             match self.general.entry(GeneralLedgerRow::spec().key_of(&row.to_values())) {
@@ -474,27 +537,19 @@ impl Balances {
         }
         transfers.iter().for_each(|transfer| CashDayRow::add_to(&mut self.cash, transfer));
     }
-}
 
-fn add_to_accounts<'t>(sums: &mut HashMap<&'t Account, (i64, i64)>, transfers: &'t [TransferRow]) {
-    for transfer in transfers {
-        for (account, fen) in transfer.deltas() {
-            let (posted, held) = sums.entry(account).or_default();
-            match transfer.layer {
-                Layer::Posted => *posted += fen,
-                Layer::Held => *held += fen,
-            }
-        }
+    /// Accounts, the general ledger and the days of money, each sorted: whoever changes balances takes them in this order.
+    fn rows(self) -> [OwnedPart; 3] {
+        let change = |(account, (posted_fen, held_fen)): (Account, (i64, i64))| {
+            (account.to_string(), AccountRow { posted_fen, held_fen, ..AccountRow::empty(account) })
+        };
+        let accounts: BTreeMap<String, AccountRow> = self.accounts.into_iter().map(change).collect();
+        [
+            OwnedPart::of(accounts.values(), Shape::Add { sums: &["posted_fen", "held_fen"] }),
+            OwnedPart::of(self.general.values(), Shape::Add { sums: &["amount_fen", "transfers"] }),
+            OwnedPart::of(self.cash.values(), Shape::Add { sums: &["posted_fen", "transfers"] }),
+        ]
     }
-}
-
-/// One row per account, holding the sum of its changes, sorted by account.
-fn balance_changes<A: Borrow<Account>>(sums: &HashMap<A, (i64, i64)>) -> Vec<AccountRow> {
-    let change = |(account, (posted_fen, held_fen)): (&A, &(i64, i64))| {
-        let empty = AccountRow::empty(account.borrow().clone());
-        (account.borrow().to_string(), AccountRow { posted_fen: *posted_fen, held_fen: *held_fen, ..empty })
-    };
-    sums.iter().map(change).collect::<BTreeMap<_, _>>().into_values().collect()
 }
 
 pub(crate) fn refs(rows: &[Vec<Value>]) -> Vec<&[Value]> {

@@ -3,11 +3,11 @@
 //! | Step | On SQLite | On PostgreSQL |
 //! |---|---|---|
 //! | claim the request ids | under the one writer's lock | waits for a concurrent claim of the same id |
-//! | take up what the last batch knew | unless another connection has written | others write: nothing is kept |
+//! | take up what earlier batches knew | unless another connection has written | others write: a small batch guesses by it |
 //! | decide each command, loading what it misses | set-based rounds | the same, unlocked, a statement a round |
 //! | lock | nothing to do | rows by table and key in one statement, then everything is read again in another |
 //! | decide in order with the database's time | each sees those before it | the same |
-//! | write, release refused claims, commit | a statement per table | a statement per table |
+//! | write, release refused claims, commit | a statement per table | a statement for the rows, one for log and balances |
 //!
 //! A command that goes in parts, as a run does, takes another way from the second to the fifth step ([`super::in_parts`]). Its
 //! last part is written as others are.
@@ -16,17 +16,17 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use jjj_domain::rejection::Reason;
 use jjj_domain::row::StoredFault;
-use jjj_domain::snapshot::{Load, Snapshot};
+use jjj_domain::snapshot::{Load, Recent, Snapshot};
 use jjj_domain::time::Timestamp;
 use jjj_store::dialect::Dialect;
 use jjj_store::log_tables::LeafRow;
-use jjj_store::{Claim, Effects, Mark, RequestClaim, Store, StoreError, WriteTx};
+use jjj_store::{Balances, Claim, Effects, Mark, RequestClaim, Store, StoreError, WriteTx};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
@@ -46,6 +46,13 @@ pub(super) const MAX_ROUNDS: usize = 64;
 /// More rows than this are not kept for the next batch: some tens of megabytes.
 const KEPT_ROWS: usize = 20_000;
 
+/// So many rows are a generation of [`Recent`], which has two.
+const GUESSED_ROWS: usize = 10_000;
+
+/// More commands than this do not guess: to so many a few statements are little, while to remember and to guess takes
+/// its time for each.
+const GUESS_ITEMS: usize = 64;
+
 /// Leaves of fewer commands are made sooner than a thread begins that makes them while SQLite's rows are written.
 const BESIDE_ITEMS: usize = 32;
 
@@ -62,6 +69,8 @@ pub(super) struct Writer {
     pub keys: GatewayKeys,
     pub signer: Signer,
     pub origin: String,
+    /// What small batches guess by on PostgreSQL, whichever worker ran them.
+    pub recent: Mutex<Recent>,
 }
 
 /// What a batch came to.
@@ -137,20 +146,38 @@ impl Steps {
     }
 }
 
+/// A batch that is written and not yet committed.
+pub(super) struct Written {
+    tx: WriteTx,
+    done: Done,
+    /// `None`: nothing is written.
+    leaf: Option<(String, String)>,
+    seen: Option<Seen>,
+    steps: Steps,
+}
+
+/// What may be kept of a batch after its commit.
+struct Seen {
+    snapshot: Snapshot,
+    version: Option<Mark>,
+    commands: usize,
+}
+
 pub(super) enum Attempt {
     Done(Done),
     InDoubt(Box<InDoubt>),
 }
 
 impl Writer {
-    /// Tries a batch once, waiting for each lock as long as is usual, or so long.
-    pub async fn attempt(
+    /// Decides a batch and writes it, waiting for each lock as long as is usual, or so long.
+    pub async fn write(
         &self,
         jobs: &[&Job],
         lane: i64,
         kept: &mut Kept,
         lock_within: Option<Duration>,
-    ) -> Result<Attempt, BatchError> {
+        by_guess: bool,
+    ) -> Result<Written, BatchError> {
         // Put back only after a commit that is known.
         let known = kept.0.take();
         let alone = jobs.iter().any(|job| job.alone);
@@ -176,7 +203,7 @@ impl Writer {
                 (tx, decided, written) = self.decide_in_parts(tx, job, parts, at).await?;
                 (decided, Some(written))
             }
-            None => (self.decide(&mut tx, &new, at, known.unwrap_or_default()).await?, None),
+            None => (self.decide(&mut tx, &new, at, known.unwrap_or_default(), by_guess).await?, None),
         };
         let Decided { verdicts, now, read_at, mut snapshot } = decided;
         steps.done("decide");
@@ -240,16 +267,11 @@ impl Writer {
         if wrote {
             let (earlier, balances) = written.map(|written| (written.leaves, written.balances)).unzip();
             logged.leaves.splice(1..1, earlier.unwrap_or_default());
+            let mut balances: Balances = balances.unwrap_or_default();
+            balances.add(&effects.transfers);
             match alone {
-                false => tx.write_log(&logged).await?,
-                true => tx.number_leaves(&logged).await?,
-            }
-            match balances {
-                None => tx.write_balances(&effects.transfers).await?,
-                Some(mut balances) => {
-                    balances.take(&effects.transfers);
-                    tx.write_summed(balances).await?;
-                }
+                false => tx.write_log_and_balances(&logged, balances).await?,
+                true => tx.write_log_and_balances_without_leaves(&logged, balances).await?,
             }
             for upload in pairs.iter().filter_map(|accepting| accepting.job.completes_upload.as_ref()) {
                 tx.finish_upload(upload).await?;
@@ -263,24 +285,60 @@ impl Writer {
         let leaf = logged.leaves.first().map(|l| (l.row.leaf_id.clone(), l.row.leaf_hash.clone()));
         let outcomes = answers(&claims, claimed, verdicts, accepted, earlier);
         let done = Done { outcomes, wrote, changed_registry };
-        let version = version.filter(|_| !alone);
-        let left = version.and_then(|version| Some((version, snapshot.kept(KEPT_ROWS)?)));
+        steps.done("answers");
+        let seen = (!alone).then_some(Seen { snapshot, version, commands: jobs.len() });
+        Ok(Written { tx, done, leaf, seen, steps })
+    }
+
+    /// Makes a batch durable.
+    pub async fn commit(&self, written: Written, kept: &mut Kept) -> Result<Attempt, BatchError> {
+        let Written { tx, done, leaf, seen, mut steps } = written;
         let Some(leaf) = leaf else {
             tx.rollback().await?;
-            kept.0 = left;
+            kept.0 = seen.and_then(|seen| self.keep(seen));
             return Ok(Attempt::Done(done));
         };
-        steps.done("answers");
         match tx.commit().await {
             Ok(()) => {
                 steps.done("commit");
-                tracing::debug!(items = jobs.len(), steps = ?steps.us, "a batch is written");
-                kept.0 = left;
+                tracing::debug!(items = done.outcomes.len(), steps = ?steps.us, "a batch is written");
+                // Not before: see `Recent::note`.
+                kept.0 = seen.and_then(|seen| self.keep(seen));
                 Ok(Attempt::Done(done))
             }
             Err(error @ StoreError::UnknownCommit(_)) => Ok(Attempt::InDoubt(Box::new(InDoubt { done, leaf, error }))),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// What the next batch may begin with, now that this one is committed: on SQLite all that this one knew. On PostgreSQL
+    /// nothing, but a small batch is remembered to guess by.
+    fn keep(&self, Seen { snapshot, version, commands }: Seen) -> Option<(Mark, Snapshot)> {
+        let Some(version) = version else {
+            let is_noted = self.is_small(commands);
+            let forgotten = if is_noted { self.recent().note(&snapshot, GUESSED_ROWS) } else { None };
+            if let Some(rows) = forgotten {
+                drop_beside(rows);
+            }
+            return None;
+        };
+        match snapshot.kept(KEPT_ROWS) {
+            Ok(kept) => Some((version, kept)),
+            Err(too_many) => {
+                drop_beside(too_many);
+                None
+            }
+        }
+    }
+
+    /// Whether a batch of so many commands guesses, where others write too, and is guessed by.
+    pub fn is_small(&self, commands: usize) -> bool {
+        self.store.dialect() == Dialect::Postgres && commands <= GUESS_ITEMS
+    }
+
+    /// Whatever became of who held it last: it decides nothing.
+    fn recent(&self) -> MutexGuard<'_, Recent> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Decides what is new, for good: locked where the database needs it. Begins with the rows known.
@@ -290,13 +348,14 @@ impl Writer {
         jobs: &[&Job],
         mut at: Moment,
         mut snapshot: Snapshot,
+        by_guess: bool,
     ) -> Result<Decided, BatchError> {
         let mut read_at = Instant::now();
         if jobs.is_empty() {
             return Ok(Decided { verdicts: Vec::new(), now: at.now, read_at, snapshot });
         }
-        let mut explored = self.load_all(tx, &mut snapshot, jobs, at).await?;
         let is_locking = self.store.dialect() == Dialect::Postgres;
+        let mut explored = self.load_all(tx, &mut snapshot, jobs, at, by_guess).await?;
         let mut locks = Locks::default();
         for _ in 0..MAX_ROUNDS {
             if is_locking {
@@ -305,13 +364,14 @@ impl Writer {
                     locks.extend(needed);
                     tx.lock(&locks.share(), &locks.update()).await?;
                 }
+                // What the lock told, where one was needed: rows that are read without a lock may be younger by a statement.
+                read_at = Instant::now();
+                at.now = self.now(tx).await?;
                 // Read in statements that begin after the locks are held.
                 let loads = snapshot.loads().to_vec();
                 let appeared = self.read_anew(tx, loads, &mut snapshot, &mut locks).await?;
-                read_at = Instant::now();
-                at.now = self.now(tx).await?;
                 if appeared {
-                    explored = self.load_all(tx, &mut snapshot, jobs, at).await?;
+                    explored = self.load_all(tx, &mut snapshot, jobs, at, false).await?;
                     continue;
                 }
             }
@@ -334,7 +394,7 @@ impl Writer {
                 Err(misses) => {
                     let loads = loads.into_iter().chain(misses).collect();
                     self.read_anew(tx, loads, &mut snapshot, &mut locks).await?;
-                    explored = self.load_all(tx, &mut snapshot, jobs, at).await?;
+                    explored = self.load_all(tx, &mut snapshot, jobs, at, false).await?;
                 }
             }
         }
@@ -361,13 +421,15 @@ impl Writer {
         Ok(appeared)
     }
 
-    /// Loads until every command, decided by itself, comes to an end.
+    /// Loads until every command, decided by itself, comes to an end. `by_guess`: rows that an earlier batch has seen are
+    /// taken as it saw them. That says what to lock and decides nothing, for all of them are then read again.
     async fn load_all(
         &self,
         tx: &mut WriteTx,
         snapshot: &mut Snapshot,
         jobs: &[&Job],
         at: Moment,
+        by_guess: bool,
     ) -> Result<Vec<Verdict>, BatchError> {
         let mut verdicts: Vec<Verdict> = jobs.iter().map(|_| Verdict::Missed).collect();
         for _ in 0..MAX_ROUNDS {
@@ -380,6 +442,10 @@ impl Writer {
             if let [only] = &mut verdicts[..] {
                 *only = Verdict::Missed;
             }
+            let misses = match by_guess {
+                true => self.recent().guess(misses, snapshot),
+                false => misses,
+            };
             tx.load(&misses, snapshot).await?;
         }
         Err(BatchError::Endless)
@@ -425,6 +491,11 @@ pub(super) async fn write_as_made(
         tx.write_leaves(&leaves.iter().collect::<Vec<_>>()).await?;
     }
     Ok(())
+}
+
+/// Thousands of rows take milliseconds to drop, which nobody is to wait for.
+fn drop_beside(rows: impl Send + 'static) {
+    tokio::task::spawn_blocking(move || drop(rows));
 }
 
 /// An answer rebuilt from what was stored with it.

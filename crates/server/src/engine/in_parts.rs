@@ -132,7 +132,7 @@ impl Writer {
             let to_write = aside(true, || {
                 snapshot.note_changes(&decision.leaves);
                 let effects = rows(std::iter::once(&decision), &snapshot);
-                written.balances.take(&effects.transfers);
+                written.balances.add(&effects.transfers);
                 let locks = is_locking.then(|| Locks::of_decisions(snapshot.loads(), [&decision]));
                 PartToWrite { locks: locks.unwrap_or_default(), effects, leaves }
             });

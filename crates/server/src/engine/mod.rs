@@ -14,7 +14,7 @@ mod read;
 mod worker;
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jjj_domain::names::Participant;
@@ -120,7 +120,14 @@ impl Engine {
         let Tools { store, clock, keys, origin, limits, registry, committed } = tools;
         let queue = Arc::new(Queue::new(limits.queue_items));
         let signer = Signer::new(keys.clone(), registry.clone());
-        let writer = Arc::new(Writer { store: store.clone(), clock: clock.clone(), keys, signer, origin });
+        let writer = Arc::new(Writer {
+            store: store.clone(),
+            clock: clock.clone(),
+            keys,
+            signer,
+            origin,
+            recent: Mutex::default(),
+        });
         // A command that stands alone takes as long as it takes. On PostgreSQL it has a worker of its own, so
         // that however many wait, none of the others' is taken from them.
         let (alone, served) = match store.dialect() {

@@ -6,9 +6,13 @@
 //! turn, by mutations rather than by calls: a batch call of a thousand waits for its share like a
 //! thousand single calls (deficit round robin, Shreedhar and Varghese 1995). A command that stands alone
 //! counts as a whole batch.
+//!
+//! A few waiting mutations do not begin while another small batch is being written: the next one takes them all in about
+//! the same time.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use jjj_domain::names::Participant;
 use tokio::sync::{Notify, oneshot};
@@ -18,6 +22,13 @@ use crate::status::Refused;
 
 /// How many mutations a lane may send ahead when its turn comes.
 const QUANTUM: usize = 32;
+
+/// Fewer waiting mutations than this let a batch that is being written end first …
+const FEW_ITEMS: usize = 24;
+/// … if it is of no more than so many, which are soon written …
+const SMALL_ITEMS: usize = 64;
+/// … and for so long: it may itself be waiting for a row that somebody keeps.
+const END_WITHIN: Duration = Duration::from_millis(50);
 
 /// The jobs of one call. They are decided in one transaction, unless it fails and is divided.
 pub(super) struct Group {
@@ -32,6 +43,8 @@ pub(super) struct Queue {
     lanes: Mutex<Lanes<Group>>,
     /// Somebody may find something to take, or that nothing will come any more.
     changed: Notify,
+    /// [`END_WITHIN`]
+    end_within: Duration,
 }
 
 /// Room taken in a lane; dropping it gives it back.
@@ -47,9 +60,26 @@ impl Drop for Place {
     }
 }
 
+/// A batch that is being written, until its commit: dropping it lets the next one begin.
+pub(super) struct UnderWay {
+    queue: Arc<Queue>,
+    began: Instant,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let mut lanes = self.queue.lanes();
+        if let Some(at) = lanes.under_way.iter().position(|began| *began == self.began) {
+            lanes.under_way.swap_remove(at);
+        }
+        drop(lanes);
+        self.queue.changed.notify_one();
+    }
+}
+
 impl Queue {
     pub fn new(room: usize) -> Self {
-        Self { lanes: Mutex::new(Lanes::new(room)), changed: Notify::new() }
+        Self { lanes: Mutex::new(Lanes::new(room)), changed: Notify::new(), end_within: END_WITHIN }
     }
 
     /// Takes jobs into a participant's lane; the answer comes by the receiver.
@@ -69,25 +99,38 @@ impl Queue {
         Ok(answered)
     }
 
-    /// Waits for work and takes as much as a batch holds, at least one group. `None` when the queue
-    /// is closed and empty.
-    pub async fn take(&self, most_items: usize) -> Option<Vec<Group>> {
+    /// Waits for work, and a little for small batches under way, and takes as much as a batch holds, at least one group.
+    /// `None` when the queue is closed and empty.
+    pub async fn take(self: &Arc<Self>, most_items: usize) -> Option<(Vec<Group>, UnderWay)> {
         loop {
             let changed = self.changed.notified();
-            let (taken, is_closed, was_empty) = {
+            let began = Instant::now();
+            let (taken, begins_at, is_closed, was_empty) = {
                 let mut lanes = self.lanes();
-                let was_empty = lanes.is_empty();
-                let taken = lanes.take(most_items);
-                if !lanes.is_empty() {
-                    // For another writer.
-                    self.changed.notify_one();
+                let (was_empty, before) = (lanes.is_empty(), lanes.waiting);
+                let begins_at = lanes.begins_at(began, most_items, self.end_within);
+                let taken = if begins_at.is_none() { lanes.take(most_items) } else { Vec::new() };
+                if !taken.is_empty() {
+                    if before - lanes.waiting <= SMALL_ITEMS {
+                        lanes.under_way.push(began);
+                    }
+                    if !lanes.is_empty() {
+                        // For another writer.
+                        self.changed.notify_one();
+                    }
                 }
-                (taken, lanes.is_closed, was_empty)
+                (taken, begins_at, lanes.is_closed, was_empty)
             };
+            if let Some(at) = begins_at {
+                // Sooner, when the other batch is written or more waits.
+                let _ = tokio::time::timeout_at(at.into(), changed).await;
+                continue;
+            }
+            let under_way = (!taken.is_empty()).then(|| UnderWay { queue: self.clone(), began });
             // Callers who have gone are left out: nothing was begun for them.
             let taken: Vec<Group> = taken.into_iter().filter(|group| !group.answer.is_closed()).collect();
-            if !taken.is_empty() {
-                return Some(taken);
+            if let Some(under_way) = under_way.filter(|_| !taken.is_empty()) {
+                return Some((taken, under_way));
             }
             match (is_closed, was_empty) {
                 (true, true) => return None,
@@ -131,6 +174,10 @@ struct Lanes<T> {
     by: HashMap<Participant, Lane<T>>,
     /// Those in whose lanes something waits, the next to be served first.
     turn: VecDeque<Participant>,
+    /// Items that wait.
+    waiting: usize,
+    /// When the small batches began that are being written.
+    under_way: Vec<Instant>,
     room: usize,
     is_closed: bool,
 }
@@ -152,7 +199,7 @@ struct Waiting<T> {
 
 impl<T> Lanes<T> {
     fn new(room: usize) -> Self {
-        Self { by: HashMap::new(), turn: VecDeque::new(), room, is_closed: false }
+        Self { by: HashMap::new(), turn: VecDeque::new(), waiting: 0, under_way: Vec::new(), room, is_closed: false }
     }
 
     fn is_empty(&self) -> bool {
@@ -190,12 +237,20 @@ impl<T> Lanes<T> {
         if lane.waiting.is_empty() {
             self.turn.push_back(of.clone());
         }
+        self.waiting += waiting.items;
         lane.waiting.push_back(waiting);
+    }
+
+    /// When the next batch may begin at the latest; `None`: now, or nothing waits for it.
+    fn begins_at(&self, now: Instant, most_items: usize, end_within: Duration) -> Option<Instant> {
+        let are_few = !self.is_empty() && self.waiting < FEW_ITEMS.min(most_items);
+        self.under_way.iter().filter(|_| are_few).map(|began| *began + end_within).filter(|end| *end > now).max()
     }
 
     /// Everything that waits.
     fn drain(&mut self) -> Vec<T> {
         self.turn.clear();
+        self.waiting = 0;
         self.by.values_mut().flat_map(|lane| lane.waiting.drain(..)).map(|waiting| waiting.what).collect()
     }
 
@@ -226,6 +281,7 @@ impl<T> Lanes<T> {
                 self.turn.pop_front();
             }
             count += next.items;
+            self.waiting -= next.items;
             taken.push(next.what);
             if next.alone {
                 break;
@@ -347,6 +403,70 @@ mod tests {
         assert_eq!(lanes.take(512), ["a"]);
     }
 
+    #[test]
+    fn a_few_wait_for_a_small_batch_under_way() {
+        let mut lanes = Lanes::new(1_000);
+        let began = Instant::now();
+        let begins_at = |lanes: &Lanes<String>, ms| lanes.begins_at(began + Duration::from_millis(ms), 512, END_WITHIN);
+        assert_eq!(begins_at(&lanes, 0), None);
+        wait(&mut lanes, "a", &[1; 10]).unwrap();
+        assert_eq!(begins_at(&lanes, 0), None, "none is under way");
+        lanes.under_way.push(began);
+        assert_eq!(begins_at(&lanes, 0), Some(began + END_WITHIN));
+        assert_eq!(lanes.begins_at(began, 10, END_WITHIN), None, "a batch takes no more than wait");
+        assert_eq!(begins_at(&lanes, 50), None, "it takes long");
+        lanes.under_way.push(began + END_WITHIN);
+        assert_eq!(begins_at(&lanes, 60), Some(began + 2 * END_WITHIN), "the third after the second");
+        wait(&mut lanes, "b", &[1; FEW_ITEMS - 10]).unwrap();
+        assert_eq!(begins_at(&lanes, 60), None, "these are many");
+        assert_eq!(lanes.take(1).len(), 1);
+        assert_eq!(begins_at(&lanes, 60), Some(began + 2 * END_WITHIN));
+        lanes.take(100);
+        assert_eq!((begins_at(&lanes, 60), lanes.waiting), (None, 0), "nothing waits");
+        wait(&mut lanes, "a", &[7, 8]).unwrap();
+        lanes.drain();
+        assert_eq!((begins_at(&lanes, 60), lanes.waiting), (None, 0));
+    }
+
+    fn jobs(count: usize) -> Vec<Job> {
+        (0..count).map(|_| own_job(&crate::clock::Clock::default(), "", Box::new(Nothing))).collect()
+    }
+
+    #[tokio::test]
+    async fn the_next_batch_begins_when_a_small_one_is_written() {
+        let hour = Duration::from_secs(3_600);
+        for (first, end_within, waits) in [
+            (1, hour, true),
+            (SMALL_ITEMS, hour, true),
+            // Large, or long at it.
+            (SMALL_ITEMS + 1, hour, false),
+            (1, Duration::ZERO, false),
+        ] {
+            let queue = Arc::new(Queue { end_within, ..Queue::new(1_000) });
+            let _first = queue.push(&who("a"), jobs(first)).unwrap();
+            let (_, under_way) = queue.take(512).await.unwrap();
+            let _second = queue.push(&who("a"), jobs(1)).unwrap();
+            let mut next = std::pin::pin!(queue.take(512));
+            let begun = tokio::time::timeout(Duration::from_millis(20), &mut next).await;
+            assert_eq!(begun.is_err(), waits, "{first} within {end_within:?}");
+            if begun.is_err() {
+                drop(under_way);
+                assert_eq!(next.await.unwrap().0.len(), 1);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_closed_queue_gives_out_what_it_has_though_a_batch_is_under_way() {
+        let queue = Arc::new(Queue::new(1_000));
+        let _first = queue.push(&who("a"), jobs(1)).unwrap();
+        let _under_way = queue.take(512).await.unwrap();
+        let _second = queue.push(&who("a"), jobs(1)).unwrap();
+        queue.close();
+        assert_eq!(queue.take(512).await.unwrap().0.len(), 1);
+        assert!(queue.take(512).await.is_none());
+    }
+
     struct Nothing;
 
     impl Command for Nothing {
@@ -358,11 +478,7 @@ mod tests {
     #[tokio::test]
     async fn what_waits_when_the_gateway_stops_is_told_so() {
         let queue = Arc::new(Queue::new(1_000));
-        let job = || {
-            let clock = crate::clock::Clock::default();
-            crate::bootstrap::own_job(&clock, "", Box::new(Nothing))
-        };
-        let answered = queue.push(&who("a"), vec![job(), job()]).unwrap();
+        let answered = queue.push(&who("a"), jobs(2)).unwrap();
         queue.close();
         queue.refuse();
         let answers = answered.await.unwrap();

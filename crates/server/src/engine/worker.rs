@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::batch::{Attempt, BatchError, Done, InDoubt, Kept, Writer};
 use super::job::{Job, Outcome};
-use super::queue::Queue;
+use super::queue::{Queue, UnderWay};
 use crate::registry::Registry;
 use crate::status::Refused;
 
@@ -20,11 +20,19 @@ use crate::status::Refused;
 const TRIES: u32 = 4;
 /// … and for how long ([`tries_again`]): an absent database has then been waited for, and callers are told to ask again.
 const TRY_WITHIN: Duration = Duration::from_secs(10);
-/// How long the parts of a batch that met a kept row wait for each lock.
+/// How long a batch that met a kept row, and its parts, then wait for each lock.
 const PROBE_WITHIN: Duration = Duration::from_millis(200);
 /// How long a batch in doubt is looked up before its callers are told to ask again.
 const DOUBT_WITHIN: Duration = Duration::from_secs(30);
 const DOUBT_PAUSE: Duration = Duration::from_millis(250);
+
+/// How a batch and its parts fare.
+struct Course {
+    /// Until the first attempt has written what there is to write.
+    under_way: Option<UnderWay>,
+    /// Some row is kept by somebody.
+    is_blocked: bool,
+}
 
 pub(super) struct Worker {
     pub writer: Arc<Writer>,
@@ -40,10 +48,10 @@ impl Worker {
     /// Works until the queue is closed and empty.
     pub async fn run(self) {
         let mut kept = Kept::default();
-        while let Some(groups) = self.queue.take(self.batch_items).await {
+        while let Some((groups, under_way)) = self.queue.take(self.batch_items).await {
             let jobs: Vec<&Job> = groups.iter().flat_map(|group| &group.jobs).collect();
             // A bug of ours must cost this batch its answers, never the gateway its writer.
-            let Ok(outcomes) = AssertUnwindSafe(self.process(&jobs, &mut kept)).catch_unwind().await else {
+            let Ok(outcomes) = AssertUnwindSafe(self.process(&jobs, &mut kept, under_way)).catch_unwind().await else {
                 tracing::error!("the write path panicked");
                 continue;
             };
@@ -56,14 +64,12 @@ impl Worker {
         }
     }
 
-    async fn process(&self, jobs: &[&Job], kept: &mut Kept) -> Vec<Outcome> {
+    async fn process(&self, jobs: &[&Job], kept: &mut Kept, under_way: UnderWay) -> Vec<Outcome> {
         let mut outcomes: Vec<Option<Outcome>> = jobs.iter().map(|_| None).collect();
         let mut rest = Vec::from([Range { start: 0, end: jobs.len() }]);
-        let mut is_blocked = false;
+        let mut course = Course { under_way: Some(under_way), is_blocked: false };
         while let Some(range) = rest.pop() {
-            // Whose row it is that somebody keeps is found without waiting for it at every step.
-            let lock_within = (is_blocked && range.len() > 1).then_some(PROBE_WITHIN);
-            match self.see_through(&jobs[range.clone()], kept, lock_within).await {
+            match self.see_through(&jobs[range.clone()], kept, &mut course).await {
                 Ok(done) => {
                     self.announce(&done).await;
                     for (slot, outcome) in outcomes[range].iter_mut().zip(done.outcomes) {
@@ -71,7 +77,6 @@ impl Worker {
                     }
                 }
                 Err(error) if range.len() > 1 && divides(&error) => {
-                    is_blocked |= is_lock_timeout(&error);
                     let middle = range.start + range.len() / 2;
                     rest.push(middle..range.end);
                     rest.push(range.start..middle);
@@ -101,16 +106,22 @@ impl Worker {
         }
     }
 
-    /// One batch until it is committed, refused, or must be divided.
-    async fn see_through(
-        &self,
-        jobs: &[&Job],
-        kept: &mut Kept,
-        lock_within: Option<Duration>,
-    ) -> Result<Done, BatchError> {
+    /// One batch, or a part of it, until it is committed, refused, or must be divided.
+    async fn see_through(&self, jobs: &[&Job], kept: &mut Kept, course: &mut Course) -> Result<Done, BatchError> {
         let (mut tries, mut began) = (0, Instant::now());
         loop {
-            let error = match self.writer.attempt(jobs, self.lane, kept, lock_within).await {
+            // Whose row it is that somebody keeps is found without waiting for it at every step.
+            let lock_within = (course.is_blocked && jobs.len() > 1).then_some(PROBE_WITHIN);
+            // Not after a failure, which may be that of a wrong guess.
+            let by_guess = tries == 0 && !course.is_blocked && self.writer.is_small(jobs.len());
+            let written = self.writer.write(jobs, self.lane, kept, lock_within, by_guess).await;
+            // What is left is the disk's.
+            course.under_way = None;
+            let attempt = match written {
+                Ok(written) => self.writer.commit(written, kept).await,
+                Err(error) => Err(error),
+            };
+            let error = match attempt {
                 Ok(Attempt::Done(done)) => return Ok(done),
                 Ok(Attempt::InDoubt(doubt)) => match self.resolve(*doubt).await {
                     Ok(Some(done)) => return Ok(done),
@@ -124,6 +135,11 @@ impl Worker {
                 Err(error) => error,
             };
             tries += 1;
+            course.is_blocked |= is_lock_timeout(&error);
+            // Perhaps nobody needs the row that somebody keeps: the guess was wrong.
+            if by_guess && is_lock_timeout(&error) {
+                continue;
+            }
             if tries == TRIES || !tries_again(&error, began.elapsed()) {
                 return Err(error);
             }
@@ -161,7 +177,7 @@ impl Worker {
 
 /// Whether the same batch is decided anew, having been tried for so long. Who lost against another transaction
 /// is tried again however long its try took (a reconciliation run's takes its time): only what is away is
-/// waited for by the clock. For a row that somebody keeps nobody waits twice.
+/// waited for by the clock. For a row that somebody keeps nobody waits twice, unless by a guess at first.
 fn tries_again(error: &BatchError, tried_for: Duration) -> bool {
     let lost = matches!(
         error,

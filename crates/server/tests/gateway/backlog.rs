@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jjj_domain::time::Timestamp;
 use jjj_server::seal::Sealer;
 use jjj_store::log_tables::LeafRow;
-use jjj_store::{Logged, NewLeaf};
+use jjj_store::{Balances, Logged, NewLeaf};
 use jjj_tests::both_databases;
 use jjj_tests::postgres::TestDatabase;
 use tokio::sync::Notify;
@@ -40,7 +40,7 @@ async fn a_backlog_is_sealed_while_it_is_numbered(database: TestDatabase) {
     let before = size().await;
     let leaves = (0..2 * PAGE as usize + 1).map(leaf).collect();
     let mut tx = store.begin_write().await.unwrap();
-    tx.write_log(&Logged { leaves, ..Logged::default() }).await.unwrap();
+    tx.write_log_and_balances(&Logged { leaves, ..Logged::default() }, Balances::default()).await.unwrap();
     tx.commit().await.unwrap();
 
     let committed = Arc::new(Notify::new());
