@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::{Arc, LazyLock, RwLock};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock};
 
 use jjj_domain::row::{ColumnSet, ColumnSpec, TableSpec};
 use jjj_domain::value::{ColumnType, Value};
@@ -18,8 +18,7 @@ const ROWS_STEP: usize = 16;
 
 /// The most parts of a statement that PostgreSQL runs [`Dialect::together`].
 const MOST_TOGETHER: usize = 16;
-/// The most combinations of parts that read, and of those that write: each is a statement, whose plan takes up to a
-/// megabyte in each of the server's processes. What comes together beyond them is asked for part by part.
+/// Of so many combinations of parts that read, and as many that write, is kept that they came: [`Combinations`].
 const MOST_COMBINATIONS: usize = 128;
 /// … and the most rows of theirs: those of a whole day's run are better asked for table by table.
 const MOST_ROWS_TOGETHER: usize = 8_192;
@@ -312,26 +311,16 @@ impl Dialect {
 
     /// Several [`Shape::Load`]s, several [`Shape::Lock`]s, or several that write, as one statement, run in this order.
     /// For PostgreSQL, where every statement is a way to the server and back. None of those that write sees what another
-    /// of them writes: no two may write the same row. `None` of a part alone, and of a combination too many.
+    /// of them writes: no two may write the same row. `None` of a part alone, and of a combination that has not come
+    /// before.
     pub(crate) fn together(self, parts: &[Part]) -> Option<Arc<str>> {
-        type Cache = RwLock<HashMap<Vec<(&'static str, Shape)>, Arc<str>>>;
-        static READING: LazyLock<Cache> = LazyLock::new(Cache::default);
-        static WRITING: LazyLock<Cache> = LazyLock::new(Cache::default);
+        static READING: LazyLock<Mutex<Combinations>> = LazyLock::new(Mutex::default);
+        static WRITING: LazyLock<Mutex<Combinations>> = LazyLock::new(Mutex::default);
         let [Part { shape, .. }, _, ..] = parts else { return None };
-        // By themselves: what is written has other combinations than what is read, and is not to take their places.
-        let cache = if shape.writes() { &WRITING } else { &READING };
-        let key: Vec<_> = parts.iter().map(|part| (part.spec.name, part.shape)).collect();
-        {
-            let known = cache.read().expect("no panic while held");
-            match known.get(&key) {
-                None if known.len() < MOST_COMBINATIONS => {}
-                known => return known.cloned(),
-            }
-        }
-        let text: Arc<str> =
-            if shape.writes() { self.written_together(parts) } else { self.read_together(parts) }.into();
-        cache.write().expect("no panic while held").insert(key, text.clone());
-        Some(text)
+        let combinations = if shape.writes() { &WRITING } else { &READING };
+        let parts_of = parts.iter().map(|part| (part.spec.name, part.shape)).collect();
+        let make = || if shape.writes() { self.written_together(parts) } else { self.read_together(parts) };
+        combinations.lock().unwrap_or_else(PoisonError::into_inner).statement(parts_of, make)
     }
 
     /// Of a load each row comes as its part's number, `ord`, and its integers, texts and bytes as three arrays: parts
@@ -423,6 +412,32 @@ pub(crate) fn inserted(spec: &TableSpec) -> &'static [ColumnSpec] {
 
 pub(crate) fn types_of(spec: &TableSpec, columns: &[&str]) -> Vec<ColumnType> {
     columns.iter().map(|c| spec.columns[spec.column(c).expect("a spec names its own columns")].ty).collect()
+}
+
+/// Combinations of parts that came lately, with the statements of those that came more than once. The others are asked for
+/// part by part: chance brings many together, and the plan of each takes up to a megabyte in each of the server's
+/// processes.
+///
+/// In two generations, as [`jjj_domain::snapshot::Recent`].
+#[derive(Default)]
+struct Combinations {
+    young: HashMap<Vec<(&'static str, Shape)>, Option<Arc<str>>>,
+    old: HashMap<Vec<(&'static str, Shape)>, Option<Arc<str>>>,
+}
+
+impl Combinations {
+    fn statement(&mut self, of: Vec<(&'static str, Shape)>, make: impl FnOnce() -> String) -> Option<Arc<str>> {
+        if let Some(Some(statement)) = self.young.get(&of) {
+            return Some(statement.clone());
+        }
+        let known = self.young.remove(&of).or_else(|| self.old.remove(&of));
+        let statement = known.map(|statement| statement.unwrap_or_else(|| make().into()));
+        if self.young.len() == MOST_COMBINATIONS {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(of, statement.clone());
+        statement
+    }
 }
 
 /// One of several statements that go [`Dialect::together`]: a load, a lock or one that writes, and the rows of values it
@@ -546,6 +561,23 @@ mod tests {
         assert_eq!(sizes(&[1; 40]), [16, 16, 8]);
         assert_eq!(sizes(&[8_000, 192, 1]), [2, 1]);
         assert_eq!(sizes(&[1, 1_000_000, 1, 1]), [1, 1, 2], "a whole day's by themselves");
+    }
+
+    #[test]
+    fn what_comes_again_goes_together_and_what_chance_brings_does_not() {
+        let mut combinations = Combinations::default();
+        let mut comes = |table: String, n: usize| {
+            let of = vec![("accounts", Shape::Insert), (&*table.leak(), Shape::Lock { exclusive: true })];
+            combinations.statement(of, || format!("made at {n}")).map(|statement| statement.to_string())
+        };
+        assert_eq!(comes("usual".into(), 0), None);
+        for n in 1..1_000 {
+            assert_eq!(comes("usual".into(), n).as_deref(), Some("made at 1"));
+            assert_eq!(comes(format!("once {n}"), n), None);
+        }
+        assert_eq!(comes("once 999".into(), 1_000).as_deref(), Some("made at 1000"), "it came again");
+        assert_eq!(comes("once 700".into(), 1_000), None, "and this too late");
+        assert!(combinations.young.len() <= MOST_COMBINATIONS && combinations.old.len() <= MOST_COMBINATIONS);
     }
 
     #[test]

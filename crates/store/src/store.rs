@@ -25,6 +25,8 @@ use crate::write::WriteTx;
 
 /// Generated statements are few per table, and on SQLite some twenty sizes of each; none should be prepared twice.
 const STATEMENTS: usize = 1_024;
+/// … on PostgreSQL those of combinations, of which some are large and never come again.
+const STATEMENTS_POSTGRES: usize = 512;
 const READERS: u32 = 8;
 /// Readers of [`Store::read_beside`].
 const BESIDE: u32 = 2;
@@ -343,7 +345,8 @@ async fn open_sqlite(url: &str) -> Result<Pools> {
 }
 
 async fn open_postgres(url: &str) -> Result<Pools> {
-    let options = PgConnectOptions::from_str(url)?.application_name("jjj").statement_cache_capacity(STATEMENTS);
+    let options =
+        PgConnectOptions::from_str(url)?.application_name("jjj").statement_cache_capacity(STATEMENTS_POSTGRES);
     let write = options.clone().options(POSTGRES_WRITE_SETTINGS);
     let read = options.options(POSTGRES_READ_SETTINGS);
     // The pool's own test has no limit but the caller's.

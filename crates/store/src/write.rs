@@ -385,7 +385,6 @@ impl WriteTx {
             Dialect::Postgres => bundles(&parts),
         };
         for bundle in bundles {
-            // Before it is made: one that chance made is not to take the place of one that comes again.
             let together = if is_usual(bundle) { dialect.together(bundle) } else { None };
             if let Some(sql) = together {
                 self.run_statement(sql, Args::Parts(bundle), bundle[0].shape).await?;
