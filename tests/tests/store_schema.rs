@@ -164,6 +164,13 @@ fn sample(spec: &TableSpec, n: i64, nulls: bool) -> Vec<Value> {
     spec.columns.iter().map(cell).collect()
 }
 
+/// The row with other values, of the `n`th sample, in what need not be unique.
+fn changed(spec: &TableSpec, row: &[Value], n: i64) -> Vec<Value> {
+    let stays = |c: &ColumnSpec| spec.key.iter().chain(spec.unique.concat().iter()).any(|k| *k == c.name);
+    let cells = spec.columns.iter().zip(row).zip(sample(spec, n, false));
+    cells.map(|((c, old), new)| if stays(c) { old.clone() } else { new }).collect()
+}
+
 async fn write(store: &Store, spec: &'static TableSpec, rows: &[Vec<Value>]) -> Result<(), StoreError> {
     let mut tx = store.begin_write().await?;
     let write = |values: &Vec<Value>| Write { spec, values: values.clone().into(), person: None };
@@ -183,16 +190,8 @@ async fn every_statement_of_every_table_runs(db: TestDatabase) {
         let mut rows: Vec<Vec<Value>> = (1..=count).map(|n| sample(spec, n, n == 3)).collect();
         write(&store, spec, &rows).await.unwrap_or_else(|e| panic!("{}: {e:?}", spec.name));
         if spec.kind != TableKind::AppendOnly {
-            // Written again, changed in what need not be unique; the last write of a batch wins.
-            let again: Vec<_> = rows
-                .iter()
-                .map(|row| spec.columns.iter().zip(row).zip(sample(spec, 7, false)))
-                .map(|cells| {
-                    let stays =
-                        |c: &ColumnSpec| spec.key.iter().chain(spec.unique.concat().iter()).any(|k| *k == c.name);
-                    cells.map(|((c, old), new)| if stays(c) { old.clone() } else { new }).collect()
-                })
-                .collect();
+            // Written again, changed; the last write of a batch wins.
+            let again: Vec<_> = rows.iter().map(|row| changed(spec, row, 7)).collect();
             write(&store, spec, &[again.clone(), rows.clone()].concat()).await.unwrap();
             let mut session = store.read().await.unwrap();
             assert_eq!(sorted(session.scan(spec, None, 10).await.unwrap()), sorted(rows.clone()), "{}", spec.name);
@@ -307,17 +306,8 @@ async fn rows_written_together_are_all_written(db: TestDatabase) {
         expect(&first);
     }
     for n in 2..5 {
-        // Changed in what need not be unique.
-        let is_head = |(spec, _): &(&'static TableSpec, Vec<Value>)| spec.kind != TableKind::AppendOnly;
-        let changed: Vec<_> = rows(n)
-            .into_iter()
-            .filter(is_head)
-            .map(|(spec, old)| {
-                let stays = |c: &ColumnSpec| spec.key.iter().chain(spec.unique.concat().iter()).any(|k| *k == c.name);
-                let cells = spec.columns.iter().zip(old).zip(sample(spec, n + 5, false));
-                (spec, cells.map(|((c, old), new)| if stays(c) { old } else { new }).collect())
-            })
-            .collect();
+        let heads = rows(n).into_iter().filter(|(spec, _)| spec.kind != TableKind::AppendOnly);
+        let changed: Vec<_> = heads.map(|(spec, row)| (spec, changed(spec, &row, n + 5))).collect();
         let new = rows(n + 10);
         commit(effects(&changed, &new)).await;
         expect(&changed);

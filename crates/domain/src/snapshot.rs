@@ -222,13 +222,10 @@ impl Snapshot {
     }
 
     /// Every row that is there, as it is by now.
-    fn there(&self) -> impl Iterator<Item = (&'static TableSpec, Known)> {
-        let of_table = |table: &Table| {
-            let known =
-                |(key, row): (&Vec<Value>, &Option<AnyRow>)| Some(Known { key: key.clone(), row: row.clone()? });
-            table.rows.iter().filter_map(known).map(|known| (table.spec, known)).collect::<Vec<_>>()
-        };
-        self.tables.values().flat_map(of_table)
+    fn there(&self) -> impl Iterator<Item = (&'static TableSpec, &Vec<Value>, &AnyRow)> {
+        self.tables
+            .values()
+            .flat_map(|table| table.rows.iter().filter_map(|(key, row)| Some((table.spec, key, row.as_ref()?))))
     }
 
     /// The rows of something loaded, as they are by now.

@@ -20,7 +20,7 @@ const ROWS_STEP: usize = 16;
 const MOST_TOGETHER: usize = 16;
 /// Of so many combinations of parts that read, and as many that write, is kept that they came: [`Combinations`].
 const MOST_COMBINATIONS: usize = 128;
-/// … and the most rows of theirs: those of a whole day's run are better asked for table by table.
+/// The most rows of parts that go together: those of a whole day's run are better asked for table by table.
 const MOST_ROWS_TOGETHER: usize = 8_192;
 
 /// Which database speaks.

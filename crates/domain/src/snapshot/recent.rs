@@ -57,8 +57,9 @@ impl Recent {
             }
         }
         // Also what it wrote or found in lists: the next may ask for it by its key.
-        for (spec, known) in batch.there().filter(|(spec, _)| spec.kind != TableKind::Private) {
-            self.young.put(Load { spec, columns: spec.key, values: known.key.clone() }, vec![known]);
+        for (spec, key, row) in batch.there().filter(|(spec, ..)| spec.kind != TableKind::Private) {
+            let load = Load { spec, columns: spec.key, values: key.clone() };
+            self.young.put(load, vec![Known { key: key.clone(), row: row.clone() }]);
         }
         forgotten
     }
